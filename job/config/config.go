@@ -1,0 +1,262 @@
+// Package config turns duologsync's config.yml, version 1.0.0, into a [Config]
+// that holds only checked, typed values.
+//
+// Start with [Load], or with [Parse] for a text that is at hand already. Every
+// error of a file is reported in one go, with its line, key path, value and rule
+// ([Errors]). Scalars mean what they mean to duologsync's YAML reader (package
+// pyyaml). A secret is never part of an error, a warning or a printed Config
+// ([Secret]). Nothing here reads the environment but through [Env].
+//
+// The Go API is not stable.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+
+	"dls/job/endpoint"
+)
+
+// Config is a valid configuration. It is not changed after [Parse] made it, so
+// it may be read by several goroutines. Paths are as written: relative ones are
+// relative to the working directory, as in duologsync.
+type Config struct {
+	// LogFile is the path of the program's own messages.
+	LogFile string
+	// LogMaxMegabytes is the size in 10^6 bytes at which LogFile is rotated, or 0
+	// for no rotation.
+	LogMaxMegabytes int
+	// Format is how records are written.
+	Format Format
+
+	// Offset is how far back a stream without a checkpoint starts: 0 to 180 days.
+	// The run cuts its window to what Duo answers for.
+	Offset time.Duration
+	// Timeout is the longest pause between two calls of one endpoint when Duo
+	// answers 429; at least 120 seconds.
+	Timeout time.Duration
+	// Overlap is how far before its checkpoint a stream starts; 0 to 180 days.
+	Overlap time.Duration
+	// CAFile is a PEM file of roots trusted for Duo besides the usual ones, or
+	// empty.
+	CAFile string
+
+	// Checkpointing tells whether checkpoints are read and written.
+	Checkpointing bool
+	// Directory is where checkpoints are kept.
+	Directory string
+
+	// Proxy is the HTTP CONNECT proxy for Duo; the zero value means that the
+	// usual variables (HTTPS_PROXY, NO_PROXY) decide.
+	Proxy Proxy
+
+	// Servers are the receivers, at least one, in the file's order.
+	Servers []Server
+	// Account is whose logs are fetched.
+	Account Account
+	// Routes are the endpoints to fetch, at least one, in the order of package
+	// endpoint's table.
+	Routes []Route
+
+	// Warnings are what the user should know though the file is valid: one line
+	// each, with path, line and key.
+	Warnings []string
+}
+
+// Format is how a record is written.
+type Format int
+
+// The formats of dls_settings.log_format.
+const (
+	JSON Format = iota
+	CEF
+)
+
+// String returns the format's name in the file.
+func (f Format) String() string {
+	if f == CEF {
+		return "CEF"
+	}
+	return "JSON"
+}
+
+// Protocol is how a server is spoken to.
+type Protocol string
+
+// The protocols of servers[].protocol, as written there.
+const (
+	TCP Protocol = "TCP"
+	TLS Protocol = "TCPSSL"
+	UDP Protocol = "UDP"
+)
+
+// Server is a receiver of records.
+type Server struct {
+	// ID is the server's unique name in the file.
+	ID string
+	// Hostname is a name or an IP address, without brackets or a port.
+	Hostname string
+	// Port is 1024 to 65535, or lower where the file allows it; never 0.
+	Port int
+	// Protocol is one of the three.
+	Protocol Protocol
+	// CertFile is a PEM file with the certificates trusted for a TLS server, and
+	// the client's certificate where the server asks for one. Never empty for TLS.
+	CertFile string
+	// KeyFile is the PEM file of the client's private key where CertFile does not
+	// hold it, or empty.
+	KeyFile string
+	// ServerName is the name that the server's certificate must have, or empty
+	// for Hostname.
+	ServerName string
+}
+
+// Addr returns the server's address in the form of [net.Dial].
+func (s Server) Addr() string { return net.JoinHostPort(s.Hostname, strconv.Itoa(s.Port)) }
+
+// Account is an application of Duo's Admin API, or of the Accounts API when MSP.
+type Account struct {
+	// IKey is the integration key.
+	IKey string
+	// SKey is the secret key.
+	SKey Secret
+	// Hostname is the API host, with a port (host:port) if the file gives one.
+	Hostname string
+	// MSP tells to fetch the logs of every child account.
+	MSP bool
+	// BlockList holds the ids of child accounts to leave out.
+	BlockList []string
+}
+
+// Route says where an endpoint's records go.
+type Route struct {
+	// Endpoint is the row of the table.
+	Endpoint *endpoint.Endpoint
+	// Servers are indexes into Config.Servers, at least one, none twice.
+	Servers []int
+}
+
+// Proxy is an HTTP CONNECT proxy.
+type Proxy struct {
+	// Host is a name or an IP address without brackets; empty: no proxy.
+	Host string
+	// Port is 1 to 65535.
+	Port int
+	// User is empty when the proxy asks for no credentials.
+	User string
+	// Password belongs to User.
+	Password Secret
+}
+
+// URL returns the proxy in the form of [net/http.ProxyURL], or nil when there is
+// none. It carries the password: print it with [url.URL.Redacted] only.
+func (p Proxy) URL() *url.URL {
+	if p.Host == "" {
+		return nil
+	}
+	u := &url.URL{Scheme: "http", Host: net.JoinHostPort(p.Host, strconv.Itoa(p.Port))}
+	if p.User != "" {
+		u.User = url.UserPassword(p.User, p.Password.Reveal())
+	}
+	return u
+}
+
+// Env is all that a configuration takes from the machine.
+type Env struct {
+	// Getenv looks a variable up; empty means not set. Asked for are
+	// STATE_DIRECTORY, CREDENTIALS_DIRECTORY and DLS_SKEY. Nil: none is set.
+	Getenv func(string) string
+	// TempDir is where the log and the checkpoints go by default. Empty: /tmp.
+	TempDir string
+}
+
+// SystemEnv returns the environment of this process. TempDir is /tmp, whatever
+// $TMPDIR says, or the temp folder on Windows.
+func SystemEnv() Env {
+	e := Env{Getenv: os.Getenv, TempDir: "/tmp"}
+	if runtime.GOOS == "windows" {
+		e.TempDir = os.TempDir()
+	}
+	return e
+}
+
+func (e Env) getenv(name string) string {
+	if e.Getenv == nil {
+		return ""
+	}
+	return e.Getenv(name)
+}
+
+func (e Env) tempDir() string {
+	if e.TempDir == "" {
+		return "/tmp"
+	}
+	return e.TempDir
+}
+
+// maxFile is the most bytes that a configuration may have.
+const maxFile = 256 << 10
+
+// Load reads a file and checks it as [Parse] does. A file that holds a secret
+// and may be read by others than its owner is a warning (not on Windows). The
+// error is an [*Errors], or that of reading the file.
+func Load(path string, env Env) (*Config, error) {
+	data, shared, err := readFile(path, maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("read config %q: %w", path, err)
+	}
+	p := parser{file: path, env: env}
+	c, err := p.parse(data)
+	if err != nil {
+		return nil, err
+	}
+	if shared && p.holdsSecret {
+		c.Warnings = append(c.Warnings, path+": holds a secret and can be read by other users; chmod 600 it")
+	}
+	return c, nil
+}
+
+// Parse checks a configuration's text. The path is only for messages. No file is
+// read but the one that holds the secret key, if the key is in a file of its own.
+// The error is always an [*Errors].
+func Parse(path string, data []byte, env Env) (*Config, error) {
+	p := parser{file: path, env: env}
+	return p.parse(data)
+}
+
+// readFile reads a file of at most limit bytes, and tells whether others than
+// its owner may read it. The error does not repeat the path.
+func readFile(path string, limit int64) (data []byte, shared bool, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, false, bare(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, false, bare(err)
+	}
+	data, err = io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, false, bare(err)
+	}
+	if int64(len(data)) > limit {
+		return nil, false, fmt.Errorf("longer than %d bytes", limit)
+	}
+	return data, runtime.GOOS != "windows" && info.Mode().Perm()&0o044 != 0, nil
+}
+
+// bare takes the operation and the path off a file error.
+func bare(err error) error {
+	if pe, ok := errors.AsType[*os.PathError](err); ok {
+		return pe.Err
+	}
+	return err
+}

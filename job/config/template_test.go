@@ -1,0 +1,107 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var templatePath = filepath.Join("..", "..", "template_config.yml")
+
+func readTemplate(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(templatePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestTemplateBlanks(t *testing.T) {
+	_, err := Parse("t.yml", []byte(readTemplate(t)), Env{})
+	errs, ok := err.(*Errors)
+	if !ok {
+		t.Fatalf("error %v, want one for each blank", err)
+	}
+	var got []string
+	for _, e := range errs.List {
+		got = append(got, e.Key+": "+e.Rule)
+	}
+	want := []string{
+		"servers[0].hostname: must not be empty",
+		"servers[0].cert_filepath: must not be empty",
+		"account.ikey: must not be empty",
+		"account.skey: must not be empty",
+		"account.hostname: must not be empty",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("errors of the template (-want +got):\n%s", diff)
+	}
+}
+
+// fill writes a value into each blank.
+func fill(text string) string {
+	return regexp.MustCompile(`(?m)^( +\w+: )''$`).ReplaceAllString(text, "${1}filled")
+}
+
+func TestTemplateFilled(t *testing.T) {
+	got, err := Parse("t.yml", []byte(fill(readTemplate(t))), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Warnings) > 0 {
+		t.Errorf("warnings %q", got.Warnings)
+	}
+	// What the template shows without a comment sign is the default, where there is one.
+	want := baseConfig()
+	got.Servers, got.Account, got.Routes = want.Servers, want.Account, want.Routes
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("settings, against the defaults (-want +got):\n%s", diff)
+	}
+}
+
+// TestTemplateOptions takes the comment signs off: every option must be valid,
+// and the template must name every key there is.
+func TestTemplateOptions(t *testing.T) {
+	option := regexp.MustCompile(`(?m)^( +)# ((?:  )?[a-z_]+:(?: .*)?)$`)
+	text := option.ReplaceAllStringFunc(readTemplate(t), func(line string) string {
+		m := option.FindStringSubmatch(line)
+		key := strings.TrimSpace(strings.SplitN(m[2], ":", 2)[0])
+		for _, names := range known {
+			for _, name := range names {
+				if name == key {
+					return m[1] + m[2]
+				}
+			}
+		}
+		return line
+	})
+	text = strings.Replace(text, "  skey: ''\n", "", 1)
+	text = strings.Replace(text, "is_msp: false", "is_msp: true", 1)
+	secret := filepath.Join(t.TempDir(), "skey")
+	if err := os.WriteFile(secret, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text = strings.Replace(fill(text), "'/etc/dls/skey'", "'"+secret+"'", 1)
+	c, err := Parse("t.yml", []byte(text), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Warnings) > 0 {
+		t.Errorf("warnings %q", c.Warnings)
+	}
+	for place, names := range known {
+		for _, name := range names {
+			if name == "skey" {
+				continue // taken out above
+			}
+			if !regexp.MustCompile(`(?m)^[ -]*` + name + `:`).MatchString(text) {
+				t.Errorf("the template does not show %s of %q", name, place)
+			}
+		}
+	}
+}
