@@ -1,0 +1,285 @@
+// Package duo calls Duo's Admin API and Accounts API. It signs with Duo's own
+// library and trusts the roots which that library pins, and sees to what the
+// library leaves out: every call obeys its context, is bounded in time and in
+// size, is signed anew each time, and is never repeated behind the caller's back.
+//
+// Start with [New]. A [Client] gives the bodies of answers, [Page] takes them
+// apart, [Temporary] tells whether to try again. The Go API is not stable.
+package duo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	duoapi "github.com/duosecurity/duo_api_golang"
+
+	"dls/job/record"
+)
+
+const (
+	// maxBody bounds the body of an answer. A page of 1,000 records is about 2 MB.
+	maxBody = 64 << 20
+	// callTime bounds a call as a whole, headerTime the wait for its answer.
+	callTime   = 3 * time.Minute
+	headerTime = 90 * time.Second
+)
+
+// Options are what a Client is made of.
+type Options struct {
+	// IKey and SKey are those of the Admin API or Accounts API application.
+	IKey, SKey string
+	// UserAgent names the program, as in "dls/1.0".
+	UserAgent string
+	// CAPEM holds certificates in PEM that are trusted beside Duo's pinned roots.
+	CAPEM []byte
+	// Proxy is the HTTP CONNECT proxy, or nil to follow HTTPS_PROXY and NO_PROXY.
+	Proxy *url.URL
+	// Conns is how many calls go on at a time; it bounds the idle connections.
+	Conns int
+	// Transport stands in for the network in tests. Nil: the network.
+	Transport http.RoundTripper
+}
+
+// Client calls the API hosts of one application. It is safe for concurrent use.
+type Client struct {
+	opts      Options
+	transport http.RoundTripper
+
+	mu    sync.Mutex
+	hosts map[string]*duoapi.DuoApi
+}
+
+// New returns a client. It makes no call. The error tells what is wrong with
+// CAPEM.
+func New(opts Options) (*Client, error) {
+	c := &Client{opts: opts, transport: opts.Transport, hosts: map[string]*duoapi.DuoApi{}}
+	if c.transport != nil {
+		return c, nil
+	}
+	// The pinned roots can be had from the transport that the library builds.
+	var tr *http.Transport
+	duoapi.NewDuoApi("", "", "", "", duoapi.SetTransport(func(t *http.Transport) { tr = t }))
+	if len(opts.CAPEM) > 0 && !tr.TLSClientConfig.RootCAs.AppendCertsFromPEM(opts.CAPEM) {
+		return nil, errors.New("no certificate in PEM form")
+	}
+	tr.DialContext = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	tr.TLSHandshakeTimeout = 30 * time.Second
+	tr.ResponseHeaderTimeout = headerTime
+	tr.IdleConnTimeout = 90 * time.Second
+	tr.MaxIdleConns = max(2*opts.Conns, 8)
+	tr.MaxIdleConnsPerHost = max(opts.Conns, 2)
+	if opts.Proxy != nil {
+		tr.Proxy = http.ProxyURL(opts.Proxy)
+	}
+	c.transport = tr
+	return c, nil
+}
+
+// Close closes the idle connections.
+func (c *Client) Close() {
+	if tr, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
+		tr.CloseIdleConnections()
+	}
+}
+
+// Get makes one signed GET call and returns the body of an answer of status 200,
+// read into buf where it fits. host may carry a port. Each value of params must
+// stand alone under its key. Other answers are an *APIError; see [Temporary].
+func (c *Client) Get(ctx context.Context, host, path string, params url.Values, buf []byte) ([]byte, error) {
+	return c.do(ctx, host, http.MethodGet, path, params, buf)
+}
+
+func (c *Client) do(ctx context.Context, host, method, path string, params url.Values, buf []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, callTime, errSlow)
+	defer cancel()
+	call := call{ctx: ctx, transport: c.transport, buf: buf[:0]}
+	api := *c.host(host)
+	api.SetCustomHTTPClient(&http.Client{
+		Transport:     &call,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	})
+	// The library reads an empty body: the real one is in call.
+	if _, _, err := api.SignedCall(method, path, params); err != nil && call.err == nil && call.status == 0 {
+		call.err = err
+	}
+	if call.err != nil {
+		if err := context.Cause(ctx); err != nil {
+			return nil, fmt.Errorf("call Duo: %w", err)
+		}
+		return nil, fmt.Errorf("call Duo: %w", bare(call.err))
+	}
+	if call.status != http.StatusOK {
+		e := failure(call.status, call.buf)
+		e.RetryAfter, e.Skew = call.retryAfter, call.skew
+		return nil, e
+	}
+	return call.buf, nil
+}
+
+var errSlow = fmt.Errorf("no whole answer within %v", callTime)
+
+// host returns the library's client for a host. It is made once, because each
+// one parses the pinned roots anew.
+func (c *Client) host(host string) *duoapi.DuoApi {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	api := c.hosts[host]
+	if api == nil {
+		api = duoapi.NewDuoApi(c.opts.IKey, c.opts.SKey, host, c.opts.UserAgent)
+		c.hosts[host] = api
+	}
+	return api
+}
+
+// call carries one signed request of the library over the transport, and takes
+// the answer out of the library's hands: the library would read it without a
+// bound, and repeat a 429 with a stale signature and without a context.
+type call struct {
+	ctx       context.Context
+	transport http.RoundTripper
+
+	buf        []byte
+	status     int
+	retryAfter time.Duration
+	skew       time.Duration
+	err        error
+}
+
+// errTaken ends the library's loop on 429. It goes nowhere.
+var errTaken = errors.New("answer taken")
+
+// RoundTrip implements [http.RoundTripper].
+func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.WithContext(c.ctx)
+	if req.Body != nil {
+		// The library sends every body chunked, an empty one too.
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			return nil, err
+		}
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		if len(body) == 0 {
+			req.Body = http.NoBody
+		}
+	}
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		c.err = err
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if c.buf, c.err = read(resp, c.buf); c.err != nil {
+		return nil, c.err
+	}
+	c.status = resp.StatusCode
+	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 && s < 1e6 {
+		c.retryAfter = time.Duration(s) * time.Second
+	}
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		c.skew = time.Until(date) * -1
+	}
+	resp.Body = http.NoBody
+	if c.status == http.StatusTooManyRequests {
+		return nil, errTaken
+	}
+	return resp, nil
+}
+
+// read reads the answer's body into buf, which grows where it must.
+func read(resp *http.Response, buf []byte) ([]byte, error) {
+	n := resp.ContentLength
+	if n > maxBody {
+		return buf, errBig
+	}
+	// ReadFrom wants room for one more read at the end, too.
+	if need := n + bytes.MinRead; int64(cap(buf)) < need {
+		buf = make([]byte, 0, need+need/8)
+	}
+	b := bytes.NewBuffer(buf)
+	got, err := b.ReadFrom(io.LimitReader(resp.Body, maxBody+1))
+	if err == nil && got > maxBody {
+		err = errBig
+	}
+	return b.Bytes(), err
+}
+
+var errBig = &BodyError{fmt.Errorf("it is larger than %d MiB", maxBody>>20)}
+
+// Child is one child account of an MSP.
+type Child struct {
+	// ID is the account id, of letters and digits only: it goes into file names.
+	ID string
+	// Host is the API host on which the account lives; it may carry a port. It is
+	// "" when the list names none that could be one.
+	Host string
+	// Name is the account's name, a foreign string.
+	Name string
+}
+
+var (
+	idText   = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)
+	hostText = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?(:[0-9]{1,5})?$`)
+)
+
+// Children lists the child accounts of the MSP whose Accounts API lives on
+// host. An id of a form that is not Duo's is an error: it would go into file names.
+//
+// See https://duo.com/docs/accountsapi#retrieve-accounts.
+func (c *Client) Children(ctx context.Context, host string) ([]Child, error) {
+	body, err := c.do(ctx, host, http.MethodPost, "/accounts/v1/account/list", url.Values{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	var children []Child
+	seen := map[string]bool{}
+	stat, err := answer(body, func(i int) (int, error) {
+		return record.Array(body, i, func(i int) (int, error) {
+			var child Child
+			end, err := record.Object(body, i, func(key []byte, i int) (int, error) {
+				end, err := record.Skip(body, i)
+				if err != nil {
+					return 0, err
+				}
+				switch string(key) {
+				case "account_id":
+					child.ID = record.Text(body[i:end])
+				case "api_hostname":
+					child.Host = strings.ToLower(record.Text(body[i:end]))
+				case "name":
+					child.Name = record.Text(body[i:end])
+				}
+				return end, nil
+			})
+			switch {
+			case err != nil:
+			case !idText.MatchString(child.ID):
+				err = fmt.Errorf("account_id %q is none", short(child.ID))
+			case !seen[child.ID]:
+				seen[child.ID] = true
+				if !hostText.MatchString(child.Host) {
+					child.Host = ""
+				}
+				children = append(children, child)
+			}
+			return end, err
+		})
+	})
+	switch {
+	case stat == "FAIL":
+		return nil, failure(http.StatusOK, body)
+	case err != nil:
+		return nil, &BodyError{err}
+	}
+	return children, nil
+}

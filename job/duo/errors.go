@@ -1,0 +1,144 @@
+package duo
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// APIError is an answer of Duo, or of something before Duo, that is no page of
+// records.
+type APIError struct {
+	// Status is the HTTP status.
+	Status int
+	// Code, Message and Detail are Duo's own: code, message and message_detail of
+	// the answer. They are empty when the answer is not Duo's.
+	Code            int
+	Message, Detail string
+	// RetryAfter is what the answer's Retry-After header asks for, or 0.
+	RetryAfter time.Duration
+	// Skew is how far this machine's clock is ahead of the answer's Date header
+	// (negative: behind), or 0 when there is none.
+	Skew time.Duration
+}
+
+// Error says status, code and message. Duo's texts are quoted and cut short.
+func (e *APIError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Duo answered %d", e.Status)
+	if e.Code != 0 {
+		fmt.Fprintf(&b, " (code %d)", e.Code)
+	}
+	if e.Message != "" {
+		fmt.Fprintf(&b, ": %q", short(e.Message))
+	}
+	if e.Detail != "" {
+		fmt.Fprintf(&b, ", %q", short(e.Detail))
+	}
+	return b.String()
+}
+
+// Limited tells whether the answer is Duo's rate limit.
+func (e *APIError) Limited() bool { return e.Status == 429 }
+
+// Gone tells whether the answer says that there is no such endpoint.
+func (e *APIError) Gone() bool { return e.Status == 404 || e.Status == 410 }
+
+// temporary tells whether the same call may succeed later on. What is neither
+// success nor a refusal by Duo (a redirect, a gateway's page) may pass.
+func (e *APIError) temporary() bool {
+	switch {
+	case e.Status == 408, e.Status == 429, e.Status >= 500:
+		return true
+	case e.Status >= 400:
+		return false
+	}
+	return e.Code/100 == 0 || e.Code/100 == 429 || e.Code/100 >= 500
+}
+
+func short(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	if r := []rune(s); len(r) > 200 {
+		return string(r[:200]) + "…"
+	}
+	return s
+}
+
+// BodyError is an answer of status 200 whose body is not what Duo sends: cut
+// off, no JSON, or of another shape. It says where, never what stands there.
+type BodyError struct{ Err error }
+
+// Error says what is wrong with the body.
+func (e *BodyError) Error() string { return "Duo's answer cannot be read: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *BodyError) Unwrap() error { return e.Err }
+
+// Temporary tells whether the same call, newly signed, may succeed later: rate
+// limit, server errors, network faults and answers that came broken. A refusal
+// (4xx), a certificate that is not trusted, and a cancelled context are not.
+func Temporary(err error) bool {
+	if api, ok := errors.AsType[*APIError](err); ok {
+		return api.temporary()
+	}
+	if errors.Is(err, context.Canceled) {
+		return false
+	}
+	return !Untrusted(err)
+}
+
+// Untrusted tells whether the call ended because the certificate that the API
+// host (or a proxy in its place) presented is not trusted.
+func Untrusted(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	if ok {
+		return true
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return true
+	}
+	_, ok = errors.AsType[x509.HostnameError](err)
+	return ok
+}
+
+// failure turns the body of an answer that is not a success into an APIError.
+func failure(status int, body []byte) *APIError {
+	e := &APIError{Status: status}
+	var answer struct {
+		Code    json.Number `json:"code"`
+		Message string      `json:"message"`
+		Detail  string      `json:"message_detail"`
+	}
+	if json.Unmarshal(body, &answer) == nil {
+		if n, err := answer.Code.Int64(); err == nil && n > 0 && n < 1e6 {
+			e.Code = int(n)
+		}
+		e.Message, e.Detail = answer.Message, answer.Detail
+	}
+	return e
+}
+
+// bare strips what net/http puts around an error: the method and the URL, which
+// hold nothing that helps a reader.
+func bare(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" && op.Addr != nil {
+		return fmt.Errorf("connect to %s: %w", op.Addr, op.Err)
+	}
+	return err
+}
