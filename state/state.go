@@ -1,0 +1,314 @@
+// Package state keeps what a run must remember: one checkpoint file per stream,
+// and the lock that lets one run at a time work on them.
+//
+// Start with [Open]. A checkpoint is replaced as a whole or not at all, survives
+// a crash and (on Linux and macOS) a loss of power, and is never read or written
+// through a symbolic link. What cannot be trusted is an error, never a fresh
+// start. The Go API is not stable.
+package state
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// LockName is the name of the lock file in a checkpoint directory. The file
+// stays when the lock is released.
+const LockName = "dls.lock"
+
+// tempPrefix begins the names of files that are not yet what they will be.
+const tempPrefix = ".dls-tmp-"
+
+// maxFile bounds a checkpoint file.
+const maxFile = 256 << 20
+
+// ErrLocked is returned by [Dir.Lock] while another process holds the lock.
+var ErrLocked = errors.New("another run holds the lock")
+
+// UntrustedError is a file that is there and cannot be used as it is.
+type UntrustedError struct {
+	// Path is the file's path.
+	Path string
+	// Err says what is wrong with it.
+	Err error
+}
+
+// Error names the file and what is wrong with it.
+func (e *UntrustedError) Error() string { return fmt.Sprintf("checkpoint %q: %v", e.Path, e.Err) }
+
+// Unwrap returns the cause.
+func (e *UntrustedError) Unwrap() error { return e.Err }
+
+// Dir is a checkpoint directory. Its methods are safe for concurrent use, but
+// for two writers of the same file.
+type Dir struct {
+	path string
+	root *os.Root
+	// Step, when set, is called before each step of a write with the step's name
+	// (create, write, sync, close, rename, syncdir) and may return an error in its
+	// place. It is there for tests that break things. Set it before the first use.
+	Step func(name string) error
+}
+
+// Open opens the directory, which must be there.
+func Open(path string) (*Dir, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, fmt.Errorf("open checkpoint directory: %w", err)
+	}
+	return &Dir{path: path, root: root}, nil
+}
+
+// Close closes the directory. It does not release a lock.
+func (d *Dir) Close() error { return d.root.Close() }
+
+// Path returns the path of a file in the directory.
+func (d *Dir) Path(name string) string { return filepath.Join(d.path, name) }
+
+// Lock takes the directory's lock, which the kernel holds for this process and
+// drops when it ends, however it ends. name is LockName, or another name for a
+// lock that shares the directory with it. While another process holds it, the
+// error is ErrLocked. A holder removes what runs that were killed left behind.
+func (d *Dir) Lock(name string) (unlock func() error, err error) {
+	if _, err := d.own(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("lock %q: %w", d.Path(name), err)
+	}
+	lock := flock.New(d.Path(name), flock.SetPermissions(0o600))
+	got, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock %q: %w", d.Path(name), err)
+	}
+	if !got {
+		return nil, ErrLocked
+	}
+	return lock.Unlock, nil
+}
+
+// Sweep removes temporary files that a killed run left behind. The caller holds
+// the directory's lock.
+func (d *Dir) Sweep() error {
+	entries, err := fs.ReadDir(d.root.FS(), ".")
+	if err != nil {
+		return fmt.Errorf("read checkpoint directory %q: %w", d.path, err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), tempPrefix) && e.Type().IsRegular() {
+			if _, err := d.own(e.Name()); err == nil {
+				_ = d.root.Remove(e.Name())
+			}
+		}
+	}
+	return nil
+}
+
+// own returns the file's facts when it is a regular file of this user's own.
+func (d *Dir) own(name string) (fs.FileInfo, error) {
+	info, err := d.root.Lstat(name)
+	if err != nil {
+		return nil, errors.Unwrap(err)
+	}
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return nil, errors.New("it is a symbolic link")
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is no regular file")
+	case !owned(info):
+		return nil, errors.New("it belongs to another user")
+	}
+	return info, nil
+}
+
+// Load reads the checkpoint of a stream. A file that is not there gives nil and
+// no error. One that is there and cannot be trusted (torn, empty, of a newer
+// version, of another account or stream, a symbolic link, another user's) is an
+// *UntrustedError.
+func (d *Dir) Load(id ID) (*Checkpoint, error) {
+	name := id.File()
+	data, err := d.read(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	cp := new(Checkpoint)
+	if err == nil {
+		err = cp.decode(data, id)
+	}
+	if err != nil {
+		return nil, &UntrustedError{d.Path(name), err}
+	}
+	return cp, nil
+}
+
+// read returns the content of a regular file of this user's own.
+func (d *Dir) read(name string) ([]byte, error) {
+	before, err := d.own(name)
+	if err != nil {
+		return nil, err
+	}
+	f, err := d.root.Open(name)
+	if err != nil {
+		return nil, errors.Unwrap(err)
+	}
+	defer f.Close()
+	// What was looked at must be what was opened.
+	after, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !os.SameFile(before, after) {
+		return nil, errors.New("it was replaced while it was read")
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = errors.New("it is too large")
+	}
+	return data, err
+}
+
+// Save writes the checkpoint: when it returns nil, a crash no longer undoes it;
+// when it returns an error, the file is the old one or the new one, whole.
+func (d *Dir) Save(id ID, cp *Checkpoint) error {
+	data, err := cp.encode(id)
+	if err == nil {
+		err = d.replace(id.File(), data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write checkpoint %q: %w", d.Path(id.File()), err)
+	}
+	return nil
+}
+
+// replace puts a file with the given content in the place of name.
+func (d *Dir) replace(name string, data []byte, mode fs.FileMode) (err error) {
+	if _, err := d.own(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	temp := tempPrefix + rand.Text()
+	var f *os.File
+	renamed := false
+	defer func() {
+		if f != nil {
+			// A second Close does no harm; a file must be closed before it can be
+			// removed on Windows.
+			_ = f.Close()
+			if !renamed {
+				_ = d.root.Remove(temp)
+			}
+		}
+	}()
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"create", func() (err error) {
+			f, err = d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+			return err
+		}},
+		{"write", func() error { _, err := f.Write(data); return err }},
+		{"sync", func() error { return f.Sync() }},
+		{"close", func() error { return f.Close() }},
+		{"rename", func() error {
+			err := d.rename(temp, name)
+			renamed = err == nil
+			return err
+		}},
+		{"syncdir", d.sync},
+	} {
+		if d.Step != nil {
+			if err := d.Step(step.name); err != nil {
+				return err
+			}
+		}
+		if err := step.do(); err != nil {
+			return fmt.Errorf("%s: %w", step.name, cause(err))
+		}
+	}
+	return nil
+}
+
+// rename gives temp its name. On Windows a reader (a virus scanner, an indexer)
+// may stand in the way for a moment.
+func (d *Dir) rename(temp, name string) error {
+	err := d.root.Rename(temp, name)
+	for tries := 0; err != nil && runtime.GOOS == "windows" && errors.Is(err, fs.ErrPermission) && tries < 20; tries++ {
+		time.Sleep(10 * time.Millisecond)
+		err = d.root.Rename(temp, name)
+	}
+	return err
+}
+
+// sync makes a rename last. Windows has no such call, and some file systems
+// refuse it.
+func (d *Dir) sync() error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	f, err := d.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil
+}
+
+// cause strips the temporary name, which tells a reader nothing.
+func cause(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	if l, ok := errors.AsType[*os.LinkError](err); ok {
+		return l.Err
+	}
+	return err
+}
+
+// Append adds data to the end of a file in the directory, of mode 0600, and
+// syncs it.
+func (d *Dir) Append(name string, data []byte) error {
+	if _, err := d.own(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("write %q: %w", d.Path(name), err)
+	}
+	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("write %q: %w", d.Path(name), cause(err))
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("write %q: %w", d.Path(name), cause(err))
+	}
+	return nil
+}
+
+// Times returns when each file in the directory was last written.
+func (d *Dir) Times() (map[string]time.Time, error) {
+	entries, err := fs.ReadDir(d.root.FS(), ".")
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoint directory %q: %w", d.path, err)
+	}
+	times := make(map[string]time.Time, len(entries))
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			times[e.Name()] = info.ModTime()
+		}
+	}
+	return times, nil
+}

@@ -1,0 +1,240 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var (
+	auth  = ID{IKey: "DIAAAAAAAAAAAAAAAAAA", Endpoint: "auth"}
+	child = ID{IKey: "DIAAAAAAAAAAAAAAAAAA", Endpoint: "auth", Account: "DA0000000000000001"}
+)
+
+func open(t *testing.T) *Dir {
+	t.Helper()
+	d, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+func checkpoint(n int) *Checkpoint {
+	cp := &Checkpoint{From: 1_700_000_000_000, Until: 1_795_397_947_123, Looked: 1_795_397_948_000, Reread: 1_795_397_940_001, RereadBegan: 1_795_397_950_000}
+	for i := range n {
+		cp.Delivered = append(cp.Delivered, Mark{At: 1_795_397_940_000 + int64(i), Key: NewKey([]byte{byte(i)}), Count: 1 + i%3})
+	}
+	return cp
+}
+
+// names lists the files in the directory.
+func names(t *testing.T, d *Dir) []string {
+	t.Helper()
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}
+
+func TestSaveAndLoad(t *testing.T) {
+	d := open(t)
+	for _, id := range []ID{auth, child} {
+		if cp, err := d.Load(id); cp != nil || err != nil {
+			t.Fatalf("load of no file: %v, %v", cp, err)
+		}
+		for _, want := range []*Checkpoint{checkpoint(5), checkpoint(2)} {
+			if err := d.Save(id, want); err != nil {
+				t.Fatal(err)
+			}
+			got, err := d.Load(id)
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Fatalf("error %v (-want +got):\n%s", err, diff)
+			}
+		}
+	}
+	if diff := cmp.Diff([]string{"auth_checkpoint.json", "auth_checkpoint_DA0000000000000001.json"}, names(t, d)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	if runtime.GOOS != "windows" {
+		info, err := os.Stat(d.Path(auth.File()))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
+		}
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	good := open(t)
+	if err := good.Save(auth, checkpoint(3)); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(good.Path(auth.File()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, content, want string
+	}{
+		{"empty", "", "it is empty"},
+		{"blank", " \n", "it is empty"},
+		{"torn", string(data[:len(data)/2]), "it is damaged"},
+		{"no JSON", "1795397947", "it is damaged"},
+		{"no version", `{"ikey":"DIAAAAAAAAAAAAAAAAAA"}`, "it is damaged"},
+		{"newer", strings.Replace(string(data), `"version":1`, `"version":2`, 1), "it is of version 2, newer than this program knows"},
+		{"unknown key", strings.Replace(string(data), `"version":1`, `"version":1,"x":1`, 1), "it is damaged"},
+		{"other account", strings.Replace(string(data), "DIAAAAAAAAAAAAAAAAAA", "DIBBBBBBBBBBBBBBBBBB", 1), `it belongs to another account, of the integration key "DIBBBBBBBBBBBBBBBBBB"`},
+		{"other endpoint", strings.Replace(string(data), `"auth"`, `"activity"`, 1), `it belongs to another stream, "activity_checkpoint.json"`},
+		{"bad mark", strings.Replace(string(data), "1795397940000 ", "1795397940000-", 1), "it is damaged"},
+		{"marks out of order", strings.Replace(string(data), "1795397940000 ", "1795397949999 ", 1), "it is damaged"},
+		{"trailing text", string(data) + "{", "it is damaged"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := open(t)
+			if err := os.WriteFile(d.Path(auth.File()), []byte(tt.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cp, err := d.Load(auth)
+			broken, ok := errors.AsType[*UntrustedError](err)
+			if cp != nil || !ok || broken.Err.Error() != tt.want || broken.Path != d.Path(auth.File()) {
+				t.Errorf("got %v, %v, want %q", cp, err, tt.want)
+			}
+		})
+	}
+}
+
+// A link could lead a privileged run to read or replace any file.
+func TestSymlinkIsRefused(t *testing.T) {
+	d := open(t)
+	target := filepath.Join(t.TempDir(), "target")
+	if err := os.WriteFile(target, []byte("keep"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, d.Path(auth.File())); err != nil {
+		t.Skip("no symbolic links here:", err)
+	}
+	if _, err := d.Load(auth); err == nil || !strings.Contains(err.Error(), "it is a symbolic link") {
+		t.Errorf("load: %v", err)
+	}
+	if err := d.Save(auth, checkpoint(1)); err == nil || !strings.Contains(err.Error(), "it is a symbolic link") {
+		t.Errorf("save: %v", err)
+	}
+	if err := d.Append(auth.File(), []byte("x")); err == nil {
+		t.Error("append: no error")
+	}
+	if got, err := os.ReadFile(target); string(got) != "keep" || err != nil {
+		t.Errorf("the target holds %q, %v", got, err)
+	}
+	if err := os.Mkdir(d.Path(child.File()), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Load(child); err == nil || !strings.Contains(err.Error(), "it is no regular file") {
+		t.Errorf("load of a directory: %v", err)
+	}
+}
+
+// Whatever step of a write fails, the file is the old one or the new one, and
+// nothing else is left.
+func TestSaveFails(t *testing.T) {
+	for _, step := range []string{"create", "write", "sync", "close", "rename", "syncdir"} {
+		for _, first := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, first %v", step, first), func(t *testing.T) {
+				d := open(t)
+				older, newer := checkpoint(1), checkpoint(4)
+				want := []string{auth.File()}
+				if first {
+					older = nil
+					if step != "syncdir" {
+						want = nil
+					}
+				} else if err := d.Save(auth, older); err != nil {
+					t.Fatal(err)
+				}
+				d.Step = func(name string) error {
+					if name == step {
+						return syscall.ENOSPC
+					}
+					return nil
+				}
+				if err := d.Save(auth, newer); !errors.Is(err, syscall.ENOSPC) {
+					t.Fatalf("error %v, want %v", err, syscall.ENOSPC)
+				}
+				got, err := d.Load(auth)
+				if err != nil || !cmp.Equal(got, older) && !cmp.Equal(got, newer) {
+					t.Errorf("load: %v, %v", got, err)
+				}
+				if diff := cmp.Diff(want, names(t, d)); diff != "" {
+					t.Errorf("files (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+func TestLock(t *testing.T) {
+	d := open(t)
+	unlock, err := d.Lock(LockName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A second descriptor of this process stands for another process.
+	if _, err := d.Lock(LockName); !errors.Is(err, ErrLocked) {
+		t.Errorf("second lock: %v, want %v", err, ErrLocked)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	unlock, err = d.Lock(LockName)
+	if err != nil {
+		t.Fatalf("lock after unlock: %v", err)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSweep(t *testing.T) {
+	d := open(t)
+	for _, name := range []string{tempPrefix + "AAAA", "keep.json"} {
+		if err := os.WriteFile(d.Path(name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"keep.json"}, names(t, d)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+func TestAppend(t *testing.T) {
+	d := open(t)
+	for _, line := range []string{"a\n", "b\n"} {
+		if err := d.Append("log.txt", []byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(d.Path("log.txt")); string(got) != "a\nb\n" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestOpenMissing(t *testing.T) {
+	if _, err := Open(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error %v, want %v", err, os.ErrNotExist)
+	}
+}
