@@ -1,0 +1,213 @@
+package cef
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// place is a part of a line that has its own rules of escaping.
+type place struct {
+	plain  [256]bool // bytes that stand for themselves
+	lf, cr string    // how line breaks are written
+}
+
+var (
+	// A header has no escape sequences for line breaks.
+	inHeader    = newPlace(`\|`, " ", " ")
+	inExtension = newPlace(`\=`, `\n`, `\r`)
+)
+
+// newPlace returns the place in which the special characters are escaped by a
+// backslash.
+func newPlace(special, lf, cr string) place {
+	p := place{lf: lf, cr: cr}
+	for c := byte(' '); c <= '~'; c++ {
+		p.plain[c] = strings.IndexByte(special, c) < 0
+	}
+	return p
+}
+
+// writer appends the parts of a line to dst.
+type writer struct {
+	dst []byte
+
+	in   *place // where the value stands that is being written
+	left int    // the characters that it may still have
+	cut  bool   // it had more
+}
+
+// raw appends text of ours, which needs no escaping.
+func (w *writer) raw(s string) { w.dst = append(w.dst, s...) }
+
+// text appends UTF-8 text, escaped and cut to limit characters.
+func (w *writer) text(in *place, text []byte, limit int) {
+	w.in, w.left, w.cut = in, limit, false
+	w.put(text)
+}
+
+// value appends the JSON value v, escaped and cut to limit characters: a string
+// as the text it stands for, objects and arrays without blanks, all else as
+// received. It tells whether all of it was written. v must have passed scan.
+func (w *writer) value(in *place, v []byte, limit int) bool {
+	w.in, w.left, w.cut = in, limit, false
+	switch v[0] {
+	case '"':
+		w.quoted(v[1 : len(v)-1])
+	case '{', '[':
+		w.compact(v)
+	default:
+		w.put(v)
+	}
+	return !w.cut
+}
+
+// quoted appends the text that a JSON string stands for; s is what stands between
+// its quotes.
+func (w *writer) quoted(s []byte) {
+	for !w.cut {
+		i := indexQuoteOrEscape(s, 0)
+		w.put(s[:i])
+		if i == len(s) {
+			return
+		}
+		r, n := unescape(s[i:])
+		w.putRune(r)
+		s = s[i+n:]
+	}
+}
+
+// compact appends JSON text without the blanks between its tokens.
+func (w *writer) compact(s []byte) {
+	for len(s) > 0 && !w.cut {
+		n := 0
+		for n < len(s) && s[n] != '"' && !isBlank(s[n]) {
+			n++
+		}
+		w.put(s[:n])
+		s = s[n:]
+		if len(s) == 0 {
+			return
+		}
+		if isBlank(s[0]) {
+			s = s[1:]
+			continue
+		}
+		n = indexQuoteOrEscape(s, 1)
+		for s[n] == '\\' {
+			n = indexQuoteOrEscape(s, n+2)
+		}
+		w.put(s[:n+1])
+		s = s[n+1:]
+	}
+}
+
+// put appends a piece of the value. Bytes that are no UTF-8 become U+FFFD.
+func (w *writer) put(s []byte) {
+	for len(s) > 0 && !w.cut {
+		n := 0
+		for n < len(s) && w.in.plain[s[n]] {
+			n++
+		}
+		if n > w.left {
+			n, w.cut = w.left, true
+		}
+		w.dst = append(w.dst, s[:n]...)
+		w.left -= n
+		if s = s[n:]; len(s) > 0 && !w.cut {
+			r, n := utf8.DecodeRune(s)
+			w.putRune(r)
+			s = s[n:]
+		}
+	}
+}
+
+// putRune appends a character of the value. A control character that breaks lines
+// or moves on becomes a space if it cannot be escaped, any other U+FFFD, so that
+// it is seen that there was something.
+func (w *writer) putRune(r rune) {
+	if w.left == 0 {
+		w.cut = true
+		return
+	}
+	w.left--
+	switch {
+	case r == '\n':
+		w.raw(w.in.lf)
+	case r == '\r':
+		w.raw(w.in.cr)
+	case r == '\t', r == '\v', r == '\f', r == '\u0085', r == '\u2028', r == '\u2029':
+		w.raw(" ")
+	case r < ' ', '\x7f' <= r && r <= '\u009f':
+		w.raw("\uFFFD")
+	case r < utf8.RuneSelf && !w.in.plain[r]:
+		w.dst = append(w.dst, '\\', byte(r))
+	default:
+		w.dst = utf8.AppendRune(w.dst, r)
+	}
+}
+
+// find returns the value to which the first of the paths leads, or nil.
+func (s *source) find(found *values) []byte {
+	for _, slot := range s.slots {
+		if v := found.at(slot); v != nil {
+			return v
+		}
+	}
+	return nil
+}
+
+// writeHeader writes a field of the header. Those must not be empty, so an empty
+// string counts as no value.
+func (s *source) writeHeader(w *writer, found *values, limit int) {
+	if v := s.find(found); !isEmpty(v) {
+		w.value(&inHeader, v, limit)
+		return
+	}
+	w.raw(s.text)
+}
+
+func isEmpty(v []byte) bool { return len(v) == 0 || string(v) == `""` }
+
+// write writes a field of the extension and the space behind it.
+func (f *field) write(w *writer, found *values) {
+	if f.isTime {
+		f.writeTime(w, found)
+		return
+	}
+	v := f.find(found)
+	if v == nil && f.text == "" {
+		return
+	}
+	w.raw(f.lead)
+	if v != nil {
+		w.value(&inExtension, v, f.limit)
+	} else {
+		w.raw(f.text)
+	}
+	w.raw(" ")
+}
+
+// writeTime writes the first value that is a time.
+func (f *field) writeTime(w *writer, found *values) {
+	for _, slot := range f.slots {
+		if ms, ok := millis(found.at(slot)); ok {
+			w.raw(f.lead)
+			w.dst = strconv.AppendInt(w.dst, ms, 10)
+			w.raw(" ")
+			return
+		}
+	}
+}
+
+// appendHash appends what identifies a record without an id. Equal records of
+// two child accounts are two records.
+func appendHash(dst, record []byte, child string) []byte {
+	h := sha256.New()
+	h.Write(record)
+	h.Write([]byte(child))
+	var sum [sha256.Size]byte
+	return hex.AppendEncode(dst, h.Sum(sum[:0])[:maxExternalID/2])
+}
