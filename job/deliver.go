@@ -1,0 +1,89 @@
+package job
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"dls/sinks"
+)
+
+// deliver sends the lines to each of the stream's servers and returns nil when
+// all have confirmed them.
+func (s *stream) deliver(ctx context.Context, lines []byte) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	s.result.Bytes += int64(len(lines))
+	if len(s.sinks) == 1 {
+		return s.deliverTo(ctx, s.sinks[0], lines)
+	}
+	var g errgroup.Group
+	for _, sink := range s.sinks {
+		g.Go(func() error { return s.deliverTo(ctx, sink, lines) })
+	}
+	return g.Wait()
+}
+
+// deliverTo sends the lines to one server, again and again while that may help:
+// a receiver that restarts does not fail the run. Once a stream has given a
+// server up, the others of the run try once.
+func (s *stream) deliverTo(ctx context.Context, sink sinks.Sink, lines []byte) error {
+	limit := s.run.opts.RetryFor
+	if _, down := s.run.down.Load(sink); down {
+		limit = 0
+	}
+	// A page under way when the run is told to stop may still be confirmed.
+	late, cancel := grace(ctx, s.run.opts.Grace)
+	defer cancel()
+	err := persist(ctx, limit, func() error {
+		err := sink.Deliver(late, lines)
+		if over, ok := errors.AsType[*sinks.OversizeError](err); ok {
+			err = s.keep(over.Records)
+		}
+		return err
+	}, func(err error) bool {
+		_, final := errors.AsType[*sinks.PermanentError](err)
+		_, kept := errors.AsType[*keepError](err)
+		return !final && !kept
+	}, func(wait time.Duration, err error) {
+		s.retries.Add(1)
+		s.run.log.Info("trying again", "stream", s.result.Name(), "in", wait.Round(time.Millisecond), "because", err)
+	})
+	if err != nil && ctx.Err() == nil {
+		s.run.down.Store(sink, true)
+	}
+	return err
+}
+
+// keepError is a record that could neither be sent nor kept.
+type keepError struct{ error }
+
+func (e *keepError) Unwrap() error { return e.error }
+
+// keep writes records that no datagram can hold to a file in the checkpoint
+// directory, as duologsync does.
+func (s *stream) keep(records [][]byte) error {
+	name := s.row.Name + "_udp_failed_ingestion_logs.txt"
+	if err := s.run.dir.Append(name, bytes.Join(records, nil)); err != nil {
+		return &keepError{fmt.Errorf("keep records too long for a datagram: %w", err)}
+	}
+	s.oversize.Add(int64(len(records)))
+	s.run.log.Warn(fmt.Sprintf("%d records are too long for a datagram; they are in %q", len(records), s.run.dir.Path(name)),
+		"stream", s.result.Name())
+	return nil
+}
+
+// grace returns a context that ends d after ctx does.
+func grace(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		t := time.AfterFunc(d, func() { cancel(context.Cause(ctx)) })
+		context.AfterFunc(late, func() { t.Stop() })
+	})
+	return late, func() { stop(); cancel(nil) }
+}

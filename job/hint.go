@@ -1,0 +1,99 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"syscall"
+	"time"
+
+	"dls/job/duo"
+	"dls/job/endpoint"
+	"dls/sinks"
+	"dls/state"
+)
+
+// Hint says what to do about an error of [Sync] or of a [Result], or "".
+func Hint(err error) string {
+	if api, ok := errors.AsType[*duo.APIError](err); ok {
+		return apiHint(api)
+	}
+	if broken, ok := errors.AsType[*state.UntrustedError](err); ok {
+		return fmt.Sprintf("look at %q and put back a good copy; only if you move it away does the stream begin again, at dls_settings.api.offset", broken.Path)
+	}
+	if _, ok := errors.AsType[*clockError](err); ok {
+		return "set this machine's clock; nothing was fetched, and nothing is lost"
+	}
+	switch {
+	case errors.Is(err, ErrMaxRuntime), errors.Is(err, context.Canceled):
+		return "the next run goes on from there"
+	case errors.Is(err, state.ErrLocked):
+		return "wait for it to end; if it is a run for another account, give each account a checkpointing.directory of its own"
+	case errors.Is(err, errStuck):
+		return "what was delivered is checkpointed; if it happens again, tell Duo's support"
+	case errors.Is(err, errHost):
+		return "ask Duo's support about this account, or leave it out with account.block_list"
+	case errors.Is(err, syscall.ENOSPC):
+		return "make room on the disk; what was delivered and not noted is sent again"
+	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
+		return "make dls_settings.checkpointing.directory writable for the user that runs dls"
+	case errors.Is(err, fs.ErrNotExist):
+		return "create it, or correct the path"
+	case duo.Untrusted(err):
+		return "if a proxy inspects TLS, name its certificate in dls_settings.api.ca_filepath"
+	}
+	if hint := sinks.Hint(err); hint != "" {
+		return hint
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		return "check account.hostname, and that this machine can resolve it"
+	}
+	return ""
+}
+
+// Hint says what to do about Err, or "".
+func (r *Result) Hint() string {
+	row := endpoint.Named(r.Endpoint)
+	if api, ok := errors.AsType[*duo.APIError](r.Err); ok && row != nil {
+		switch {
+		case api.Gone() && row.Gone != "":
+			return row.Gone
+		case api.Status == 403:
+			who := "the Admin API application"
+			if r.Account != "" {
+				who = "the Accounts API application for this child account"
+			}
+			return fmt.Sprintf("in Duo's Admin Panel, give %s the permission %q; the endpoint may also not be part of the account's edition", who, row.Permission)
+		}
+	}
+	return Hint(r.Err)
+}
+
+func apiHint(api *duo.APIError) string {
+	off := api.Skew.Abs().Round(time.Second)
+	way := "ahead of"
+	if api.Skew < 0 {
+		way = "behind"
+	}
+	switch {
+	case api.Status == 401 && (api.Code == 40105 || off > skew):
+		return fmt.Sprintf("set this machine's clock: it is %v %s Duo's", off, way)
+	case api.Status == 401 && api.Code == 40103:
+		return "check account.skey: it is not the secret key of this ikey"
+	case api.Status == 401:
+		return "check account.ikey and account.hostname: both are on the application's page in Duo's Admin Panel"
+	case api.Status == 403:
+		return "give the application the permission that the endpoint needs in Duo's Admin Panel"
+	case api.Status == 404:
+		return "check account.hostname: Duo knows no such endpoint there"
+	case api.Limited():
+		return "Duo limits calls: is another program reading the same logs? Otherwise run less often"
+	case api.Status >= 300 && api.Status < 400:
+		return "something between here and Duo redirects the call: check the proxy"
+	case api.Status >= 500:
+		return "Duo, or something before it, is in trouble; see status.duo.com"
+	}
+	return ""
+}

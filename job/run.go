@@ -1,0 +1,338 @@
+// Package job is one run of dls: from Duo to the SIEM, confirmed.
+//
+// The way the data goes, to be read in this order: [Sync] (run.go) makes the
+// streams, one for each endpoint of each account; the queue (queue.go) gives each
+// stream its turns; a turn (stream.go) fetches a page, drops what is delivered
+// already, formats the rest, delivers it, and moves the checkpoint; window.go
+// says where pages begin and end, deliver.go when a page counts as delivered.
+//
+// What is promised: a checkpoint moves only past records whose delivery is
+// confirmed by every server they are mapped to; one stream's failure neither
+// stops nor delays another; and whatever was not delivered is in the [Summary].
+// The Go API is not stable.
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"dls/cef"
+	"dls/job/config"
+	"dls/job/duo"
+	"dls/job/endpoint"
+	"dls/job/record"
+	"dls/sinks"
+	"dls/state"
+)
+
+// Options are what a run is told beside its configuration.
+type Options struct {
+	// Version is the program's version, told to Duo and to the SIEM.
+	Version string
+	// Endpoints limits the run to these endpoints, Account to one child account.
+	// Empty: all.
+	Endpoints []string
+	Account   string
+	// Parallel is how many streams are worked on at a time; 0 means 8.
+	Parallel int
+	// MaxRuntime ends the run cleanly after that time; 0 means never.
+	MaxRuntime time.Duration
+	// RetryFor is how long a stream may go without progress before it fails. 0
+	// means that nothing is tried again.
+	RetryFor time.Duration
+	// Grace is how long deliveries under way may take when the run is told to stop.
+	Grace time.Duration
+	// Log takes the run's messages. A message for the user's eyes has level Warn or
+	// Error; its attribute "stream" names the stream it is about. Nil: nowhere.
+	Log *slog.Logger
+
+	// Transport stands in for the network to Duo, and Step for what can fail in a
+	// checkpoint's write, in tests.
+	Transport http.RoundTripper
+	Step      func(name string) error
+}
+
+// SetupError is what must be put right before a run can begin; nothing was
+// fetched.
+type SetupError struct{ Err error }
+
+// Error says what is wrong.
+func (e *SetupError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *SetupError) Unwrap() error { return e.Err }
+
+// run is what the streams of a run share.
+type run struct {
+	cfg     *config.Config
+	opts    Options
+	log     *slog.Logger
+	start   time.Time
+	end     int64 // of the run's window, in milliseconds since the epoch
+	client  *duo.Client
+	dir     *state.Dir   // nil when checkpointing is off and no server needs it
+	servers []sinks.Sink // as cfg.Servers; nil where no endpoint is mapped
+	down    sync.Map     // the servers that a stream has given up
+	cef     *cef.Formatter
+	mapping map[string]*cef.Mapping
+	queue   *queue
+}
+
+// Sync runs the job once: it fetches everything new, delivers it, and moves the
+// checkpoints. Failures of single streams are in the summary. The error is a
+// *SetupError when nothing could begin, [state.ErrLocked] when another run holds
+// the checkpoint directory, or why the child accounts could not be listed; the
+// summary is nil then. When ctx ends, so does the run, within seconds; the
+// streams that were not done have its cause as their error.
+func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, error) {
+	r, err := prepare(cfg, opts)
+	if err != nil {
+		return nil, err
+	}
+	defer r.client.Close()
+	if r.dir != nil {
+		defer r.dir.Close()
+	}
+	if cfg.Checkpointing {
+		unlock, err := r.dir.Lock(state.LockName)
+		if err != nil {
+			return nil, err
+		}
+		defer unlock()
+		if err := r.dir.Sweep(); err != nil {
+			return nil, &SetupError{err}
+		}
+	}
+	if opts.MaxRuntime > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, opts.MaxRuntime, ErrMaxRuntime)
+		defer cancel()
+	}
+	streams, err := r.plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.queue = newQueue(streams)
+	r.queue.work(ctx, r.opts.Parallel)
+
+	sum := &Summary{Start: r.start}
+	for _, s := range streams {
+		sum.Results = append(sum.Results, &s.result)
+		if !s.result.Idle() {
+			r.log.Info(s.result.String(), "stream", s.result.Name())
+		}
+	}
+	return sum, nil
+}
+
+// prepare makes what a run needs, without a call to Duo or a server.
+func prepare(cfg *config.Config, opts Options) (*run, error) {
+	r := &run{cfg: cfg, opts: opts, log: opts.Log, start: time.Now(), servers: make([]sinks.Sink, len(cfg.Servers))}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	if r.opts.Parallel <= 0 {
+		r.opts.Parallel = 8
+	}
+	r.end = r.start.Add(-lag).UnixMilli()
+	if err := r.choose(); err != nil {
+		return nil, &SetupError{err}
+	}
+	var wrong []error
+	if err := r.connect(); err != nil {
+		wrong = append(wrong, err)
+	}
+	if err := r.open(); err != nil {
+		wrong = append(wrong, err)
+	}
+	if len(wrong) > 0 {
+		return nil, &SetupError{errors.Join(wrong...)}
+	}
+	if cfg.Format == config.CEF {
+		r.cef, r.mapping = cef.New(opts.Version), map[string]*cef.Mapping{}
+		for _, row := range endpoint.All() {
+			if row.CEF != "" {
+				r.mapping[row.Name] = cef.For(row.CEF)
+			}
+		}
+	}
+	return r, nil
+}
+
+// choose checks what the options name against the configuration.
+func (r *run) choose() error {
+	if r.opts.Account != "" && !r.cfg.Account.MSP {
+		return errors.New("--account is for an MSP, and account.is_msp is not set")
+	}
+	for _, name := range r.opts.Endpoints {
+		if !slices.ContainsFunc(r.cfg.Routes, func(route config.Route) bool { return route.Endpoint.Name == name }) {
+			return fmt.Errorf("--endpoint %q is mapped to no server in account.endpoint_server_mappings", name)
+		}
+	}
+	return nil
+}
+
+// connect makes the client and the servers' sinks.
+func (r *run) connect() error {
+	var ca []byte
+	if path := r.cfg.CAFile; path != "" {
+		var err error
+		if ca, err = os.ReadFile(path); err != nil {
+			return fmt.Errorf("dls_settings.api.ca_filepath: %w", err)
+		}
+	}
+	var err error
+	r.client, err = duo.New(duo.Options{
+		IKey: r.cfg.Account.IKey, SKey: r.cfg.Account.SKey.Reveal(),
+		UserAgent: "dls/" + r.opts.Version, CAPEM: ca, Proxy: r.cfg.Proxy.URL(),
+		Conns: r.opts.Parallel, Transport: r.opts.Transport,
+	})
+	if err != nil {
+		return fmt.Errorf("dls_settings.api.ca_filepath %q: %w", r.cfg.CAFile, err)
+	}
+	var wrong []error
+	for _, route := range r.cfg.Routes {
+		for _, i := range route.Servers {
+			if r.servers[i] != nil {
+				continue
+			}
+			server := r.cfg.Servers[i]
+			sink, err := sinks.New(sinks.Options{
+				ID: server.ID, Protocol: sinks.Protocol(server.Protocol), Hostname: server.Hostname, Port: server.Port,
+				CertFile: server.CertFile, KeyFile: server.KeyFile, ServerName: server.ServerName,
+				Warn: func(msg string) { r.log.Warn(msg) },
+			})
+			if err != nil {
+				wrong = append(wrong, err)
+				continue
+			}
+			r.servers[i] = sink
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// open opens the checkpoint directory.
+func (r *run) open() error {
+	if !r.cfg.Checkpointing && !slices.ContainsFunc(r.cfg.Servers, func(s config.Server) bool { return s.Protocol == config.UDP }) {
+		return nil
+	}
+	dir, err := state.Open(r.cfg.Directory)
+	if err != nil {
+		return err
+	}
+	dir.Step = r.opts.Step
+	r.dir = dir
+	return nil
+}
+
+// account is one account whose endpoints are read.
+type account struct{ id, host, name string }
+
+// plan makes the streams: every mapped endpoint of every account. Those whose
+// checkpoint was written last come last: after a run that was cut short, the
+// ones that it did not reach go first.
+func (r *run) plan(ctx context.Context) ([]*stream, error) {
+	accounts := []account{{host: r.cfg.Account.Hostname}}
+	if r.cfg.Account.MSP {
+		var err error
+		if accounts, err = r.children(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var streams []*stream
+	for _, a := range accounts {
+		for _, route := range r.cfg.Routes {
+			if len(r.opts.Endpoints) == 0 || slices.Contains(r.opts.Endpoints, route.Endpoint.Name) {
+				streams = append(streams, r.stream(a, route))
+			}
+		}
+	}
+	if r.cfg.Checkpointing {
+		times, err := r.dir.Times()
+		if err != nil {
+			return nil, &SetupError{err}
+		}
+		slices.SortStableFunc(streams, func(a, b *stream) int {
+			return times[a.id.File()].Compare(times[b.id.File()])
+		})
+	}
+	return streams, nil
+}
+
+func (r *run) stream(a account, route config.Route) *stream {
+	s := &stream{
+		run: r, row: route.Endpoint, host: a.host,
+		id:     state.ID{IKey: r.cfg.Account.IKey, Endpoint: route.Endpoint.Name, Account: a.id},
+		result: Result{Endpoint: route.Endpoint.Name, Account: a.id, AccountName: a.name},
+	}
+	for _, i := range route.Servers {
+		s.sinks = append(s.sinks, r.servers[i])
+	}
+	if a.id != "" {
+		s.extra = []record.Extra{record.NewExtra("child_account_id", a.id)}
+		return s
+	}
+	for _, e := range route.Endpoint.Extra {
+		if e.Value == endpoint.HostValue {
+			e.Value = r.cfg.Account.Hostname
+		}
+		s.extra = append(s.extra, record.NewExtra(e.Key, e.Value))
+	}
+	return s
+}
+
+// children lists the child accounts that the run is about.
+func (r *run) children(ctx context.Context) ([]account, error) {
+	var list []duo.Child
+	err := persist(ctx, r.opts.RetryFor, func() (err error) {
+		list, err = r.client.Children(ctx, r.cfg.Account.Hostname)
+		return err
+	}, duo.Temporary, func(wait time.Duration, err error) {
+		r.log.Info("trying again to list the child accounts", "in", wait.Round(time.Millisecond), "because", err)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the child accounts: %w", err)
+	}
+	var accounts []account
+	for _, c := range list {
+		if slices.Contains(r.cfg.Account.BlockList, c.ID) || r.opts.Account != "" && r.opts.Account != c.ID {
+			continue
+		}
+		accounts = append(accounts, account{c.ID, c.Host, c.Name})
+	}
+	switch {
+	case len(accounts) > 0:
+	case r.opts.Account != "":
+		return nil, fmt.Errorf("--account %q: Duo lists no such child account, or block_list leaves it out", r.opts.Account)
+	default:
+		r.log.Warn(fmt.Sprintf("nothing to read: Duo lists %d child accounts, and block_list leaves none of them", len(list)))
+	}
+	return accounts, nil
+}
+
+// load reads a stream's checkpoint, or nil when there is none.
+func (r *run) load(id state.ID) (*state.Checkpoint, error) {
+	if !r.cfg.Checkpointing {
+		return nil, nil
+	}
+	return r.dir.Load(id)
+}
+
+// save writes a stream's checkpoint.
+func (r *run) save(id state.ID, cp *state.Checkpoint) error {
+	if !r.cfg.Checkpointing {
+		return nil
+	}
+	return r.dir.Save(id, cp)
+}
+
+// oldest is the time from which on this run's windows may begin.
+func (r *run) oldest() int64 { return oldest(r.start) }

@@ -1,0 +1,307 @@
+package job
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"dls/job/duo"
+	"dls/job/endpoint"
+	"dls/job/record"
+	"dls/sinks"
+	"dls/state"
+)
+
+// share is how many pages a stream may deliver in one turn while others wait.
+const share = 4
+
+// looked is how often the end of a window without news is noted: seldom, so that
+// an idle run writes nothing.
+const looked = 24 * time.Hour
+
+// stream is one endpoint of one account. It is worked on in turns, by one worker
+// at a time; between turns it holds no page.
+type stream struct {
+	run   *run
+	row   *endpoint.Endpoint
+	id    state.ID
+	host  string         // the API host on which the account lives
+	extra []record.Extra // the members that duologsync adds
+	sinks []sinks.Sink   // all must confirm
+
+	cp     *state.Checkpoint // nil until the first turn
+	seen   map[state.Key]int // how many records of each key are delivered
+	place  place             // where the next page begins
+	held   bool              // records came out of order: the checkpoint waits for the end of the segment
+	high   int64             // the latest record delivered
+	fails  patience
+	result Result
+
+	retries, oversize atomic.Int64 // part of result; deliveries to several servers count at once
+}
+
+// turn works on the stream until its window is drained, Duo makes it wait, or it
+// has had its share while others wait. It tells whether the stream is done, and
+// if not, how long to leave it alone.
+func (s *stream) turn(ctx context.Context, d *desk) (done bool, wait time.Duration) {
+	began := time.Now()
+	defer func() { s.result.Duration += time.Since(began) }()
+	err := context.Cause(ctx)
+	if err == nil && s.cp == nil {
+		err = s.open()
+	}
+	if err == nil && !s.place.end() {
+		err = s.work(ctx, d)
+	}
+	if p, ok := errors.AsType[*pause](err); ok {
+		return false, p.wait
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	s.result.Err = err
+	s.result.Retries += int(s.retries.Load())
+	s.result.Oversize = int(s.oversize.Load())
+	s.cp, s.seen = nil, nil
+	return true, 0
+}
+
+// pause ends a turn before the stream is done.
+type pause struct{ wait time.Duration }
+
+func (p *pause) Error() string { return "paused" }
+
+// errHost is a child account of which Duo tells no API host.
+var errHost = errors.New("Duo's list of child accounts names no API host for it")
+
+// open reads the checkpoint and lays out the window.
+func (s *stream) open() error {
+	if s.host == "" {
+		return errHost
+	}
+	cp, err := s.run.load(s.id)
+	if err == nil && cp == nil {
+		cp, err = s.begin()
+	}
+	if err != nil {
+		return err
+	}
+	s.seen = make(map[state.Key]int, len(cp.Delivered))
+	for _, m := range cp.Delivered {
+		s.seen[m.Key] = m.Count
+	}
+	s.cp, s.high = cp, cp.Until
+	s.result.Until = time.UnixMilli(cp.Until).UTC()
+	s.place, err = s.window()
+	return err
+}
+
+// begin makes the checkpoint of a stream that has none. It is saved before
+// anything is fetched, so that the window begins where it was first meant to,
+// however many runs it takes to deliver the first page.
+func (s *stream) begin() (*state.Checkpoint, error) {
+	from := max(s.run.start.Add(-s.run.cfg.Offset).UnixMilli(), s.run.oldest())
+	from -= from % s.unit()
+	cp := &state.Checkpoint{From: from, Until: from}
+	return cp, s.run.save(s.id, cp)
+}
+
+// unit is the unit of the endpoint's mintime, in milliseconds.
+func (s *stream) unit() int64 { return s.row.AskUnit.Duration().Milliseconds() }
+
+// work fetches, delivers and confirms page after page. While a page is being
+// delivered the next one is fetched, never more.
+func (s *stream) work(ctx context.Context, d *desk) error {
+	ctx, cancel := context.WithCancel(ctx)
+	fetched := s.fetch(ctx, d, s.place)
+	// The desk is another stream's when the turn ends: leave no fetch behind.
+	defer func() { cancel(); fetched() }()
+	for n := 1; ; n++ {
+		page, err := fetched()
+		if err != nil {
+			return s.stumble(err)
+		}
+		s.result.Pages++
+		after, err := s.after(s.place, page)
+		if err != nil {
+			return err
+		}
+		yield := n >= share && s.run.queue.crowded()
+		if !after.end() && !yield {
+			fetched = s.fetch(ctx, d, after)
+		}
+		if err := s.format(d, page); err != nil {
+			return s.stumble(err)
+		}
+		if err := s.deliver(ctx, d.lines); err != nil {
+			return err
+		}
+		s.result.Delivered += d.fresh
+		if err := s.commit(page, d.marks, after); err != nil {
+			return err
+		}
+		s.fails = patience{}
+		if s.place.end() {
+			return nil
+		}
+		if yield {
+			return &pause{}
+		}
+	}
+}
+
+// fetch asks for the page at p and returns a function that waits for it. The
+// page lies on the desk until the next but one is fetched.
+func (s *stream) fetch(ctx context.Context, d *desk, p place) (wait func() (*duo.Page, error)) {
+	sheet := d.sheet()
+	wait = sync.OnceValues(func() (*duo.Page, error) {
+		body, err := s.run.client.Get(ctx, s.host, s.row.Path, s.params(p), sheet.body)
+		if err != nil {
+			return nil, err
+		}
+		sheet.body = body
+		return &sheet.page, sheet.page.Read(s.row, body)
+	})
+	go wait()
+	return wait
+}
+
+// stumble tells what to do about a page that could not be had: pause and try
+// again, or, when it is hopeless or has gone on for too long, fail.
+func (s *stream) stumble(err error) error {
+	if !duo.Temporary(err) {
+		return err
+	}
+	api, _ := errors.AsType[*duo.APIError](err)
+	limited := api != nil && api.Limited()
+	least, most := time.Second, time.Minute
+	if limited {
+		s.result.Limited++
+		least, most = 2*time.Second, s.run.cfg.Timeout
+	}
+	wait, ok := s.fails.next(s.run.opts.RetryFor, least, most)
+	if !ok {
+		return exhausted(s.run.opts.RetryFor, err)
+	}
+	if limited {
+		wait = max(wait, min(api.RetryAfter, most))
+	}
+	s.result.Retries++
+	s.run.log.Info("trying again", "stream", s.result.Name(), "in", wait.Round(time.Millisecond), "because", err)
+	return &pause{wait}
+}
+
+// format writes the lines of the page's records that are not delivered yet, and
+// their marks, on the desk.
+func (s *stream) format(d *desk, page *duo.Page) error {
+	d.lines, d.marks, d.fresh = d.lines[:0], d.marks[:0], 0
+	clear(d.count)
+	last := s.cp.Until
+	fetched := 0
+	for i := range page.Entries {
+		e := &page.Entries[i]
+		if e.At < 0 {
+			e.At = last
+		}
+		last = e.At
+		if e.At > s.place.todo[0].max {
+			// Only an endpoint without maxtime shows what is newer than the window.
+			continue
+		}
+		fetched++
+		key := s.key(e)
+		d.count[key]++
+		count := d.count[key]
+		if count > 1 && len(s.row.ID) > 0 {
+			continue // the page shows the record twice
+		}
+		if count <= s.seen[key] {
+			continue
+		}
+		var err error
+		if d.lines, err = s.append(d.lines, e.Raw); err != nil {
+			return &duo.BodyError{Err: err}
+		}
+		d.fresh++
+		d.mark(state.Mark{At: e.At, Key: key, Count: count})
+	}
+	s.result.Fetched += fetched
+	s.result.Already += fetched - d.fresh
+	return nil
+}
+
+// append appends the line of one record.
+func (s *stream) append(dst, raw []byte) ([]byte, error) {
+	if s.run.cef != nil {
+		return s.run.cef.Append(dst, s.run.mapping[s.row.Name], raw, s.id.Account)
+	}
+	return record.AppendLine(dst, raw, s.extra...)
+}
+
+// key is what tells a record from all others: its ids and its time, or, where
+// it has none, all of it.
+func (s *stream) key(e *duo.Entry) state.Key {
+	if e.ID[0] == nil && e.ID[1] == nil {
+		return state.NewKey(e.Raw)
+	}
+	var at [8]byte
+	binary.BigEndian.PutUint64(at[:], uint64(e.At))
+	return state.NewKey(e.ID[0], e.ID[1], at[:])
+}
+
+// commit notes that the page is delivered and where the next one begins, and
+// moves the checkpoint.
+func (s *stream) commit(page *duo.Page, marks []state.Mark, after place) error {
+	cp := s.cp
+	changed := len(marks) > 0
+	cp.Add(marks)
+	for _, m := range marks {
+		s.seen[m.Key] = m.Count
+		s.high = max(s.high, m.At)
+	}
+	s.held = s.held || s.row.Unordered || !ascending(page)
+	drained := len(after.todo) < len(s.place.todo)
+	if drained && s.place.todo[0].reread {
+		cp.Reread = s.place.todo[0].resume
+		changed = true
+	}
+	if drained {
+		s.held = false
+	}
+	if !s.held && s.high > cp.Until {
+		cp.Until = s.high
+		s.forget(cp.Until - s.run.cfg.Overlap.Milliseconds())
+		changed = true
+	}
+	if after.end() && (changed || s.run.end-cp.Looked > looked.Milliseconds()) {
+		cp.Looked, changed = s.run.end, true
+	}
+	if changed {
+		if err := s.run.save(s.id, cp); err != nil {
+			return err
+		}
+	}
+	s.place = after
+	s.result.Until = time.UnixMilli(cp.Until).UTC()
+	return nil
+}
+
+// forget drops what is known of records before the time given.
+func (s *stream) forget(before int64) {
+	for _, m := range s.cp.Forget(before) {
+		delete(s.seen, m.Key)
+	}
+}
+
+// ascending tells whether the page's records are in the order of their time.
+func ascending(page *duo.Page) bool {
+	for i := 1; i < len(page.Entries); i++ {
+		if page.Entries[i].At < page.Entries[i-1].At {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,120 @@
+package job
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// ErrMaxRuntime is the cause with which a run ends at its --max-runtime.
+var ErrMaxRuntime = errors.New("the time given by --max-runtime is over")
+
+// Result is what became of one stream in a run.
+type Result struct {
+	// Endpoint is the endpoint's name; Account and AccountName are the child
+	// account's id and name, or "" for a single account.
+	Endpoint, Account, AccountName string
+	// Fetched counts the records received, Delivered those of them that every
+	// server confirmed, Already those that earlier pages or runs had delivered.
+	Fetched, Delivered, Already int
+	// Oversize counts those of Delivered that no datagram can hold: they lie in a
+	// file.
+	Oversize int
+	// Bytes counts what was sent, repetitions to a server not included.
+	Bytes int64
+	// Pages counts the answers with records or none, Retries what was tried again,
+	// Limited the answers that were Duo's rate limit.
+	Pages, Retries, Limited int
+	// Duration is how long the stream was worked on, waits for Duo not included.
+	Duration time.Duration
+	// Until is the time up to which everything is delivered, or zero when the
+	// checkpoint could not be read.
+	Until time.Time
+	// Err is nil when the window was read to its end and everything in it is
+	// confirmed. [ErrMaxRuntime] and a signal leave the rest to the next run.
+	Err error
+}
+
+// Name names the stream in messages.
+func (r *Result) Name() string {
+	if r.Account == "" {
+		return r.Endpoint
+	}
+	return r.Endpoint + " of " + r.Account
+}
+
+// Idle tells whether there was nothing to do.
+func (r *Result) Idle() bool { return r.Err == nil && r.Delivered == 0 && r.Retries == 0 }
+
+// String is the summary of the stream in one line.
+func (r *Result) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "fetched %d, delivered %d, already delivered %d, pages %d, retries %d, in %v",
+		r.Fetched, r.Delivered, r.Already, r.Pages, r.Retries, r.Duration.Round(time.Millisecond))
+	if r.Oversize > 0 {
+		fmt.Fprintf(&b, ", too long for a datagram %d", r.Oversize)
+	}
+	if !r.Until.IsZero() {
+		fmt.Fprintf(&b, ", up to %s", r.Until.Format(time.RFC3339))
+	}
+	return b.String()
+}
+
+// Summary is what became of a run.
+type Summary struct {
+	// Start is when the run began; its window ends two minutes before.
+	Start time.Time
+	// Results has one entry for each stream, in no particular order.
+	Results []*Result
+}
+
+// Failed returns the streams that did not get to the end of their window.
+func (s *Summary) Failed() []*Result {
+	var failed []*Result
+	for _, r := range s.Results {
+		if r.Err != nil {
+			failed = append(failed, r)
+		}
+	}
+	return failed
+}
+
+// Report logs what failed, streams that failed for the same reason together, each
+// with a hint.
+func (s *Summary) Report(log *slog.Logger) {
+	type reason struct{ err, hint string }
+	var reasons []reason
+	names := map[reason][]string{}
+	for _, r := range s.Failed() {
+		why := reason{r.Err.Error(), r.Hint()}
+		if names[why] == nil {
+			reasons = append(reasons, why)
+		}
+		names[why] = append(names[why], r.Name())
+	}
+	for _, why := range reasons {
+		log.Error(why.err, "stream", several(names[why]), "hint", why.hint)
+	}
+}
+
+// several names streams without flooding a reader who has thousands.
+func several(names []string) string {
+	const most = 5
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more streams", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Through tells whether at least one stream got through, or got some records
+// through.
+func (s *Summary) Through() bool {
+	for _, r := range s.Results {
+		if r.Err == nil || r.Delivered > 0 {
+			return true
+		}
+	}
+	return len(s.Results) == 0
+}

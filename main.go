@@ -1,0 +1,215 @@
+// Command dls pulls security logs out of Duo's Admin API and delivers them,
+// confirmed, to a SIEM. It runs once and exits; a scheduler gives the interval.
+//
+// This file is the command line and nothing else: what a run does is in package
+// job.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+
+	"dls/job"
+	"dls/job/config"
+	"dls/job/demo"
+	"dls/job/journal"
+	"dls/state"
+)
+
+// version is the program's version. The linker may set it.
+var version = "1.0.0"
+
+// The exit codes. They are documented in the README.
+const (
+	exitDone    = 0
+	exitNone    = 1  // no stream got through
+	exitUsage   = 2  // usage or configuration error, nothing was fetched
+	exitPartial = 3  // some streams failed, the others are done
+	exitLocked  = 75 // another run holds the lock
+	exitSignal  = 128
+)
+
+type commandLine struct {
+	Sync    syncCommand      `cmd:"" default:"withargs" help:"Run the job once: fetch what is new, deliver it, move the checkpoints."`
+	Demo    demoCommand      `cmd:"" help:"Run the whole job against a simulated Duo and a local receiver. Needs nothing."`
+	Version kong.VersionFlag `help:"Print the version."`
+}
+
+type syncCommand struct {
+	Config     string        `arg:"" help:"The configuration file."`
+	MaxRuntime time.Duration `placeholder:"50m" help:"Stop cleanly after this time, with the progress kept."`
+	Endpoint   []string      `placeholder:"auth,activity" help:"Only these endpoints."`
+	Account    string        `placeholder:"DA…" help:"Only this child account."`
+	Parallel   int           `default:"8" help:"Streams worked on at a time."`
+	RetryFor   time.Duration `default:"5m" help:"How long a stream may go without progress before it fails."`
+	Verbose    bool          `short:"v" help:"Say on stderr what was done."`
+}
+
+type demoCommand struct {
+	Keep bool `help:"Keep the temporary directory with the configuration and the checkpoints."`
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is the program: it returns the exit code when all it began has ended.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := interruptible()
+	defer stop()
+	return command(ctx, args, stdout, stderr)
+}
+
+// command carries out one command line.
+func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var cli commandLine
+	parser := kong.Must(&cli,
+		kong.Name("dls"),
+		kong.Description("Pulls security logs out of Duo's Admin API and delivers them, confirmed, to a SIEM."),
+		kong.Vars{"version": versionText()},
+		kong.Writers(stdout, stderr),
+		kong.UsageOnError(),
+	)
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return usage(stderr, err)
+	}
+	switch parsed.Selected().Name {
+	case "demo":
+		return cli.Demo.run(ctx, stdout, stderr)
+	default:
+		return cli.Sync.run(ctx, stderr)
+	}
+}
+
+func usage(stderr io.Writer, err error) int {
+	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
+	log.Error(err.Error(), "hint", "dls --help shows the commands and their flags")
+	return exitUsage
+}
+
+func (c *syncCommand) run(ctx context.Context, stderr io.Writer) int {
+	level := slog.LevelWarn
+	if f, ok := stderr.(*os.File); c.Verbose || ok && term.IsTerminal(int(f.Fd())) {
+		level = slog.LevelInfo
+	}
+	console := journal.NewConsole(stderr, level)
+	log := slog.New(console)
+	if c.Parallel < 1 {
+		return usage(stderr, fmt.Errorf("--parallel=%d: at least one stream must be worked on", c.Parallel))
+	}
+	if c.RetryFor < 0 || c.MaxRuntime < 0 {
+		return usage(stderr, errors.New("--retry-for and --max-runtime cannot be negative"))
+	}
+	cfg, err := config.Load(c.Config, config.SystemEnv())
+	if err != nil {
+		fmt.Fprintln(stderr, prefixed(err))
+		return exitUsage
+	}
+	file, err := journal.OpenFile(cfg.LogFile)
+	if err != nil {
+		log.Warn(err.Error()+"; the run goes on without it", "hint", "correct dls_settings.log_filepath")
+	} else {
+		defer file.Close()
+		log = slog.New(slog.NewMultiHandler(console, slog.NewTextHandler(file, nil)))
+	}
+	for _, w := range cfg.Warnings {
+		log.Warn(w)
+	}
+	sum, err := job.Sync(ctx, cfg, job.Options{
+		Version: version, Endpoints: c.Endpoint, Account: c.Account, Parallel: c.Parallel,
+		MaxRuntime: c.MaxRuntime, RetryFor: c.RetryFor, Grace: 3 * time.Second, Log: log,
+	})
+	if err != nil {
+		log.Error(err.Error(), "hint", job.Hint(err))
+	} else {
+		sum.Report(log)
+	}
+	return exitCode(ctx, sum, err)
+}
+
+// exitCode is what the run's outcome comes to.
+func exitCode(ctx context.Context, sum *job.Summary, err error) int {
+	if s, ok := errors.AsType[*interrupted](context.Cause(ctx)); ok && (err != nil || len(sum.Failed()) > 0) {
+		return exitSignal + int(s.signal.(syscall.Signal))
+	}
+	_, setup := errors.AsType[*job.SetupError](err)
+	switch {
+	case setup:
+		return exitUsage
+	case errors.Is(err, state.ErrLocked):
+		return exitLocked
+	case err != nil || !sum.Through():
+		return exitNone
+	case len(sum.Failed()) > 0:
+		return exitPartial
+	}
+	return exitDone
+}
+
+func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
+	err := demo.Run(ctx, stdout, c.Keep, func(args ...string) int { return command(ctx, args, stdout, stderr) })
+	if err != nil {
+		slog.New(journal.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
+		return exitNone
+	}
+	return exitDone
+}
+
+// prefixed puts the program's voice before each line of an error.
+func prefixed(err error) string {
+	return "dls: error: " + strings.ReplaceAll(err.Error(), "\n", "\ndls: error: ")
+}
+
+// interrupted is the cause with which a signal ends the run.
+type interrupted struct{ signal os.Signal }
+
+func (i *interrupted) Error() string { return "interrupted by " + i.signal.String() }
+
+// interruptible returns a context that the first SIGINT or SIGTERM ends. The
+// second ends the process at once.
+func interruptible() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		s, ok := <-signals
+		if !ok {
+			return
+		}
+		cancel(&interrupted{s})
+		if s, ok := <-signals; ok {
+			os.Exit(exitSignal + int(s.(syscall.Signal)))
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(signals)
+		cancel(nil)
+	}
+}
+
+// versionText names the version, the commit it was built from and the compiler.
+func versionText() string {
+	text := "dls " + version
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return text
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			text += ", commit " + s.Value
+		}
+	}
+	return text + ", " + info.GoVersion
+}
