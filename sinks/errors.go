@@ -1,0 +1,189 @@
+package sinks
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+)
+
+// PermanentError is a fault that repeating the delivery does not mend: somebody
+// has to change the configuration, a certificate or the receiver.
+type PermanentError struct {
+	Err  error
+	Hint string // what to do, or empty
+}
+
+// Error returns the message of Err.
+func (e *PermanentError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *PermanentError) Unwrap() error { return e.Err }
+
+// OversizeError says that some records are too long for a datagram, and that
+// all others were sent. The delivery must not be repeated: these records will
+// never fit.
+type OversizeError struct {
+	Records [][]byte // the records that were not sent, '\n' included, in order; the caller's own
+}
+
+// Error counts the records.
+func (e *OversizeError) Error() string {
+	return fmt.Sprintf("%d records too long for a datagram were not sent", len(e.Records))
+}
+
+var (
+	// errClosedEarly: the end of the receiver's stream came before ours.
+	errClosedEarly = errors.New("the receiver closed the connection before it had the whole page")
+	// errUnacknowledged: the connection ended while data was on its way.
+	errUnacknowledged = errors.New("the receiver's system did not acknowledge the whole page")
+)
+
+// Hint returns what a user can do about an error of this package, or "".
+func Hint(err error) string {
+	if e, ok := errors.AsType[*PermanentError](err); ok {
+		return e.Hint
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return ""
+	}
+	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
+		return "check the hostname, and that this machine can resolve it"
+	}
+	switch {
+	case errors.Is(err, errRefused):
+		return "check that the receiver is running and listens on this port and protocol"
+	case errors.Is(err, errHostUnreachable), errors.Is(err, errNetUnreachable):
+		return "check the address, and this machine's routes and firewall"
+	case errors.Is(err, errClosedEarly), errors.Is(err, errReset), errors.Is(err, errPipe):
+		return "the receiver's log may say why it ended the connection; a port that expects TLS needs protocol TCPSSL"
+	case errors.Is(err, errUnacknowledged), isTimeout(err):
+		return "check that the receiver is not stuck, and that no firewall drops the traffic"
+	}
+	return ""
+}
+
+// isTimeout reports whether a deadline of any kind caused err.
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
+}
+
+// timeoutError replaces a time-out of the net package, which would match
+// context.DeadlineExceeded and so look like the end of the caller's context.
+func timeoutError(what string, after time.Duration) error {
+	return fmt.Errorf("%s within %v: %w", what, after, os.ErrDeadlineExceeded)
+}
+
+// wrap says what was tried with which receiver. What fails after the end of the
+// context fails because of it.
+func (o *Options) wrap(ctx context.Context, what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cause := ended(ctx); cause != nil {
+		err = cause
+	}
+	return fmt.Errorf("%s server %q (%s): %w", what, o.ID, o.address(), bare(err))
+}
+
+// ended returns why the context has ended, or nil if it has not.
+func ended(ctx context.Context) error {
+	if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+		<-ctx.Done() // its timer may lag a little behind those of the net package
+	}
+	return context.Cause(ctx)
+}
+
+// bare strips the operation and address that the net package puts before an
+// error, since our own message says them already.
+func bare(err error) error {
+	for {
+		switch e := err.(type) {
+		case *net.OpError:
+			if e.Op == "remote error" { // a TLS alert, which needs the words
+				return err
+			}
+			err = e.Err
+		case *os.SyscallError:
+			err = e.Err
+		default:
+			return err
+		}
+	}
+}
+
+// classify marks the faults of TLS that a repetition does not mend.
+func classify(err error) error {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return &PermanentError{err, certificateHint(err)}
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return &PermanentError{err, "the receiver does not speak TLS on this port: use its TLS port, or protocol TCP"}
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "remote error" {
+		if hint, ok := alertHint(e.Err); ok {
+			return &PermanentError{err, hint}
+		}
+	}
+	return err
+}
+
+func certificateHint(err error) string {
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "set server_name to a name in the receiver's certificate, or have the certificate made for this hostname"
+	}
+	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
+		return "renew the certificate; if its dates are right, set this machine's clock"
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "cert_filepath must hold the authority that issued the receiver's certificate, or that certificate itself"
+	}
+	return "have a certificate made that is fit for a TLS server"
+}
+
+// The alerts of RFC 8446, section 6, that speak of our certificate or of what
+// both sides can do.
+const (
+	alertHandshakeFailure       tls.AlertError = 40
+	alertBadCertificate         tls.AlertError = 42
+	alertUnsupportedCertificate tls.AlertError = 43
+	alertCertificateRevoked     tls.AlertError = 44
+	alertCertificateExpired     tls.AlertError = 45
+	alertCertificateUnknown     tls.AlertError = 46
+	alertUnknownCA              tls.AlertError = 48
+	alertAccessDenied           tls.AlertError = 49
+	alertProtocolVersion        tls.AlertError = 70
+	alertInsufficientSecurity   tls.AlertError = 71
+	alertUnrecognizedName       tls.AlertError = 112
+	alertCertificateRequired    tls.AlertError = 116
+)
+
+// alertHint tells a permanent alert. The type that crypto/tls uses for one from
+// the peer is not exported; the exported one has the same text for each.
+func alertHint(alert error) (hint string, permanent bool) {
+	is := func(alerts ...tls.AlertError) bool {
+		for _, a := range alerts {
+			if alert.Error() == a.Error() {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case is(alertCertificateRequired):
+		return "the receiver wants a client certificate: put it and its key into cert_filepath or key_filepath", true
+	case is(alertBadCertificate, alertUnsupportedCertificate, alertCertificateRevoked, alertCertificateExpired,
+		alertCertificateUnknown, alertUnknownCA, alertAccessDenied):
+		return "the receiver refused our client certificate, or the lack of one: its log says why", true
+	case is(alertUnrecognizedName):
+		return "the receiver does not know this name: set server_name", true
+	case is(alertHandshakeFailure, alertProtocolVersion, alertInsufficientSecurity):
+		return "the receiver may want a client certificate, whose key goes into cert_filepath or key_filepath; or it does not offer TLS 1.2 or later", true
+	}
+	return "", false
+}

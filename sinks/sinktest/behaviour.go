@@ -1,0 +1,182 @@
+package sinktest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"time"
+)
+
+// Behaviour is what a receiver does with a connection. When it returns, the
+// connection is closed if it is not yet, without a close_notify.
+type Behaviour func(*Conn)
+
+// errEnd is the end of the sender's stream, in order.
+var errEnd = errors.New("end of stream")
+
+// read reads once and collects what came.
+func (c *Conn) read(buf []byte) error {
+	n, err := c.stream.Read(buf)
+	c.collect(buf[:n])
+	if err == io.EOF {
+		return errEnd
+	}
+	return err
+}
+
+// collect keeps the complete lines of what was received.
+func (c *Conn) collect(data []byte) {
+	c.partial = append(c.partial, data...)
+	end := bytes.LastIndexByte(c.partial, '\n') + 1
+	lines := slices.Collect(bytes.Lines(bytes.Clone(c.partial[:end])))
+	c.partial = append(c.partial[:0], c.partial[end:]...)
+	c.lines += len(lines)
+	c.receiver.add(lines)
+}
+
+// drain collects what this process already holds of a TLS stream, so that the
+// lines which are not collected are those that it has not been given.
+func (c *Conn) drain() {
+	if c.tls == nil || !c.tls.ConnectionState().HandshakeComplete {
+		return
+	}
+	c.TCP.SetReadDeadline(time.Unix(1, 0)) // past: nothing more is taken from the system
+	buf := make([]byte, 64<<10)
+	for c.read(buf) == nil {
+	}
+	c.TCP.SetReadDeadline(time.Time{})
+}
+
+// close closes in order: with a close_notify where there is TLS.
+func (c *Conn) close() {
+	c.drain()
+	c.stream.Close()
+}
+
+// reset closes with a TCP reset.
+func (c *Conn) reset() {
+	c.drain()
+	c.TCP.SetLinger(0)
+	c.TCP.Close()
+}
+
+// Discard reads to the end of the sender's stream without collecting, then
+// closes in order.
+func (c *Conn) Discard() {
+	if _, err := io.Copy(io.Discard, c.stream); err == nil {
+		c.stream.Close()
+	}
+}
+
+// hold keeps the connection open until the receiver is closed.
+func (c *Conn) hold() { <-c.receiver.quit }
+
+// ReadAll reads to the end of the sender's stream, then ends its own and closes.
+func ReadAll(c *Conn) {
+	if c.ReadLines(-1) {
+		c.close()
+	}
+}
+
+// CloseAtOnce closes without reading, and without a TLS handshake.
+func CloseAtOnce(c *Conn) { c.TCP.Close() }
+
+// CloseAfter reads n lines at least, then closes in order, whatever is unread.
+func CloseAfter(n int) Behaviour {
+	return func(c *Conn) {
+		c.ReadLines(n)
+		c.close()
+	}
+}
+
+// CutAfter reads n lines at least, then closes without a close_notify.
+func CutAfter(n int) Behaviour {
+	return func(c *Conn) {
+		c.ReadLines(n)
+		c.drain()
+	}
+}
+
+// ResetAfter reads n lines at least, then resets the connection.
+func ResetAfter(n int) Behaviour {
+	return func(c *Conn) {
+		c.ReadLines(n)
+		c.reset()
+	}
+}
+
+// EndAfter reads n lines at least, then ends its own stream, but goes on to take
+// everything and throw it away, like a proxy that has lost what is behind it.
+func EndAfter(n int) Behaviour {
+	return func(c *Conn) {
+		c.ReadLines(n)
+		c.drain()
+		if c.tls != nil {
+			c.tls.CloseWrite()
+		}
+		c.TCP.CloseWrite()
+		io.Copy(io.Discard, c.TCP)
+	}
+}
+
+// ResetAtEnd reads to the end of the sender's stream, then resets the connection.
+func ResetAtEnd(c *Conn) {
+	c.ReadLines(-1)
+	c.reset()
+}
+
+// CutAtEnd reads to the end of the sender's stream, then closes without a
+// close_notify of its own.
+func CutAtEnd(c *Conn) { c.ReadLines(-1) }
+
+// BlackHole accepts, and with TLS shakes hands, but never reads a record.
+func BlackHole(c *Conn) {
+	if c.tls != nil && c.tls.Handshake() != nil {
+		return
+	}
+	c.hold()
+}
+
+// Mute accepts and then does nothing at all.
+func Mute(c *Conn) { c.hold() }
+
+// NeverClose reads everything and leaves the connection open.
+func NeverClose(c *Conn) {
+	c.ReadLines(-1)
+	c.hold()
+}
+
+// Slow reads n bytes at a time at most and pauses before each, then closes in order.
+func Slow(n int, pause time.Duration) Behaviour {
+	return func(c *Conn) {
+		// Small, so that the sender feels it, but not so small that on loopback,
+		// with its segments of 64 KiB, every one waits for a timer of TCP.
+		c.TCP.SetReadBuffer(64 << 10)
+		buf := make([]byte, n)
+		ticker := time.NewTicker(pause)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+			case <-c.receiver.quit:
+				return
+			}
+			if err := c.read(buf); err != nil {
+				if errors.Is(err, errEnd) {
+					c.close()
+				}
+				return
+			}
+		}
+	}
+}
+
+// InTurn gives the receiver's first connection the first behaviour and so on;
+// the last one is for all that follow. Connections that overlap may be accepted
+// in any order.
+func InTurn(behaviours ...Behaviour) Behaviour {
+	return func(c *Conn) {
+		behaviours[min(c.Number, len(behaviours)-1)](c)
+	}
+}

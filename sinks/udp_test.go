@@ -1,0 +1,70 @@
+package sinks_test
+
+import (
+	"bytes"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+
+	"dls/sinks"
+	"dls/sinks/sinktest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestUDPOversize(t *testing.T) {
+	if runtime.GOOS == "darwin" {
+		t.Skip("the system's own limit for a datagram is lower (net.inet.udp.maxdgram)")
+	}
+	tr := transport{protocol: sinks.UDP, host: "127.0.0.1"}
+	s, r := tr.start(t, nil)
+	fits, over := page("fits", 1, 65507), page("over", 1, 65508)
+	if len(fits) != 65507 || len(over) != 65508 {
+		t.Fatal(len(fits), len(over))
+	}
+	lines := bytes.Join([][]byte{[]byte("first\n"), over, fits, over, []byte("last\n")}, nil)
+	err := s.Deliver(t.Context(), lines)
+	e, ok := errors.AsType[*sinks.OversizeError](err)
+	if !ok {
+		t.Fatalf("error %v", err)
+	}
+	clear(lines) // the records of the error are its own
+	if len(e.Records) != 2 || !bytes.Equal(e.Records[0], over) || !bytes.Equal(e.Records[1], over) {
+		t.Errorf("%d oversize records, or not the right ones", len(e.Records))
+	}
+	got := r.Wait(t, 3)
+	if string(got[0]) != "first\n" || !bytes.Equal(got[1], fits) || string(got[2]) != "last\n" {
+		t.Error("the other records were not received as sent")
+	}
+	if !strings.Contains(err.Error(), `server "siem"`) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A refusal outweighs an oversize record: the page is to be delivered again.
+func TestUDPOversizeAndRefused(t *testing.T) {
+	tr := transport{protocol: sinks.UDP, host: "127.0.0.1"}
+	s := tr.sink(t, sinktest.FreePort(t))
+	err := s.Deliver(t.Context(), append(page("over", 1, 70000), "last\n"...))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	if _, ok := errors.AsType[*sinks.OversizeError](err); ok {
+		t.Errorf("error %v", err)
+	}
+}
+
+// As many records as a default receive buffer holds arrive even if the receiver
+// reads only when all is sent, in order and one a datagram.
+func TestUDPFraming(t *testing.T) {
+	tr := transport{protocol: sinks.UDP, host: "127.0.0.1"}
+	s, r := tr.start(t, nil)
+	lines := page("a", 60, 300)
+	if err := s.Deliver(t.Context(), lines); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(split(lines), text(r.Wait(t, 60))); diff != "" {
+		t.Errorf("datagrams (-want +got):\n%s", diff)
+	}
+}
