@@ -1,0 +1,216 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestLegacyName(t *testing.T) {
+	tests := []struct{ endpoint, account, want string }{
+		{"auth", "", "auth_checkpoint_data.txt"},
+		{"trustmonitor", "", "trustmonitor_checkpoint_data.txt"},
+		{"adminaction", "DA0000000000000001", "adminaction_checkpoint_data_DA0000000000000001.txt"},
+	}
+	for _, tt := range tests {
+		if got := LegacyName(tt.endpoint, tt.account); got != tt.want {
+			t.Errorf("LegacyName(%q, %q) = %q, want %q", tt.endpoint, tt.account, got, tt.want)
+		}
+	}
+}
+
+func TestParseLegacy(t *testing.T) {
+	written := time.UnixMilli(1_795_400_000_000)
+	tests := []struct {
+		name string
+		kind LegacyKind
+		in   string
+		at   int64 // milliseconds
+		id   string
+	}{
+		{"auth", LegacyAuth, "[\"1795397947000\", \"a-1\"]\n", 1795397947000, "a-1"},
+		{"activity, telephony", LegacyMillisID, "\"1795397942401,a-1\"\n", 1795397942400, "a-1"},
+		{"trustmonitor", LegacyMillis, "1795397942371\n", 1795397942370, ""},
+		{"adminaction", LegacySeconds, "1795397945\n", 1795397944000, ""},
+
+		{"auth, seconds", LegacyAuth, "1795397945", 1795397944000, ""},
+		{"auth, milliseconds", LegacyAuth, "1795397945123", 1795397945122, ""},
+		{"auth, text with id", LegacyAuth, `"1795397945123,x"`, 1795397945122, "x"},
+		{"auth without txid", LegacyAuth, `["1795397947", null]`, 1795397946000, ""},
+		{"auth with txid None", LegacyAuth, `["1795397947000","None"]`, 1795397947000, ""},
+		{"auth with a number", LegacyAuth, `[1795397947000,"x"]`, 1795397947000, "x"},
+		{"telephony, seconds", LegacyMillisID, "1795397945", 1795397944000, ""},
+		{"telephony, milliseconds", LegacyMillisID, "1795397945001", 1795397945000, ""},
+		{"telephony, text", LegacyMillisID, `"1795397945001"`, 1795397945000, ""},
+		{"telephony, text with seconds", LegacyMillisID, `"1795397945,x"`, 1795397944000, "x"},
+		{"telephony, pair", LegacyMillisID, `["1795397945001","x"]`, 1795397945000, "x"},
+		{"telephony without id", LegacyMillisID, `"1795397942401,None"`, 1795397942400, ""},
+		{"id with a comma", LegacyMillisID, `"1795397942401,a,b"`, 1795397942400, "a,b"},
+		{"trustmonitor, seconds", LegacyMillis, "1795397945", 1795397944000, ""},
+		{"adminaction, milliseconds", LegacySeconds, "1795397945001", 1795397945000, ""},
+
+		{"blanks", LegacySeconds, " \r\n1795397945 \r\n", 1795397944000, ""},
+		{"older than Duo keeps", LegacySeconds, "1500000000", 1499999999000, ""},
+		{"at the time of writing", LegacyMillis, "1795400000001", 1795400000000, ""},
+		{"clock a little behind", LegacyMillis, "1795400300001", 1795400300000, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := ParseLegacy(tt.kind, []byte(tt.in), written)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(Legacy{time.UnixMilli(tt.at).UTC(), tt.id}, got); diff != "" {
+				t.Errorf("checkpoint (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestParseLegacyErrors(t *testing.T) {
+	const (
+		noTime  = "it holds no time in seconds or milliseconds"
+		damaged = "it is cut off or damaged"
+		other   = "it holds no checkpoint that duologsync writes"
+	)
+	tests := []struct {
+		in, want string
+		kind     LegacyKind
+	}{
+		{in: "", want: "it is empty"},
+		{in: " \n", want: "it is empty"},
+		{in: "null\n", want: "it holds null, not a checkpoint"},
+		{in: `["1795397947000", "a-`, want: damaged},
+		{in: `"1795397942401,a`, want: damaged, kind: LegacyMillisID},
+		{in: "[", want: damaged},
+		{in: "\x00\x00\x00\x00", want: damaged},
+		{in: "1795397945\n1795397946\n", want: "it is damaged: something follows the checkpoint"},
+		{in: `["1795397947000","a"]]`, want: "it is damaged: something follows the checkpoint"},
+		{in: "179539794", want: noTime, kind: LegacySeconds}, // torn
+		{in: "179539794237", want: noTime, kind: LegacyMillis},
+		{in: "17953979423711", want: noTime},
+		{in: "0000000000", want: "it is damaged: something follows the checkpoint"},
+		{in: `"0000000000"`, want: noTime},
+		{in: `"+795397945"`, want: noTime},
+		{in: "-1795397945", want: noTime},
+		{in: "1795397945.5", want: noTime},
+		{in: "1.795397945e9", want: noTime},
+		{in: `",a"`, want: noTime},
+		{in: `"a,1795397945001"`, want: noTime},
+		{in: `[null,"a"]`, want: noTime},
+		{in: `["1795397947000"]`, want: other},
+		{in: `["1795397947000","a","b"]`, want: other},
+		{in: `["1795397947000",1]`, want: other},
+		{in: "[]", want: other},
+		{in: "{}", want: other},
+		{in: "true", want: other},
+		{in: strings.Repeat(" ", maxLegacy) + "1795397945", want: "it is too large"},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprintf("%.30q", tt.in), func(t *testing.T) {
+			got, err := ParseLegacy(tt.kind, []byte(tt.in), time.UnixMilli(1_795_400_000_000))
+			e, ok := errors.AsType[*LegacyError](err)
+			if !ok {
+				t.Fatalf("checkpoint %v, error %v", got, err)
+			}
+			if diff := cmp.Diff(&LegacyError{tt.want, legacyHint}, e); diff != "" {
+				t.Errorf("error (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestParseLegacyAhead has a record of 02:00 UTC, in a file written a minute
+// later.
+func TestParseLegacyAhead(t *testing.T) {
+	const zone = ": duologsync ran in a time zone west of UTC, or the clock was wrong"
+	newYork := time.FixedZone("EST", -5*3600)
+	written := time.Date(2026, 11, 23, 2, 1, 0, 0, time.UTC)
+	record := written.Add(-time.Minute)
+	tests := []struct {
+		name    string
+		kind    LegacyKind
+		in      string
+		written time.Time
+		want    *LegacyError // nil: trusted
+	}{
+		{"west", LegacyMillisID, fmt.Sprintf(`"%d,a"`, record.Add(5*time.Hour).UnixMilli()+1), written.In(newYork), &LegacyError{
+			"it says 2026-11-23T07:00:00Z, which is 4h59m0s after it was written" + zone,
+			legacyHint + "; if duologsync ran in this host's time zone, that is 1795399200000",
+		}},
+		{"west, on a host in UTC", LegacyMillisID, fmt.Sprintf(`"%d,a"`, record.Add(5*time.Hour).UnixMilli()+1), written, &LegacyError{
+			"it says 2026-11-23T07:00:00Z, which is 4h59m0s after it was written" + zone, legacyHint,
+		}},
+		{"further west than this host", LegacyMillisID, fmt.Sprintf(`"%d,a"`, record.Add(8*time.Hour).UnixMilli()+1), written.In(newYork), &LegacyError{
+			"it says 2026-11-23T10:00:00Z, which is 7h59m0s after it was written" + zone, legacyHint,
+		}},
+		{"east", LegacyMillisID, fmt.Sprintf(`"%d,a"`, record.Add(-330*time.Minute).UnixMilli()+1), written.In(time.FixedZone("IST", 19800)), nil},
+		{"clock", LegacySeconds, fmt.Sprint(record.Add(5 * time.Hour).Unix()), written.In(newYork), &LegacyError{
+			"it says 2026-11-23T06:59:59Z, which is 4h58m59s after it was written", legacyHint,
+		}},
+		{"auth is in UTC", LegacyAuth, fmt.Sprintf(`["%d","a"]`, record.UnixMilli()), written.In(newYork), nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := ParseLegacy(tt.kind, []byte(tt.in), tt.written)
+			got, _ := errors.AsType[*LegacyError](err)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("error (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestLegacyHint holds that what the hint says to write is read, and as early as
+// it says.
+func TestLegacyHint(t *testing.T) {
+	for kind := LegacyAuth; kind <= LegacySeconds; kind++ {
+		got, err := ParseLegacy(kind, []byte("1795399200000\n"), time.UnixMilli(1_795_400_000_000))
+		want := Legacy{At: time.UnixMilli(1_795_399_199_999).UTC()}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("kind %d: error %v, checkpoint (-want +got):\n%s", kind, err, diff)
+		}
+	}
+}
+
+func FuzzParseLegacy(f *testing.F) {
+	for _, in := range []string{
+		`["1795397947000", "a-1"]`, `"1795397942401,a-1"`, "1795397942371", "1795397945", "null", "", `["1795397947000", "a-`,
+		"9999999999999", "1e400", `"9999999999"`, "[[[[", `"\ud800,\ud800"`,
+	} {
+		for kind := LegacyAuth; kind <= LegacySeconds; kind++ {
+			f.Add(int(kind), []byte(in))
+		}
+	}
+	written := time.UnixMilli(1_795_400_000_000)
+	f.Fuzz(func(t *testing.T, kind int, data []byte) {
+		got, err := ParseLegacy(LegacyKind(kind), data, written)
+		if err != nil {
+			e, ok := errors.AsType[*LegacyError](err)
+			if !ok || e.Problem == "" || e.Hint == "" {
+				t.Errorf("error %#v", err)
+			}
+			if got != (Legacy{}) {
+				t.Error("a checkpoint beside an error")
+			}
+			return
+		}
+		if got.At.After(written.Add(clockSlack)) || got.At.Before(time.Unix(999_999_999, 0)) {
+			t.Errorf("an impossible time is trusted: %v", got.At)
+		}
+		// The digits of the time are in the file, less one unit at most.
+		ms := got.At.UnixMilli()
+		for _, n := range []int64{ms, ms + 1, ms/1000 + 1} {
+			if strings.Contains(string(data), fmt.Sprint(n)) {
+				return
+			}
+		}
+		if !strings.Contains(string(data), `\u00`) { // digits may be escaped
+			t.Errorf("time %d is not that of the file", ms)
+		}
+	})
+}
