@@ -58,7 +58,10 @@ type syncCommand struct {
 }
 
 type demoCommand struct {
-	Keep bool `help:"Keep the temporary directory with the configuration and the checkpoints."`
+	Keep   bool   `help:"Keep the temporary directory with the configuration and the checkpoints."`
+	Bench  int    `hidden:"" placeholder:"N" help:"Measure a backlog of N records against the bare copy of its pages."`
+	Rounds int    `hidden:"" default:"3" help:"How often to measure."`
+	Copy   string `hidden:"" placeholder:"CONFIG" help:"Make the bare copy."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -158,7 +161,18 @@ func exitCode(ctx context.Context, sum *job.Summary, err error) int {
 }
 
 func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
-	err := demo.Run(ctx, stdout, c.Keep, func(args ...string) int { return command(ctx, args, stdout, stderr) })
+	var err error
+	switch {
+	case c.Bench > 0:
+		err = demo.Bench(ctx, stdout, c.Bench, c.Rounds)
+	case c.Copy != "":
+		var cfg *config.Config
+		if cfg, err = config.Load(c.Copy, config.SystemEnv()); err == nil {
+			err = demo.Copy(ctx, cfg)
+		}
+	default:
+		err = demo.Run(ctx, stdout, c.Keep, func(args ...string) int { return command(ctx, args, stdout, stderr) })
+	}
 	if err != nil {
 		slog.New(journal.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
 		return exitNone

@@ -5,9 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"dls/job/duo"
-	"dls/state"
 )
 
 // queue holds the streams that are ready for a turn, in the order in which they
@@ -65,43 +62,4 @@ func (q *queue) later(ctx context.Context, s *stream, wait time.Duration) {
 		sleep(ctx, wait)
 		q.ready <- s
 	}()
-}
-
-// desk is what a worker works with; the stream whose turn it is has the use of
-// it. Its buffers grow to the size of a page and are used again.
-type desk struct {
-	sheets [2]sheet
-	turn   int
-	lines  []byte            // the page's new records
-	marks  []state.Mark      // their marks, one for each key
-	fresh  int               // how many there are
-	count  map[state.Key]int // how many records of each key the page holds
-}
-
-// sheet holds one page: two are enough, for one is delivered while the next is
-// fetched.
-type sheet struct {
-	body []byte
-	page duo.Page
-}
-
-func newDesk() *desk { return &desk{count: map[state.Key]int{}} }
-
-// sheet returns the sheets in turn.
-func (d *desk) sheet() *sheet {
-	d.turn = 1 - d.turn
-	return &d.sheets[d.turn]
-}
-
-// mark notes a mark; one of a key that is noted already takes its place.
-func (d *desk) mark(m state.Mark) {
-	if m.Count > 1 {
-		for i := range d.marks {
-			if d.marks[i].Key == m.Key {
-				d.marks[i].Count = m.Count
-				return
-			}
-		}
-	}
-	d.marks = append(d.marks, m)
 }

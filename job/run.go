@@ -77,11 +77,10 @@ type run struct {
 	start   time.Time
 	end     int64 // of the run's window, in milliseconds since the epoch
 	client  *duo.Client
-	dir     *state.Dir   // nil when checkpointing is off and no server needs it
-	servers []sinks.Sink // as cfg.Servers; nil where no endpoint is mapped
-	down    sync.Map     // the servers that a stream has given up
-	cef     *cef.Formatter
-	mapping map[string]*cef.Mapping
+	dir     *state.Dir     // nil when checkpointing is off and no server needs it
+	servers []sinks.Sink   // as cfg.Servers; nil where no endpoint is mapped
+	down    sync.Map       // the servers that a stream has given up
+	cef     *cef.Formatter // nil where lines are JSON
 	queue   *queue
 }
 
@@ -156,12 +155,7 @@ func prepare(cfg *config.Config, opts Options) (*run, error) {
 		return nil, &SetupError{errors.Join(wrong...)}
 	}
 	if cfg.Format == config.CEF {
-		r.cef, r.mapping = cef.New(opts.Version), map[string]*cef.Mapping{}
-		for _, row := range endpoint.All() {
-			if row.CEF != "" {
-				r.mapping[row.Name] = cef.For(row.CEF)
-			}
-		}
+		r.cef = cef.New(opts.Version)
 	}
 	return r, nil
 }
@@ -271,7 +265,11 @@ func (r *run) stream(a account, route config.Route) *stream {
 	s := &stream{
 		run: r, row: route.Endpoint, host: a.host,
 		id:     state.ID{IKey: r.cfg.Account.IKey, Endpoint: route.Endpoint.Name, Account: a.id},
+		fields: slices.Concat(route.Endpoint.ID, route.Endpoint.Times),
 		result: Result{Endpoint: route.Endpoint.Name, Account: a.id, AccountName: a.name},
+	}
+	if r.cef != nil {
+		s.mapping = cef.For(route.Endpoint.CEF)
 	}
 	for _, i := range route.Servers {
 		s.sinks = append(s.sinks, r.servers[i])

@@ -2,12 +2,12 @@ package job
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"dls/cef"
 	"dls/job/duo"
 	"dls/job/endpoint"
 	"dls/job/record"
@@ -31,6 +31,9 @@ type stream struct {
 	host  string         // the API host on which the account lives
 	extra []record.Extra // the members that duologsync adds
 	sinks []sinks.Sink   // all must confirm
+
+	fields  []string     // the members of a record that are looked at: ids, then times
+	mapping *cef.Mapping // nil where lines are JSON
 
 	cp     *state.Checkpoint // nil until the first turn
 	seen   map[state.Key]int // how many records of each key are delivered
@@ -133,13 +136,11 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 		if !after.end() && !yield {
 			fetched = s.fetch(ctx, d, after)
 		}
-		if err := s.format(d, page); err != nil {
-			return s.stumble(err)
-		}
-		if err := s.deliver(ctx, d.lines); err != nil {
+		fresh := s.sift(d, page)
+		if err := s.deliver(ctx, page.lines); err != nil {
 			return err
 		}
-		s.result.Delivered += d.fresh
+		s.result.Delivered += fresh
 		if err := s.commit(page, d.marks, after); err != nil {
 			return err
 		}
@@ -155,15 +156,15 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 
 // fetch asks for the page at p and returns a function that waits for it. The
 // page lies on the desk until the next but one is fetched.
-func (s *stream) fetch(ctx context.Context, d *desk, p place) (wait func() (*duo.Page, error)) {
-	sheet := d.sheet()
-	wait = sync.OnceValues(func() (*duo.Page, error) {
-		body, err := s.run.client.Get(ctx, s.host, s.row.Path, s.params(p), sheet.body)
+func (s *stream) fetch(ctx context.Context, d *desk, p place) (wait func() (*sheet, error)) {
+	page := d.sheet()
+	wait = sync.OnceValues(func() (*sheet, error) {
+		body, err := s.run.client.Get(ctx, s.host, s.row.Path, s.params(p), page.body)
 		if err != nil {
 			return nil, err
 		}
-		sheet.body = body
-		return &sheet.page, sheet.page.Read(s.row, body)
+		page.body = body
+		return page, page.read(s)
 	})
 	go wait()
 	return wait
@@ -194,67 +195,50 @@ func (s *stream) stumble(err error) error {
 	return &pause{wait}
 }
 
-// format writes the lines of the page's records that are not delivered yet, and
-// their marks, on the desk.
-func (s *stream) format(d *desk, page *duo.Page) error {
-	d.lines, d.marks, d.fresh = d.lines[:0], d.marks[:0], 0
+// sift takes the lines of records that are delivered already out of the page,
+// puts the marks of the others on the desk, and counts these.
+func (s *stream) sift(d *desk, page *sheet) (fresh int) {
+	d.marks = d.marks[:0]
 	clear(d.count)
-	last := s.cp.Until
-	fetched := 0
-	for i := range page.Entries {
-		e := &page.Entries[i]
-		if e.At < 0 {
-			e.At = last
+	at, start, kept, fetched := s.cp.Until, 0, 0, 0
+	for i := range page.entries {
+		e := &page.entries[i]
+		line := page.lines[start:e.end]
+		moved := start > kept // lines before this one were taken out
+		start = e.end
+		if e.at < 0 {
+			e.at = at // the best that can be said of a record without a time
 		}
-		last = e.At
-		if e.At > s.place.todo[0].max {
+		at = e.at
+		if at > s.place.todo[0].max {
 			// Only an endpoint without maxtime shows what is newer than the window.
 			continue
 		}
 		fetched++
-		key := s.key(e)
-		d.count[key]++
-		count := d.count[key]
+		d.count[e.key]++
+		count := d.count[e.key]
 		if count > 1 && len(s.row.ID) > 0 {
 			continue // the page shows the record twice
 		}
-		if count <= s.seen[key] {
+		if count <= s.seen[e.key] {
 			continue
 		}
-		var err error
-		if d.lines, err = s.append(d.lines, e.Raw); err != nil {
-			return &duo.BodyError{Err: err}
+		fresh++
+		if moved {
+			copy(page.lines[kept:], line)
 		}
-		d.fresh++
-		d.mark(state.Mark{At: e.At, Key: key, Count: count})
+		kept += len(line)
+		d.mark(state.Mark{At: at, Key: e.key, Count: count})
 	}
+	page.lines = page.lines[:kept]
 	s.result.Fetched += fetched
-	s.result.Already += fetched - d.fresh
-	return nil
-}
-
-// append appends the line of one record.
-func (s *stream) append(dst, raw []byte) ([]byte, error) {
-	if s.run.cef != nil {
-		return s.run.cef.Append(dst, s.run.mapping[s.row.Name], raw, s.id.Account)
-	}
-	return record.AppendLine(dst, raw, s.extra...)
-}
-
-// key is what tells a record from all others: its ids and its time, or, where
-// it has none, all of it.
-func (s *stream) key(e *duo.Entry) state.Key {
-	if e.ID[0] == nil && e.ID[1] == nil {
-		return state.NewKey(e.Raw)
-	}
-	var at [8]byte
-	binary.BigEndian.PutUint64(at[:], uint64(e.At))
-	return state.NewKey(e.ID[0], e.ID[1], at[:])
+	s.result.Already += fetched - fresh
+	return fresh
 }
 
 // commit notes that the page is delivered and where the next one begins, and
 // moves the checkpoint.
-func (s *stream) commit(page *duo.Page, marks []state.Mark, after place) error {
+func (s *stream) commit(page *sheet, marks []state.Mark, after place) error {
 	cp := s.cp
 	changed := len(marks) > 0
 	cp.Add(marks)
@@ -262,7 +246,7 @@ func (s *stream) commit(page *duo.Page, marks []state.Mark, after place) error {
 		s.seen[m.Key] = m.Count
 		s.high = max(s.high, m.At)
 	}
-	s.held = s.held || s.row.Unordered || !ascending(page)
+	s.held = s.held || s.row.Unordered || !page.ascending()
 	drained := len(after.todo) < len(s.place.todo)
 	if drained && s.place.todo[0].reread {
 		cp.Reread = s.place.todo[0].resume
@@ -294,14 +278,4 @@ func (s *stream) forget(before int64) {
 	for _, m := range s.cp.Forget(before) {
 		delete(s.seen, m.Key)
 	}
-}
-
-// ascending tells whether the page's records are in the order of their time.
-func ascending(page *duo.Page) bool {
-	for i := 1; i < len(page.Entries); i++ {
-		if page.Entries[i].At < page.Entries[i-1].At {
-			return false
-		}
-	}
-	return true
 }

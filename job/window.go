@@ -7,9 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"dls/job/duo"
 	"dls/job/endpoint"
-	"dls/job/record"
 )
 
 const (
@@ -152,33 +150,33 @@ func (s *stream) params(p place) url.Values {
 var errStuck = errors.New("Duo's cursor does not move on from a full page, so the records behind it cannot be had")
 
 // after returns the place after a page that was read at p.
-func (s *stream) after(p place, page *duo.Page) (place, error) {
+func (s *stream) after(p place, page *sheet) (place, error) {
 	drained := beginning(p.todo[1:])
-	n := len(page.Entries)
+	n := len(page.entries)
 	next := p
 	switch s.row.Cursor {
 	case endpoint.Offset:
-		if n == 0 || page.Next == "" {
+		if n == 0 || page.next == "" {
 			return drained, nil
 		}
-		next.cursor = page.Next
+		next.cursor = page.next
 	case endpoint.NextOffset:
 		// A short page has a cursor too, most likely; asking on would cost a call to
 		// learn that there is nothing.
 		if n < s.row.Limit {
 			return drained, nil
 		}
-		next.cursor = page.Next
+		next.cursor = page.next
 		if next.cursor == "" || next.cursor == p.cursor {
-			next.cursor = mark(&page.Entries[n-1])
+			next.cursor = page.last
 		}
 	case endpoint.Mintime:
 		if n < s.row.Limit {
 			return drained, nil
 		}
 		last := int64(-1)
-		for _, e := range page.Entries {
-			last = max(last, e.At)
+		for _, e := range page.entries {
+			last = max(last, e.at)
 		}
 		if last > p.todo[0].max {
 			return drained, nil
@@ -200,13 +198,12 @@ func (s *stream) after(p place, page *duo.Page) (place, error) {
 	return next, nil
 }
 
-// mark is the cursor that stands after a record: Duo makes its own so.
-func mark(e *duo.Entry) string {
-	id := record.Text(e.ID[0])
-	if e.At < 0 || id == "" {
+// cursorAfter is the cursor that stands after a record: Duo makes its own so.
+func cursorAfter(at int64, id string) string {
+	if at < 0 || id == "" {
 		return ""
 	}
-	return strconv.FormatInt(e.At, 10) + "," + id
+	return strconv.FormatInt(at, 10) + "," + id
 }
 
 // oldest is the time from which on records can be asked for at a time, in

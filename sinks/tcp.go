@@ -12,7 +12,7 @@ import (
 
 // chunkSize is how much is written under one deadline: the slowest receiver
 // that is borne takes this much in a StallTimeout. Two full TLS records.
-const chunkSize = 32 << 10
+const chunkSize = 128 << 10
 
 // tcpSink delivers a page a connection, over TCP or TLS.
 type tcpSink struct {

@@ -53,7 +53,7 @@ func Run(ctx context.Context, w io.Writer, keep bool, dls func(args ...string) i
 		return fmt.Errorf("start the receiver: %w", err)
 	}
 	defer siem.close()
-	path, err := configure(dir, sim, siem)
+	path, err := configure(dir, sim, siem.addr(), 1, endpoint.Names())
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func Run(ctx context.Context, w io.Writer, keep bool, dls func(args ...string) i
 }
 
 // configure writes the configuration and what belongs to it into dir.
-func configure(dir string, sim *duosim.Server, siem *receiver) (path string, err error) {
+func configure(dir string, sim *duosim.Server, siem *net.TCPAddr, offset int, endpoints []string) (path string, err error) {
 	ca := filepath.Join(dir, "ca.pem")
 	if err := os.WriteFile(ca, sim.CAPEM(), 0o600); err != nil {
 		return "", err
@@ -102,16 +102,12 @@ func configure(dir string, sim *duosim.Server, siem *receiver) (path string, err
 	if err := os.Mkdir(state, 0o700); err != nil {
 		return "", err
 	}
-	names := make([]string, 0, 5)
-	for _, row := range endpoint.All() {
-		names = append(names, row.Name)
-	}
 	text := fmt.Sprintf(`version: '1.0.0'
 dls_settings:
   log_filepath: %q
   log_format: JSON
   api:
-    offset: 1
+    offset: %d
     ca_filepath: %q
   checkpointing:
     enabled: true
@@ -128,7 +124,7 @@ account:
   endpoint_server_mappings:
     - endpoints: [%s]
       server: siem
-`, filepath.Join(dir, "dls.log"), ca, state, siem.addr().Port, sim.Host(account), strings.Join(names, ", "))
+`, filepath.Join(dir, "dls.log"), offset, ca, state, siem.Port, sim.Host(account), strings.Join(endpoints, ", "))
 	path = filepath.Join(dir, "config.yml")
 	return path, os.WriteFile(path, []byte(text), 0o600)
 }

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -27,233 +28,220 @@ func appendQuoted(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// AppendLine appends to dst the JSON object raw and the extra members as
-// Python's json.dumps writes them with its defaults, and '\n': the keys in the
-// order received, ", " and ": " as separators, pure ASCII. Numbers keep the text
-// they came with. Bytes that are no UTF-8 become U+FFFD; control characters that
-// stand unescaped in a string are escaped.
+// Fields are members of a record that the caller wants to see. Values[k] is set
+// to the text of the member Names[k], nil where there is none; it aliases the
+// source.
+type Fields struct {
+	Names  []string
+	Values [4][]byte
+}
+
+// Scan fills in the values of want from the JSON object that begins at src[i] and
+// returns the index after it, like [AppendLine] without a line. It is less
+// strict: it finds where values end and does not look into them.
+func Scan(src []byte, i int, want *Fields) (end int, err error) {
+	clear(want.Values[:])
+	return Object(src, i, func(key []byte, i int) (int, error) {
+		end, err := Skip(src, i)
+		if err != nil {
+			return 0, err
+		}
+		for k, name := range want.Names {
+			if string(key) == name {
+				want.Values[k] = src[i:end]
+			}
+		}
+		return end, nil
+	})
+}
+
+// AppendLine appends to dst the JSON object that begins at src[i], with the
+// extra members, as Python's json.dumps writes it with its defaults, and '\n':
+// the keys in the order received, ", " and ": " as separators, pure ASCII.
+// Numbers keep the text they came with. Bytes that are no UTF-8 become U+FFFD;
+// control characters that stand unescaped in a string are escaped. It also fills
+// in the values of want, and returns the index after the object.
 //
-// It reads raw strictly: an error means that raw is no JSON object, and what
-// was appended is then without meaning. It keeps neither slice and allocates
-// only where dst has to grow.
-func AppendLine(dst, raw []byte, extra ...Extra) ([]byte, error) {
-	w := writer{src: raw, dst: dst}
-	w.space()
-	if w.i >= len(raw) {
-		return dst, errCut
+// It reads strictly: an error means that there is no JSON object, and what was
+// appended is then without meaning. It keeps neither slice and allocates only
+// where dst has to grow.
+func AppendLine(dst, src []byte, i int, want *Fields, extra ...Extra) (line []byte, end int, err error) {
+	if i = space(src, i); i >= len(src) {
+		return dst, i, errCut
 	}
-	if raw[w.i] != '{' {
-		return dst, fmt.Errorf("no JSON object at byte %d", w.i)
+	if src[i] != '{' {
+		return dst, i, fmt.Errorf("no JSON object at byte %d", i)
 	}
-	if err := w.object(1, extra); err != nil {
-		return dst, err
-	}
-	if w.space(); w.i != len(raw) {
-		return dst, errAt(w.i)
-	}
-	return append(w.dst, '\n'), nil
-}
-
-// writer copies one value from src to dst. i is where it reads.
-type writer struct {
-	src, dst []byte
-	i        int
-}
-
-func (w *writer) space() { w.i = space(w.src, w.i) }
-
-// object writes the object at i, with the extra members.
-func (w *writer) object(depth int, extra []Extra) error {
-	if depth > maxDepth {
-		return errAt(w.i)
-	}
-	w.dst = append(w.dst, '{')
-	w.i++
-	w.space()
-	var placed uint64 // the extra members that took the place of one in the object
-	first := true
-	if w.i < len(w.src) && w.src[w.i] == '}' {
-		w.i++
-	} else {
-		for done := false; !done; {
-			if !first {
-				w.dst = append(w.dst, ", "...)
+	clear(want.Values[:])
+	var (
+		nest    [maxDepth]byte // the closing brackets that are due, the innermost last
+		depth   int
+		placed  uint64 // the extra members that took the place of one in the record
+		instead = -1   // the extra member that takes the place of the value under way
+		field   = -1   // the field that the value under way is
+		from    int    // where that value begins in src
+		into    int    // where it begins in dst
+		first   = true // nothing was written since the last opening bracket
+	)
+	for {
+		// A value begins at i.
+		c := src[i]
+		switch {
+		case c == '"':
+			if dst, i, err = appendString(dst, src, i); err != nil {
+				return dst, i, err
 			}
-			first = false
-			if w.i >= len(w.src) {
-				return errCut
+		case c == '{' || c == '[':
+			if depth == maxDepth {
+				return dst, i, errAt(i)
 			}
-			if w.src[w.i] != '"' {
-				return errAt(w.i)
+			nest[depth] = c + 2 // the closing brackets are two further on in ASCII
+			depth++
+			dst = append(dst, c)
+			first = true
+			i = space(src, i+1)
+		case c == 't' && bytes.HasPrefix(src[i:], []byte("true")):
+			dst = append(dst, "true"...)
+			i += 4
+		case c == 'f' && bytes.HasPrefix(src[i:], []byte("false")):
+			dst = append(dst, "false"...)
+			i += 5
+		case c == 'n' && bytes.HasPrefix(src[i:], []byte("null")):
+			dst = append(dst, "null"...)
+			i += 4
+		default:
+			if dst, i, err = appendNumber(dst, src, i); err != nil {
+				return dst, i, err
 			}
-			key := len(w.dst)
-			if err := w.string(); err != nil {
-				return err
+		}
+		// What ends here, and all that it ends.
+		for {
+			if i < len(src) && src[i] <= ' ' {
+				i = space(src, i)
 			}
-			at := -1
-			for k := range extra {
-				if string(w.dst[key:]) == string(extra[k].key) {
-					at = k
+			if depth == 1 && !first {
+				if field >= 0 {
+					want.Values[field] = bytes.TrimRight(src[from:i], " \t\r\n")
+					field = -1
+				}
+				if instead >= 0 {
+					dst = append(dst[:into], extra[instead].value...)
+					instead = -1
 				}
 			}
-			w.space()
-			if w.i >= len(w.src) {
-				return errCut
+			if i >= len(src) {
+				return dst, i, errCut
 			}
-			if w.src[w.i] != ':' {
-				return errAt(w.i)
+			if c = src[i]; c != nest[depth-1] {
+				break
 			}
-			w.dst = append(w.dst, ": "...)
-			w.i++
-			value := len(w.dst)
-			if err := w.value(depth); err != nil {
-				return err
+			i++
+			if depth == 1 {
+				for k := range extra {
+					if placed&(1<<k) == 0 {
+						if !first {
+							dst = append(dst, ',', ' ')
+						}
+						first = false
+						dst = append(append(append(dst, extra[k].key...), ':', ' '), extra[k].value...)
+					}
+				}
+				return append(dst, '}', '\n'), i, nil
 			}
-			if at >= 0 {
-				w.dst = append(w.dst[:value], extra[at].value...)
-				placed |= 1 << at
-			}
-			var err error
-			if done, err = w.next('}'); err != nil {
-				return err
-			}
-		}
-	}
-	for k := range extra {
-		if placed&(1<<k) != 0 {
-			continue
+			dst = append(dst, c)
+			depth--
+			first = false
 		}
 		if !first {
-			w.dst = append(w.dst, ", "...)
+			if c != ',' {
+				return dst, i, errAt(i)
+			}
+			dst = append(dst, ',', ' ')
+			if i++; i < len(src) && src[i] <= ' ' {
+				i = space(src, i)
+			}
 		}
 		first = false
-		w.dst = append(w.dst, extra[k].key...)
-		w.dst = append(w.dst, ": "...)
-		w.dst = append(w.dst, extra[k].value...)
-	}
-	w.dst = append(w.dst, '}')
-	return nil
-}
-
-// array writes the array at i.
-func (w *writer) array(depth int) error {
-	if depth > maxDepth {
-		return errAt(w.i)
-	}
-	w.dst = append(w.dst, '[')
-	w.i++
-	w.space()
-	if w.i < len(w.src) && w.src[w.i] == ']' {
-		w.i++
-		w.dst = append(w.dst, ']')
-		return nil
-	}
-	for {
-		if err := w.value(depth); err != nil {
-			return err
+		if nest[depth-1] == '}' {
+			if i >= len(src) {
+				return dst, i, errCut
+			}
+			if src[i] != '"' {
+				return dst, i, errAt(i)
+			}
+			key, start := len(dst), i
+			if dst, i, err = appendString(dst, src, i); err != nil {
+				return dst, i, err
+			}
+			if depth == 1 {
+				for k, name := range want.Names {
+					if string(src[start+1:i-1]) == name {
+						field = k
+					}
+				}
+				for k := range extra {
+					if string(dst[key:]) == string(extra[k].key) {
+						instead = k
+						placed |= 1 << k
+					}
+				}
+			}
+			if i < len(src) && src[i] <= ' ' {
+				i = space(src, i)
+			}
+			if i >= len(src) {
+				return dst, i, errCut
+			}
+			if src[i] != ':' {
+				return dst, i, errAt(i)
+			}
+			dst = append(dst, ':', ' ')
+			if i++; i < len(src) && src[i] <= ' ' {
+				i = space(src, i)
+			}
+			if depth == 1 {
+				from, into = i, len(dst)
+			}
 		}
-		done, err := w.next(']')
-		if err != nil {
-			return err
+		if i >= len(src) {
+			return dst, i, errCut
 		}
-		if done {
-			w.dst = append(w.dst, ']')
-			return nil
-		}
-		w.dst = append(w.dst, ", "...)
 	}
 }
 
-// next reads what stands after an item: a comma, or closing, which is the end.
-func (w *writer) next(closing byte) (done bool, err error) {
-	w.space()
-	if w.i >= len(w.src) {
-		return false, errCut
-	}
-	c := w.src[w.i]
-	w.i++
-	switch c {
-	case closing:
-		return true, nil
-	case ',':
-		w.space()
-		return false, nil
-	}
-	return false, errAt(w.i - 1)
-}
-
-// value writes the value at i, which lies depth deep.
-func (w *writer) value(depth int) error {
-	w.space()
-	if w.i >= len(w.src) {
-		return errCut
-	}
-	switch c := w.src[w.i]; {
-	case c == '"':
-		return w.string()
-	case c == '{':
-		return w.object(depth+1, nil)
-	case c == '[':
-		return w.array(depth + 1)
-	case c == 't':
-		return w.literal("true")
-	case c == 'f':
-		return w.literal("false")
-	case c == 'n':
-		return w.literal("null")
-	}
-	return w.number()
-}
-
-func (w *writer) literal(s string) error {
-	end := w.i + len(s)
-	if end > len(w.src) {
-		return errCut
-	}
-	if string(w.src[w.i:end]) != s {
-		return errAt(w.i)
-	}
-	w.dst = append(w.dst, s...)
-	w.i = end
-	return nil
-}
-
-// number writes the number at i as it stands (RFC 8259 §6).
-func (w *writer) number() error {
-	start := w.i
-	i := start
+// appendNumber appends the number at i as it stands (RFC 8259 §6).
+func appendNumber(dst, src []byte, i int) ([]byte, int, error) {
+	start := i
 	digits := func() bool {
 		from := i
-		for i < len(w.src) && '0' <= w.src[i] && w.src[i] <= '9' {
+		for i < len(src) && '0' <= src[i] && src[i] <= '9' {
 			i++
 		}
 		return i > from
 	}
-	if w.src[i] == '-' {
+	if src[i] == '-' {
 		i++
 	}
 	whole := i
-	if !digits() || w.src[whole] == '0' && i > whole+1 {
-		return errAt(start)
+	if !digits() || src[whole] == '0' && i > whole+1 {
+		return dst, i, errAt(start)
 	}
-	if i < len(w.src) && w.src[i] == '.' {
+	if i < len(src) && src[i] == '.' {
 		i++
 		if !digits() {
-			return errAt(start)
+			return dst, i, errAt(start)
 		}
 	}
-	if i < len(w.src) && (w.src[i] == 'e' || w.src[i] == 'E') {
+	if i < len(src) && (src[i] == 'e' || src[i] == 'E') {
 		i++
-		if i < len(w.src) && (w.src[i] == '+' || w.src[i] == '-') {
+		if i < len(src) && (src[i] == '+' || src[i] == '-') {
 			i++
 		}
 		if !digits() {
-			return errAt(start)
+			return dst, i, errAt(start)
 		}
 	}
-	w.dst = append(w.dst, w.src[start:i]...)
-	w.i = i
-	return nil
+	return append(dst, src[start:i]...), i, nil
 }
 
 // plain marks the bytes that stand for themselves in a string.
@@ -264,38 +252,41 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// string writes the string at i.
-func (w *writer) string() error {
-	src, dst := w.src, append(w.dst, '"')
-	i := w.i + 1
+// appendString appends the string at i.
+func appendString(dst, src []byte, i int) ([]byte, int, error) {
+	dst = append(dst, '"')
+	i++
 	for {
-		// Eight bytes at a time, copied before it is known how many of them are
-		// plain; what is copied too much is written over.
-		for len(src)-i >= 8 {
-			dst = slices.Grow(dst, 8)
-			x := binary.LittleEndian.Uint64(src[i:])
-			binary.LittleEndian.PutUint64(dst[len(dst):len(dst)+8], x)
-			n := bits.TrailingZeros64(special(x)) / 8
-			dst, i = dst[:len(dst)+n], i+n
-			if n < 8 {
-				break
+		// Sixteen bytes at a time, copied before it is known how many of them are
+		// plain: what is copied too much is written over. Most strings are shorter,
+		// and end without a branch that depends on their length.
+		n := 16
+		for n == 16 && len(src)-i >= 16 {
+			dst = slices.Grow(dst, 16)
+			room := dst[len(dst) : len(dst)+16]
+			x, y := binary.LittleEndian.Uint64(src[i:]), binary.LittleEndian.Uint64(src[i+8:])
+			binary.LittleEndian.PutUint64(room, x)
+			binary.LittleEndian.PutUint64(room[8:], y)
+			n = bits.TrailingZeros64(special(x)) / 8
+			if n == 8 {
+				n += bits.TrailingZeros64(special(y)) / 8
 			}
+			dst, i = dst[:len(dst)+n], i+n
 		}
-		for i < len(src) && plain[src[i]] {
+		for n == 16 && i < len(src) && plain[src[i]] {
 			dst = append(dst, src[i])
 			i++
 		}
 		if i >= len(src) {
-			return errCut
+			return dst, i, errCut
 		}
 		switch c := src[i]; {
 		case c == '"':
-			w.dst, w.i = append(dst, '"'), i+1
-			return nil
+			return append(dst, '"'), i + 1, nil
 		case c == '\\':
 			r, n, err := unescape(src, i)
 			if err != nil {
-				return err
+				return dst, i, err
 			}
 			dst = appendRune(dst, r)
 			i += n
@@ -311,12 +302,12 @@ func (w *writer) string() error {
 }
 
 // special has the top bit set in the lowest of the eight bytes of x that is not
-// plain, and is 0 where all are. Above that byte it may be wrong. (A byte of
-// x - ones borrows, and so sets its top bit, when it was 0.)
+// plain, and is 0 where all are; above that byte it may be wrong. A byte has its
+// top bit set by x from 0x80 on, by the sum for 0x7f, and by the differences,
+// which borrow, below ' ', for '"' and for '\\'.
 func special(x uint64) uint64 {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	quote, slash, del := x^ones*'"', x^ones*'\\', x^ones*0x7f
-	return (x | (x-ones*' ')&^x | (quote-ones)&^quote | (slash-ones)&^slash | (del-ones)&^del) & tops
+	return (x | (x + ones) | (x - ones*' ') | ((x ^ ones*'"') - ones) | ((x ^ ones*'\\') - ones)) & tops
 }
 
 // unescape reads the escape sequence at i and returns the UTF-16 unit that it

@@ -38,9 +38,33 @@ var python = []struct{ in, want string }{
 	{"{\"a\":\"\\ud83d\U0001f600\"}", `{"a": "\ud83d\ud83d\ude00"}`},
 }
 
+// appendLine calls AppendLine on a text that must be an object and nothing else.
+func appendLine(dst, in []byte, extra ...Extra) ([]byte, error) {
+	out, end, err := AppendLine(dst, in, 0, new(Fields), extra...)
+	if err == nil && space(in, end) != len(in) {
+		err = errAt(end)
+	}
+	return out, err
+}
+
+func TestAppendLineFields(t *testing.T) {
+	in := []byte(`[ {"a":{"x":1},"b" : "t" , "c":[{"a":2}],"a":null,"e":{"d":7}}, 5]`)
+	want := Fields{Names: []string{"a", "b", "c", "d"}, Values: [4][]byte{3: []byte("stale")}}
+	line, end, err := AppendLine(nil, in, 2, &want, NewExtra("b", "new"))
+	if err != nil || string(in[end:]) != ", 5]" {
+		t.Errorf("ended at %q, %v", in[end:], err)
+	}
+	if diff := cmp.Diff(`{"a": {"x": 1}, "b": "new", "c": [{"a": 2}], "a": null, "e": {"d": 7}}`+"\n", string(line)); diff != "" {
+		t.Errorf("line (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([4][]byte{[]byte("null"), []byte(`"t"`), []byte(`[{"a":2}]`), nil}, want.Values); diff != "" {
+		t.Errorf("values (-want +got):\n%s", diff)
+	}
+}
+
 func TestAppendLineAsPython(t *testing.T) {
 	for _, tt := range python {
-		got, err := AppendLine([]byte("before|"), []byte(tt.in))
+		got, err := appendLine([]byte("before|"), []byte(tt.in))
 		if err != nil {
 			t.Errorf("%q: %v", tt.in, err)
 		}
@@ -63,7 +87,7 @@ func TestAppendLineUnlikePython(t *testing.T) {
 		{"{\"a\":\"\xed\xa0\x80\"}", `{"a": "\ufffd\ufffd\ufffd"}`},
 		{"{\"a\":\"line\nbreak\x00\"}", `{"a": "line\nbreak\u0000"}`},
 	} {
-		got, err := AppendLine(nil, []byte(tt.in))
+		got, err := appendLine(nil, []byte(tt.in))
 		if diff := cmp.Diff(tt.want+"\n", string(got)); diff != "" || err != nil {
 			t.Errorf("%q: %v (-want +got):\n%s", tt.in, err, diff)
 		}
@@ -78,7 +102,7 @@ func TestAppendLineExtra(t *testing.T) {
 		{`{"host":[1,"x"],"z":null}`, `{"host": "api-\u00e4\".example", "z": null, "eventtype": "authentication"}`},
 		{`{"h\u006fst":1}`, `{"host": "api-\u00e4\".example", "eventtype": "authentication"}`},
 	} {
-		got, err := AppendLine(nil, []byte(tt.in), extra...)
+		got, err := appendLine(nil, []byte(tt.in), extra...)
 		if diff := cmp.Diff(tt.want+"\n", string(got)); diff != "" || err != nil {
 			t.Errorf("%q: %v (-want +got):\n%s", tt.in, err, diff)
 		}
@@ -92,7 +116,7 @@ func TestAppendLineRefuses(t *testing.T) {
 		`{"a":01}`, `{"a":1.}`, `{"a":.5}`, `{"a":+1}`, `{"a":1e}`, `{"a":-}`, `{"a":NaN}`, `{"a":tru}`, `{"a":truex}`,
 		`{"a":"\x"}`, `{"a":"\u12"}`, `{"a":"\u12g4"}`, `{"a":"`, `{"a":"\`, `{"a":[1,]}`, `{"a":[}`, `{}x`, `{} {}`, deep,
 	} {
-		if out, err := AppendLine(nil, []byte(in)); err == nil {
+		if out, err := appendLine(nil, []byte(in)); err == nil {
 			t.Errorf("%.40q: no error, but %.40q", in, out)
 		}
 	}
@@ -107,7 +131,7 @@ func FuzzAppendLine(f *testing.F) {
 	f.Add([]byte("{\"a\":\"\xff\x01\"}"))
 	f.Add([]byte(`{"":[{"":-1.0E-2}]}`))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		out, err := AppendLine(nil, in)
+		out, err := appendLine(nil, in)
 		if err != nil {
 			if valid(in) {
 				t.Fatalf("refused valid JSON %q: %v", in, err)
@@ -127,7 +151,7 @@ func FuzzAppendLine(f *testing.F) {
 		if diff := cmp.Diff(tokens(t, in), tokens(t, body)); diff != "" {
 			t.Fatalf("%q became %q (-want +got):\n%s", in, out, diff)
 		}
-		again, err := AppendLine(nil, body)
+		again, err := appendLine(nil, body)
 		if err != nil || !bytes.Equal(again, out) {
 			t.Fatalf("%q is not stable: %q, %v", out, again, err)
 		}
@@ -166,7 +190,8 @@ var sample = []byte(`{"access_device":{"browser":"Chrome","browser_version":"126
 func TestAppendLineAllocates(t *testing.T) {
 	dst := make([]byte, 0, 2*len(sample))
 	extra := []Extra{NewExtra("eventtype", "authentication"), NewExtra("host", "api-12345678.duosecurity.com")}
-	if n := testing.AllocsPerRun(100, func() { dst, _ = AppendLine(dst[:0], sample, extra...) }); n != 0 {
+	want := Fields{Names: []string{"txid", "isotimestamp", "timestamp"}}
+	if n := testing.AllocsPerRun(100, func() { dst, _, _ = AppendLine(dst[:0], sample, 0, &want, extra...) }); n != 0 {
 		t.Errorf("%v allocations per record, want 0", n)
 	}
 }
@@ -174,11 +199,12 @@ func TestAppendLineAllocates(t *testing.T) {
 func BenchmarkAppendLine(b *testing.B) {
 	dst := make([]byte, 0, 2*len(sample))
 	extra := []Extra{NewExtra("eventtype", "authentication"), NewExtra("host", "api-12345678.duosecurity.com")}
+	want := Fields{Names: []string{"txid", "isotimestamp", "timestamp"}}
 	b.SetBytes(int64(len(sample)))
 	b.ReportAllocs()
 	for b.Loop() {
 		var err error
-		if dst, err = AppendLine(dst[:0], sample, extra...); err != nil {
+		if dst, _, err = AppendLine(dst[:0], sample, 0, &want, extra...); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -46,6 +46,9 @@ var layouts = []string{time.RFC3339, "2006-01-02T15:04:05-0700", "2006-01-02T15:
 // missing zone means UTC), or a number of unit since the epoch, be it written as
 // text. ok is false when b is nothing of the kind.
 func Time(b []byte, unit time.Duration) (t time.Time, ok bool) {
+	if t, ok := usual(b); ok {
+		return t, true
+	}
 	s := Text(b)
 	if s == "" {
 		return time.Time{}, false
@@ -64,6 +67,41 @@ func Time(b []byte, unit time.Duration) (t time.Time, ok bool) {
 		}
 	}
 	return time.Time{}, false
+}
+
+// usual reads the form in which Duo writes nearly all times,
+// "2006-01-02T15:04:05.000000+00:00", at a fraction of the cost.
+func usual(b []byte) (t time.Time, ok bool) {
+	const form = `"0000-00-00T00:00:00.000000+00:00"`
+	if len(b) != len(form) {
+		return time.Time{}, false
+	}
+	var n [7]int
+	field := 0
+	for i, c := range b {
+		switch {
+		case i == len(form)-7: // the zone
+			if string(b[i:]) != form[i:] {
+				return time.Time{}, false
+			}
+		case i > len(form)-7:
+		case form[i] != '0':
+			if c != form[i] {
+				return time.Time{}, false
+			}
+			if i > 0 {
+				field++
+			}
+		case c < '0' || c > '9':
+			return time.Time{}, false
+		default:
+			n[field] = n[field]*10 + int(c-'0')
+		}
+	}
+	t = time.Date(n[0], time.Month(n[1]), n[2], n[3], n[4], n[5], n[6]*1000, time.UTC)
+	// time.Date takes the 31st of February for the 3rd of March.
+	ok = t.Month() == time.Month(n[1]) && t.Day() == n[2] && t.Hour() == n[3] && t.Minute() == n[4] && t.Second() == n[5] && n[0] >= 1970 && n[0] < 2262
+	return t, ok
 }
 
 // maxTime is how far after the epoch a time may lie and still be a time.Duration

@@ -92,3 +92,30 @@ func TestWalk(t *testing.T) {
 		}
 	}
 }
+
+// FuzzTime holds the short way through the usual form against package time.
+func FuzzTime(f *testing.F) {
+	f.Add("2026-11-20T08:15:30.123456+00:00")
+	f.Add("2024-02-29T23:59:59.999999+00:00")
+	f.Add("2026-02-29T24:60:60.000000+00:00")
+	f.Fuzz(func(t *testing.T, s string) {
+		got, ok := usual([]byte(`"` + s + `"`))
+		if !ok {
+			return
+		}
+		want, err := time.Parse(time.RFC3339, s)
+		if err != nil || !got.Equal(want) {
+			t.Errorf("%q is %v, not %v, %v", s, got, want, err)
+		}
+	})
+}
+
+func BenchmarkTime(b *testing.B) {
+	text := []byte(`"2026-11-20T08:15:30.123456+00:00"`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok := Time(text, time.Second); !ok {
+			b.Fatal("no time")
+		}
+	}
+}

@@ -72,6 +72,18 @@ func (c *Conn) Discard() {
 // hold keeps the connection open until the receiver is closed.
 func (c *Conn) hold() { <-c.receiver.quit }
 
+// Discard reads to the end of the sender's stream like [ReadAll], and keeps
+// nothing: for benchmarks.
+func Discard(c *Conn) {
+	buf := make([]byte, 256<<10)
+	for {
+		if _, err := c.stream.Read(buf); err != nil {
+			c.stream.Close()
+			return
+		}
+	}
+}
+
 // ReadAll reads to the end of the sender's stream, then ends its own and closes.
 func ReadAll(c *Conn) {
 	if c.ReadLines(-1) {

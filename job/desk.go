@@ -1,0 +1,134 @@
+package job
+
+import (
+	"encoding/binary"
+
+	"dls/job/duo"
+	"dls/job/record"
+	"dls/state"
+)
+
+// desk is what a worker works with; the stream whose turn it is has the use of
+// it. Its buffers grow to the size of a page and are used again.
+type desk struct {
+	sheets [2]sheet // one page is delivered while the next is fetched
+	turn   int
+	marks  []state.Mark      // of the page's new records, one for each key
+	count  map[state.Key]int // how many records of each key the page holds
+}
+
+func newDesk() *desk { return &desk{count: map[state.Key]int{}} }
+
+// sheet returns the sheets in turn.
+func (d *desk) sheet() *sheet {
+	d.turn = 1 - d.turn
+	return &d.sheets[d.turn]
+}
+
+// mark notes the mark of a new record; one of a key that is noted already takes
+// its place.
+func (d *desk) mark(m state.Mark) {
+	if m.Count > 1 {
+		for i := range d.marks {
+			if d.marks[i].Key == m.Key {
+				d.marks[i].Count = m.Count
+				return
+			}
+		}
+	}
+	d.marks = append(d.marks, m)
+}
+
+// sheet is one page: the answer, and its records as lines.
+type sheet struct {
+	body    []byte
+	lines   []byte
+	entries []entry
+	next    string // Duo's cursor, or ""
+	last    string // the cursor that Duo would make of the last record, or ""
+}
+
+// entry is one record of a page.
+type entry struct {
+	end int   // of its line; it begins where the one before ends
+	at  int64 // its time in milliseconds since the epoch, or -1 when it tells none that can be read
+	key state.Key
+}
+
+// read takes the answer apart and writes its records as the stream's lines.
+func (p *sheet) read(s *stream) error {
+	p.lines, p.entries, p.last = p.lines[:0], p.entries[:0], ""
+	want := record.Fields{Names: s.fields}
+	var err error
+	p.next, err = duo.ReadPage(s.row, p.body, func(i int) (end int, err error) {
+		if p.lines, end, err = s.append(p.lines, p.body, i, &want); err != nil {
+			return 0, err
+		}
+		at := s.time(&want)
+		p.entries = append(p.entries, entry{len(p.lines), at, s.key(&want, p.body[i:end], at)})
+		return end, nil
+	})
+	if err == nil && len(p.entries) > 0 {
+		p.last = s.cursor(&want, p.entries[len(p.entries)-1].at)
+	}
+	return err
+}
+
+// ascending tells whether the records are in the order of their time.
+func (p *sheet) ascending() bool {
+	for i := 1; i < len(p.entries); i++ {
+		if p.entries[i].at < p.entries[i-1].at {
+			return false
+		}
+	}
+	return true
+}
+
+// append appends the line of the record at body[i] and fills in its fields.
+func (s *stream) append(dst, body []byte, i int, want *record.Fields) (line []byte, end int, err error) {
+	if s.run.cef == nil {
+		return record.AppendLine(dst, body, i, want, s.extra...)
+	}
+	if end, err = record.Scan(body, i, want); err != nil {
+		return dst, 0, err
+	}
+	line, err = s.run.cef.Append(dst, s.mapping, body[i:end], s.id.Account)
+	return line, end, err
+}
+
+// The fields of a record that a stream looks at are its row's ids, and then its
+// times.
+
+// time is the record's time in milliseconds since the epoch, cut to the unit of
+// mintime; -1 when it tells none that can be read.
+func (s *stream) time(f *record.Fields) int64 {
+	for k := range s.row.Times {
+		if t, ok := record.Time(f.Values[len(s.row.ID)+k], s.row.TimeUnit.Duration()); ok {
+			ms := t.UnixMilli()
+			return ms - ms%s.unit()
+		}
+	}
+	return -1
+}
+
+// key is what tells a record from all others: its ids and its time, or, where it
+// has no id, all of it.
+func (s *stream) key(f *record.Fields, raw []byte, at int64) state.Key {
+	if f.Values[0] == nil || len(s.row.ID) == 0 {
+		return state.NewKey(raw)
+	}
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(at))
+	if len(s.row.ID) == 1 {
+		return state.NewKey(f.Values[0], ms[:])
+	}
+	return state.NewKey(f.Values[0], f.Values[1], ms[:])
+}
+
+// cursor is the cursor that stands after a record: Duo makes its own so.
+func (s *stream) cursor(f *record.Fields, at int64) string {
+	if len(s.row.ID) == 0 {
+		return ""
+	}
+	return cursorAfter(at, record.Text(f.Values[0]))
+}
