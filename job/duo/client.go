@@ -3,8 +3,8 @@
 // library leaves out: every call obeys its context, is bounded in time and in
 // size, is signed anew each time, and is never repeated behind the caller's back.
 //
-// Start with [New]. A [Client] gives the bodies of answers, [Page] takes them
-// apart, [Temporary] tells whether to try again. The Go API is not stable.
+// Start with [New]. A [Client] gives the bodies of answers, [ReadPage] takes
+// them apart, [Temporary] tells whether to try again. The Go API is not stable.
 package duo
 
 import (

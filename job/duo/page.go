@@ -9,40 +9,31 @@ import (
 	"dls/job/record"
 )
 
-// Entry is one record of a page.
-type Entry struct {
-	// Raw is the record's JSON text. It aliases the page's body.
-	Raw []byte
-	// ID holds the JSON texts of the row's id fields, nil where a field is absent.
-	// They alias the page's body.
-	ID [2][]byte
-	// At is the record's time in milliseconds since the epoch, or -1 when the
-	// record tells none that can be read.
-	At int64
-}
-
-// Page is one answer of a log endpoint.
-type Page struct {
-	// Entries are the records, in the order received.
-	Entries []Entry
-	// Next is metadata.next_offset in the form in which it is sent back, or ""
-	// when the answer has none.
-	Next string
-}
-
-// Read takes the answer body of a call to row apart. The slices of the page alias
-// body; the page's own slice of entries is used again. Where the answer is none
-// of Duo's the error is a *BodyError, where Duo answered FAIL an *APIError.
-func (p *Page) Read(row *endpoint.Endpoint, body []byte) error {
-	p.Entries, p.Next = p.Entries[:0], ""
-	stat, err := answer(body, func(i int) (int, error) { return p.response(row, body, i) })
+// ReadPage takes the answer body of a call to row apart. It calls each with the
+// index of every record in body, in the order received; each returns the index
+// after the record. next is metadata.next_offset in the form in which it is sent
+// back, or "" when the answer has none.
+//
+// Where the answer is none of Duo's the error is a *BodyError, where Duo answered
+// FAIL an *APIError; each may have been called before that shows.
+func ReadPage(row *endpoint.Endpoint, body []byte, each func(i int) (end int, err error)) (next string, err error) {
+	p := page{row: row, body: body, each: each}
+	stat, err := answer(body, p.response)
 	switch {
 	case stat == "FAIL":
-		return failure(200, body)
+		return "", failure(200, body)
 	case err != nil:
-		return &BodyError{err}
+		return "", &BodyError{err}
 	}
-	return nil
+	return p.next, nil
+}
+
+// page is an answer that is being read.
+type page struct {
+	row  *endpoint.Endpoint
+	body []byte
+	each func(i int) (int, error)
+	next string
 }
 
 // answer walks Duo's envelope: it calls response with the index of the
@@ -51,7 +42,7 @@ func answer(body []byte, response func(i int) (int, error)) (stat string, err er
 	found := false
 	var wrong error
 	_, err = record.Object(body, 0, func(key []byte, i int) (int, error) {
-		if string(key) == "response" {
+		if string(key) == "response" && !found {
 			found = true
 			end, err := response(i)
 			if err == nil {
@@ -80,29 +71,32 @@ func answer(body []byte, response func(i int) (int, error)) (stat string, err er
 }
 
 // response reads the response at i and returns the index after it.
-func (p *Page) response(row *endpoint.Endpoint, body []byte, i int) (int, error) {
-	if row.Records == "" {
-		return p.records(row, body, i)
+func (p *page) response(i int) (int, error) {
+	if p.row.Records == "" {
+		return record.Array(p.body, i, p.each)
 	}
 	found := false
-	end, err := record.Object(body, i, func(key []byte, i int) (int, error) {
+	end, err := record.Object(p.body, i, func(key []byte, i int) (int, error) {
 		switch string(key) {
-		case row.Records:
+		case p.row.Records:
+			if found {
+				return 0, fmt.Errorf("the response has %s twice", p.row.Records)
+			}
 			found = true
-			return p.records(row, body, i)
+			return record.Array(p.body, i, p.each)
 		case "metadata":
-			return record.Object(body, i, func(key []byte, i int) (int, error) {
-				end, err := record.Skip(body, i)
+			return record.Object(p.body, i, func(key []byte, i int) (int, error) {
+				end, err := record.Skip(p.body, i)
 				if err == nil && string(key) == "next_offset" {
-					p.Next, err = cursor(body[i:end])
+					p.next, err = cursor(p.body[i:end])
 				}
 				return end, err
 			})
 		}
-		return record.Skip(body, i)
+		return record.Skip(p.body, i)
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("the response has no %s", row.Records)
+		err = fmt.Errorf("the response has no %s", p.row.Records)
 	}
 	return end, err
 }
@@ -134,42 +128,4 @@ func cursor(value []byte) (string, error) {
 		return end, nil
 	})
 	return strings.Join(parts, ","), err
-}
-
-// records reads the list of records at i and returns the index after it.
-func (p *Page) records(row *endpoint.Endpoint, body []byte, i int) (int, error) {
-	p.Entries = p.Entries[:0]
-	return record.Array(body, i, func(start int) (int, error) {
-		e := Entry{At: -1}
-		var times [2][]byte
-		end, err := record.Object(body, start, func(key []byte, i int) (int, error) {
-			end, err := record.Skip(body, i)
-			if err != nil {
-				return 0, err
-			}
-			for k, name := range row.ID {
-				if string(key) == name {
-					e.ID[k] = body[i:end]
-				}
-			}
-			for k, name := range row.Times {
-				if string(key) == name {
-					times[k] = body[i:end]
-				}
-			}
-			return end, nil
-		})
-		if err != nil {
-			return 0, err
-		}
-		for _, text := range times {
-			if t, ok := record.Time(text, row.TimeUnit.Duration()); ok {
-				e.At = t.Truncate(row.AskUnit.Duration()).UnixMilli()
-				break
-			}
-		}
-		e.Raw = body[start:end]
-		p.Entries = append(p.Entries, e)
-		return end, nil
-	})
 }
