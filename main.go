@@ -26,6 +26,7 @@ import (
 	"dls/job/demo"
 	"dls/job/journal"
 	"dls/state"
+	"dls/upgrade"
 )
 
 // version is the program's version. The linker may set it.
@@ -43,6 +44,7 @@ const (
 
 type commandLine struct {
 	Sync    syncCommand      `cmd:"" default:"withargs" help:"Run the job once: fetch what is new, deliver it, move the checkpoints."`
+	Upgrade upgradeCommand   `cmd:"" name:"upgrade-config" help:"Turn a configuration of duologsync's first version (0.0.0) into one of version 1.0.0."`
 	Demo    demoCommand      `cmd:"" help:"Run the whole job against a simulated Duo and a local receiver. Needs nothing."`
 	Version kong.VersionFlag `help:"Print the version."`
 }
@@ -55,6 +57,12 @@ type syncCommand struct {
 	Parallel   int           `default:"8" help:"Streams worked on at a time."`
 	RetryFor   time.Duration `default:"5m" help:"How long a stream may go without progress before it fails."`
 	Verbose    bool          `short:"v" help:"Say on stderr what was done."`
+}
+
+type upgradeCommand struct {
+	Old   string `arg:"" help:"The old configuration file. It is not changed."`
+	New   string `arg:"" help:"The file to write, or - for the standard output."`
+	Force bool   `help:"Replace the new file if it is there."`
 }
 
 type demoCommand struct {
@@ -88,6 +96,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return usage(stderr, err)
 	}
 	switch parsed.Selected().Name {
+	case "upgrade-config":
+		return cli.Upgrade.run(stdout, stderr)
 	case "demo":
 		return cli.Demo.run(ctx, stdout, stderr)
 	default:
@@ -156,6 +166,33 @@ func exitCode(ctx context.Context, sum *job.Summary, err error) int {
 		return exitNone
 	case len(sum.Failed()) > 0:
 		return exitPartial
+	}
+	return exitDone
+}
+
+func (c *upgradeCommand) run(stdout, stderr io.Writer) int {
+	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
+	result, err := upgrade.File(c.Old, c.New, c.Force, stdout)
+	if err != nil {
+		hint := ""
+		if errors.Is(err, upgrade.ErrExists) {
+			hint = "--force replaces it"
+		}
+		log.Error(err.Error(), "hint", hint)
+		return exitUsage
+	}
+	if result.Unchanged {
+		log.Info(fmt.Sprintf("%q is of version %s already; it was written unchanged", c.Old, result.From))
+	}
+	for _, note := range result.Notes {
+		log.Warn(note)
+	}
+	// The file is written all the same: what is still wrong needs the user's hand.
+	_, err = config.Parse(c.New, result.Data, config.SystemEnv())
+	if wrong, ok := errors.AsType[*config.Errors](err); ok {
+		for _, line := range strings.Split(wrong.Error(), "\n") {
+			log.Warn("the new file needs your hand: " + line)
+		}
 	}
 	return exitDone
 }

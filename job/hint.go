@@ -20,6 +20,9 @@ func Hint(err error) string {
 	if api, ok := errors.AsType[*duo.APIError](err); ok {
 		return apiHint(api)
 	}
+	if legacy, ok := errors.AsType[*state.LegacyError](err); ok {
+		return legacy.Hint
+	}
 	if broken, ok := errors.AsType[*state.UntrustedError](err); ok {
 		return fmt.Sprintf("look at %q and put back a good copy; only if you move it away does the stream begin again, at dls_settings.api.offset", broken.Path)
 	}

@@ -53,10 +53,11 @@ type Options struct {
 	// Error; its attribute "stream" names the stream it is about. Nil: nowhere.
 	Log *slog.Logger
 
-	// Transport stands in for the network to Duo, and Step for what can fail in a
-	// checkpoint's write, in tests.
+	// For tests: Transport stands in for the network to Duo, Step for what can fail
+	// in a checkpoint's write, and Sink may change what a server's sink is made of.
 	Transport http.RoundTripper
 	Step      func(name string) error
+	Sink      func(*sinks.Options)
 }
 
 // SetupError is what must be put right before a run can begin; nothing was
@@ -124,8 +125,11 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 	sum := &Summary{Start: r.start}
 	for _, s := range streams {
 		sum.Results = append(sum.Results, &s.result)
-		if !s.result.Idle() {
-			r.log.Info(s.result.String(), "stream", s.result.Name())
+	}
+	sum.sort()
+	for _, result := range sum.Results {
+		if !result.Idle() {
+			r.log.Info(result.String(), "stream", result.Name())
 		}
 	}
 	return sum, nil
@@ -198,11 +202,15 @@ func (r *run) connect() error {
 				continue
 			}
 			server := r.cfg.Servers[i]
-			sink, err := sinks.New(sinks.Options{
+			o := sinks.Options{
 				ID: server.ID, Protocol: sinks.Protocol(server.Protocol), Hostname: server.Hostname, Port: server.Port,
 				CertFile: server.CertFile, KeyFile: server.KeyFile, ServerName: server.ServerName,
 				Warn: func(msg string) { r.log.Warn(msg) },
-			})
+			}
+			if r.opts.Sink != nil {
+				r.opts.Sink(&o)
+			}
+			sink, err := sinks.New(o)
 			if err != nil {
 				wrong = append(wrong, err)
 				continue

@@ -32,6 +32,7 @@ type stream struct {
 	extra []record.Extra // the members that duologsync adds
 	sinks []sinks.Sink   // all must confirm
 
+	from    *takeover    // duologsync's checkpoint, until the stream has one of its own
 	fields  []string     // the members of a record that are looked at: ids, then times
 	mapping *cef.Mapping // nil where lines are JSON
 
@@ -87,6 +88,9 @@ func (s *stream) open() error {
 	}
 	cp, err := s.run.load(s.id)
 	if err == nil && cp == nil {
+		cp, err = s.inherit()
+	}
+	if err == nil && cp == nil {
 		cp, err = s.begin()
 	}
 	if err != nil {
@@ -128,6 +132,11 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 			return s.stumble(err)
 		}
 		s.result.Pages++
+		if s.from != nil {
+			if err := s.from.verify(s, page); err != nil {
+				return err
+			}
+		}
 		after, err := s.after(s.place, page)
 		if err != nil {
 			return err
@@ -263,10 +272,14 @@ func (s *stream) commit(page *sheet, marks []state.Mark, after place) error {
 	if after.end() && (changed || s.run.end-cp.Looked > looked.Milliseconds()) {
 		cp.Looked, changed = s.run.end, true
 	}
-	if changed {
+	if changed || s.from != nil {
 		if err := s.run.save(s.id, cp); err != nil {
 			return err
 		}
+	}
+	if s.from != nil {
+		s.from.done(s)
+		s.from = nil
 	}
 	s.place = after
 	s.result.Until = time.UnixMilli(cp.Until).UTC()

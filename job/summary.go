@@ -1,11 +1,15 @@
 package job
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
+
+	"dls/job/endpoint"
 )
 
 // ErrMaxRuntime is the cause with which a run ends at its --max-runtime.
@@ -66,8 +70,16 @@ func (r *Result) String() string {
 type Summary struct {
 	// Start is when the run began; its window ends two minutes before.
 	Start time.Time
-	// Results has one entry for each stream, in no particular order.
+	// Results has one entry for each stream, by account and then in the order of
+	// the table of endpoints.
 	Results []*Result
+}
+
+func (s *Summary) sort() {
+	names := endpoint.Names()
+	slices.SortFunc(s.Results, func(a, b *Result) int {
+		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(slices.Index(names, a.Endpoint), slices.Index(names, b.Endpoint)))
+	})
 }
 
 // Failed returns the streams that did not get to the end of their window.

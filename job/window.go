@@ -1,8 +1,10 @@
 package job
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strconv"
 	"time"
@@ -68,8 +70,12 @@ func (s *stream) window() (place, error) {
 		return place{}, &clockError{ahead}
 	}
 	oldest := s.run.oldest()
-	if known := max(cp.Until, cp.Looked); known < oldest {
-		s.run.log.Warn(fmt.Sprintf("Duo keeps records for 180 days: those from %s to %s are lost",
+	if known := max(cp.Until, cp.Looked); known < oldest-oldest%unit {
+		level := slog.LevelWarn
+		if known >= oldest-margin.Milliseconds() {
+			level = slog.LevelInfo // a window that began at 180 days, and a run that came a little later
+		}
+		s.run.log.Log(context.Background(), level, fmt.Sprintf("Duo keeps records for 180 days: those from %s to %s can no longer be had",
 			text(known), text(oldest)), "stream", s.result.Name())
 	}
 	overlap := s.run.cfg.Overlap.Milliseconds()

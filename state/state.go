@@ -114,17 +114,23 @@ func (d *Dir) Sweep() error {
 
 // own returns the file's facts when it is a regular file of this user's own.
 func (d *Dir) own(name string) (fs.FileInfo, error) {
-	info, err := d.root.Lstat(name)
-	if err != nil {
-		return nil, errors.Unwrap(err)
+	info, err := d.regular(name)
+	if err == nil && !owned(info) {
+		err = errors.New("it belongs to another user")
 	}
+	return info, err
+}
+
+// regular returns the file's facts when it is a regular file.
+func (d *Dir) regular(name string) (fs.FileInfo, error) {
+	info, err := d.root.Lstat(name)
 	switch {
+	case err != nil:
+		return nil, errors.Unwrap(err)
 	case info.Mode()&fs.ModeSymlink != 0:
 		return nil, errors.New("it is a symbolic link")
 	case !info.Mode().IsRegular():
 		return nil, errors.New("it is no regular file")
-	case !owned(info):
-		return nil, errors.New("it belongs to another user")
 	}
 	return info, nil
 }
@@ -135,9 +141,13 @@ func (d *Dir) own(name string) (fs.FileInfo, error) {
 // *UntrustedError.
 func (d *Dir) Load(id ID) (*Checkpoint, error) {
 	name := id.File()
-	data, err := d.read(name)
+	before, err := d.own(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
+	}
+	var data []byte
+	if err == nil {
+		data, err = d.read(name, before)
 	}
 	cp := new(Checkpoint)
 	if err == nil {
@@ -149,12 +159,8 @@ func (d *Dir) Load(id ID) (*Checkpoint, error) {
 	return cp, nil
 }
 
-// read returns the content of a regular file of this user's own.
-func (d *Dir) read(name string) ([]byte, error) {
-	before, err := d.own(name)
-	if err != nil {
-		return nil, err
-	}
+// read returns the content of the file that was found to be as before says.
+func (d *Dir) read(name string, before fs.FileInfo) ([]byte, error) {
 	f, err := d.root.Open(name)
 	if err != nil {
 		return nil, errors.Unwrap(err)

@@ -1,0 +1,90 @@
+package job
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"dls/state"
+)
+
+// takeover is a checkpoint of duologsync from which a stream goes on.
+type takeover struct {
+	name string // of the file, or of the one that another child's stream has retired
+	at   time.Time
+	id   string // of the last record that duologsync delivered, or ""
+}
+
+// legacyKinds says what duologsync writes for each endpoint.
+var legacyKinds = map[string]state.LegacyKind{
+	"auth": state.LegacyAuth, "activity": state.LegacyMillisID, "telephony": state.LegacyMillisID,
+	"trustmonitor": state.LegacyMillis, "adminaction": state.LegacySeconds,
+}
+
+// inherit looks for the checkpoint that duologsync left of the stream, and makes
+// the stream's own of it. It returns nil when there is none.
+//
+// For the children of an MSP duologsync read the parent's telephony and activity:
+// its files tell how far a child's stream would have been, and no more.
+func (s *stream) inherit() (*state.Checkpoint, error) {
+	if !s.run.cfg.Checkpointing {
+		return nil, nil
+	}
+	names := []string{state.LegacyName(s.row.Name, s.id.Account)}
+	if s.id.Account != "" && s.row.Name == "telephony" {
+		// One file for all children, which the first of them retires.
+		shared := state.LegacyName(s.row.Name, "")
+		names = append(names, shared, shared+state.Imported)
+	}
+	for _, name := range names {
+		legacy, ok, err := s.run.dir.LoadLegacy(name, legacyKinds[s.row.Name], s.run.start)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		at := legacy.At.UnixMilli()
+		at -= at % s.unit()
+		s.from = &takeover{name: name, at: time.UnixMilli(at).UTC(), id: legacy.ID}
+		return &state.Checkpoint{From: at, Until: at}, nil
+	}
+	return nil, nil
+}
+
+// verify checks what duologsync left against the first page. The times that it
+// wrote for activity and telephony are off by the zone of its host; a time that
+// is too late would skip records, and shows in that the last record delivered is
+// not among those from then on.
+func (t *takeover) verify(s *stream, page *sheet) error {
+	if t.id == "" || legacyKinds[s.row.Name] != state.LegacyMillisID || s.id.Account != "" || t.at.UnixMilli() < s.run.oldest() {
+		return nil
+	}
+	if bytes.Contains(page.body, fmt.Appendf(nil, "%q", t.id)) {
+		return nil
+	}
+	return &state.UntrustedError{Path: s.run.dir.Path(t.name), Err: &state.LegacyError{
+		Problem: fmt.Sprintf("it says %s, but the record that it names is not there: the time is that of another zone, or the file is another account's", t.at.Format(time.RFC3339)),
+		Hint:    "replace its content by the time from which to go on, in milliseconds since 1970-01-01 UTC, or remove it to begin at offset",
+	}}
+}
+
+// done retires duologsync's file, now that the stream has a checkpoint of its
+// own.
+func (t *takeover) done(s *stream) {
+	s.run.log.Info(fmt.Sprintf("took over duologsync's checkpoint %q: going on from %s", s.run.dir.Path(t.name), t.at.Format(time.RFC3339)),
+		"stream", s.result.Name())
+	if s.id.Account != "" && legacyKinds[s.row.Name] == state.LegacyMillisID {
+		s.run.log.Warn(fmt.Sprintf("duologsync never read the %s of child accounts: what lies before %s was not delivered", s.row.Name, t.at.Format(time.RFC3339)),
+			"stream", s.result.Name())
+	}
+	if strings.HasSuffix(t.name, state.Imported) {
+		return
+	}
+	if err := s.run.dir.Retire(t.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.run.log.Warn(err.Error(), "stream", s.result.Name())
+	}
+}

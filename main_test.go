@@ -1,0 +1,156 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"dls/job/duosim"
+	"dls/sinks/sinktest"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected output in testdata")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"dls": main})
+}
+
+// TestScripts runs the real program as its users do. Each script finds a
+// simulated Duo and a receiver running, and their addresses in the environment.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       *update,
+		Setup:               setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"records":  records,
+			"received": received,
+			"deny":     deny,
+			"code":     code,
+			"calls":    calls,
+			"envsubst": envsubst,
+		},
+	})
+}
+
+const (
+	scriptAccount = "DASCRIPT000000000000"
+	scriptSecret  = "not-a-real-secret-not-a-real-secret-not-"
+)
+
+// worldKey is where a script's world lies among its values.
+type worldKey struct{}
+
+type scriptWorld struct {
+	sim  *duosim.Server
+	siem *sinktest.Receiver
+}
+
+func setup(env *testscript.Env) error {
+	tb := env.T().(testing.TB)
+	sim := duosim.New(duosim.Account{ID: scriptAccount, Name: "Script", Ikey: "DISCRIPT000000000000", Skey: scriptSecret, MSP: true})
+	if err := sim.Start(); err != nil {
+		return err
+	}
+	env.Defer(sim.Close)
+	w := &scriptWorld{sim: sim, siem: sinktest.Listen(tb, sinktest.Options{})}
+	env.Values[worldKey{}] = w
+	if err := os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), sim.CAPEM(), 0o600); err != nil {
+		return err
+	}
+	env.Setenv("DUO", sim.Host(scriptAccount))
+	env.Setenv("SIEM_PORT", strconv.Itoa(w.siem.Port()))
+	env.Setenv("FREE_PORT", strconv.Itoa(sinktest.FreePort(tb)))
+	env.Setenv("SECRET", scriptSecret)
+	return os.Mkdir(filepath.Join(env.WorkDir, "state"), 0o700)
+}
+
+func worldOf(ts *testscript.TestScript) *scriptWorld { return ts.Value(worldKey{}).(*scriptWorld) }
+
+// records ENDPOINT N AGO adds N records, a second apart, the first so long ago.
+func records(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: records endpoint n ago")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ago, err := time.ParseDuration(args[2])
+	ts.Check(err)
+	g := duosim.Generator{Seed: uint64(ago)}
+	worldOf(ts).sim.Add(scriptAccount, args[0], g.Generate(args[0], n, time.Now().Add(-ago), time.Second)...)
+}
+
+// received N checks how many records came since the last time.
+func received(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: received n")
+	}
+	lines := worldOf(ts).siem.Take()
+	if fmt.Sprint(len(lines)) != args[0] {
+		ts.Fatalf("received %d records, want %s", len(lines), args[0])
+	}
+}
+
+// deny ENDPOINT takes the permission for an endpoint away.
+func deny(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: deny endpoint")
+	}
+	worldOf(ts).sim.Deny(scriptAccount, args[0])
+}
+
+// calls N checks how many calls Duo got so far.
+func calls(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: calls n")
+	}
+	if n := len(worldOf(ts).sim.Calls()); fmt.Sprint(n) != args[0] {
+		ts.Fatalf("Duo got %d calls, want %s", n, args[0])
+	}
+}
+
+// code N COMMAND... runs the command and checks its exit code.
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code n command...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := "0"
+	if err != nil {
+		exit, ok := errors.AsType[interface {
+			error
+			ExitCode() int
+		}](err)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = strconv.Itoa(exit.ExitCode())
+	}
+	if got != args[0] {
+		ts.Fatalf("exit code %s, want %s", got, args[0])
+	}
+}
+
+// envsubst FILE... replaces $NAME in the files by the environment's values, and
+// makes them as private as a file with a secret should be.
+func envsubst(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: envsubst file...")
+	}
+	for _, name := range args {
+		path := ts.MkAbs(name)
+		data, err := os.ReadFile(path)
+		ts.Check(err)
+		ts.Check(os.Chmod(path, 0o600))
+		ts.Check(os.WriteFile(path, []byte(os.Expand(string(data), ts.Getenv)), 0o600))
+	}
+}
