@@ -312,10 +312,12 @@ func (s *section) list(name, shape string) []*yaml.Node {
 		return nil
 	}
 	switch kind := pyyaml.KindOf(v.node); {
-	case kind == pyyaml.Null, kind == pyyaml.Sequence && len(v.node.Content) == 0:
+	case kind == pyyaml.Null:
 		s.failEmpty(name)
 	case kind != pyyaml.Sequence:
 		s.failShape(name, "must be "+shape)
+	case len(v.node.Content) == 0 && slices.Contains(s.required, name):
+		s.failEmpty(name)
 	default:
 		return v.node.Content
 	}
