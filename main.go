@@ -19,12 +19,12 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
-	"golang.org/x/term"
 
 	"dls/job"
 	"dls/job/config"
 	"dls/job/demo"
 	"dls/job/journal"
+	"dls/job/usage"
 	"dls/state"
 	"dls/upgrade"
 )
@@ -43,20 +43,15 @@ const (
 )
 
 type commandLine struct {
-	Sync    syncCommand      `cmd:"" default:"withargs" help:"Run the job once: fetch what is new, deliver it, move the checkpoints."`
-	Upgrade upgradeCommand   `cmd:"" name:"upgrade-config" help:"Turn a configuration of duologsync's first version (0.0.0) into one of version 1.0.0."`
-	Demo    demoCommand      `cmd:"" help:"Run the whole job against a simulated Duo and a local receiver. Needs nothing."`
-	Version kong.VersionFlag `help:"Print the version."`
-}
-
-type syncCommand struct {
-	Config     string        `arg:"" help:"The configuration file."`
-	MaxRuntime time.Duration `placeholder:"50m" help:"Stop cleanly after this time, with the progress kept."`
-	Endpoint   []string      `placeholder:"auth,activity" help:"Only these endpoints."`
-	Account    string        `placeholder:"DA…" help:"Only this child account."`
-	Parallel   int           `default:"8" help:"Streams worked on at a time."`
-	RetryFor   time.Duration `default:"5m" help:"How long a stream may go without progress before it fails."`
-	Verbose    bool          `short:"v" help:"Say on stderr what was done."`
+	Sync       syncCommand       `cmd:"" default:"withargs" help:"Run the job once: fetch what is new, deliver it, move the checkpoints."`
+	Pull       pullCommand       `cmd:"" help:"Fetch what Duo has of a time, to the standard output or one server; checkpoints stay as they are."`
+	Check      checkCommand      `cmd:"" help:"Try the configuration: every error of the file, then Duo, the permissions and the receivers, live."`
+	Upgrade    upgradeCommand    `cmd:"" name:"upgrade-config" help:"Turn a configuration of duologsync's first version (0.0.0) into one of version 1.0.0."`
+	Schedule   scheduleCommand   `cmd:"" help:"Print a ready, hardened job definition for a scheduler."`
+	Demo       demoCommand       `cmd:"" help:"Run the whole job against a simulated Duo and a local receiver. Needs nothing."`
+	Completion completionCommand `cmd:"" help:"Print the completion script for a shell."`
+	Man        struct{}          `cmd:"" hidden:"" help:"Print the manual page."`
+	Version    kong.VersionFlag  `help:"Print the version."`
 }
 
 type upgradeCommand struct {
@@ -68,8 +63,13 @@ type upgradeCommand struct {
 type demoCommand struct {
 	Keep   bool   `help:"Keep the temporary directory with the configuration and the checkpoints."`
 	Bench  int    `hidden:"" placeholder:"N" help:"Measure a backlog of N records against the bare copy of its pages."`
+	MSP    int    `hidden:"" placeholder:"N" help:"Measure an MSP of N child accounts."`
 	Rounds int    `hidden:"" default:"3" help:"How often to measure."`
 	Copy   string `hidden:"" placeholder:"CONFIG" help:"Make the bare copy."`
+}
+
+type completionCommand struct {
+	Shell string `arg:"" enum:"bash,zsh,fish,powershell" help:"The shell."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -93,9 +93,25 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	)
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return usage(stderr, err)
+		return misused(stderr, err)
 	}
 	switch parsed.Selected().Name {
+	case "pull":
+		return cli.Pull.run(ctx, stdout, stderr)
+	case "check":
+		return cli.Check.run(ctx, stdout, stderr)
+	case "schedule":
+		return cli.Schedule.run(stdout, stderr)
+	case "completion":
+		script, err := usage.Completion(program(parser.Model), cli.Completion.Shell)
+		if err != nil {
+			return misused(stderr, err)
+		}
+		fmt.Fprint(stdout, script)
+		return exitDone
+	case "man":
+		fmt.Fprint(stdout, usage.Man(program(parser.Model)))
+		return exitDone
 	case "upgrade-config":
 		return cli.Upgrade.run(stdout, stderr)
 	case "demo":
@@ -105,50 +121,11 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 }
 
-func usage(stderr io.Writer, err error) int {
+// misused says what is wrong with the command line.
+func misused(stderr io.Writer, err error) int {
 	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
 	log.Error(err.Error(), "hint", "dls --help shows the commands and their flags")
 	return exitUsage
-}
-
-func (c *syncCommand) run(ctx context.Context, stderr io.Writer) int {
-	level := slog.LevelWarn
-	if f, ok := stderr.(*os.File); c.Verbose || ok && term.IsTerminal(int(f.Fd())) {
-		level = slog.LevelInfo
-	}
-	console := journal.NewConsole(stderr, level)
-	log := slog.New(console)
-	if c.Parallel < 1 {
-		return usage(stderr, fmt.Errorf("--parallel=%d: at least one stream must be worked on", c.Parallel))
-	}
-	if c.RetryFor < 0 || c.MaxRuntime < 0 {
-		return usage(stderr, errors.New("--retry-for and --max-runtime cannot be negative"))
-	}
-	cfg, err := config.Load(c.Config, config.SystemEnv())
-	if err != nil {
-		fmt.Fprintln(stderr, prefixed(err))
-		return exitUsage
-	}
-	file, err := journal.OpenFile(cfg.LogFile)
-	if err != nil {
-		log.Warn(err.Error()+"; the run goes on without it", "hint", "correct dls_settings.log_filepath")
-	} else {
-		defer file.Close()
-		log = slog.New(slog.NewMultiHandler(console, slog.NewTextHandler(file, nil)))
-	}
-	for _, w := range cfg.Warnings {
-		log.Warn(w)
-	}
-	sum, err := job.Sync(ctx, cfg, job.Options{
-		Version: version, Endpoints: c.Endpoint, Account: c.Account, Parallel: c.Parallel,
-		MaxRuntime: c.MaxRuntime, RetryFor: c.RetryFor, Grace: 3 * time.Second, Log: log,
-	})
-	if err != nil {
-		log.Error(err.Error(), "hint", job.Hint(err))
-	} else {
-		sum.Report(log)
-	}
-	return exitCode(ctx, sum, err)
 }
 
 // exitCode is what the run's outcome comes to.
@@ -202,6 +179,8 @@ func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	switch {
 	case c.Bench > 0:
 		err = demo.Bench(ctx, stdout, c.Bench, c.Rounds)
+	case c.MSP > 0:
+		err = demo.BenchMSP(ctx, stdout, c.MSP, 50*time.Millisecond)
 	case c.Copy != "":
 		var cfg *config.Config
 		if cfg, err = config.Load(c.Copy, config.SystemEnv()); err == nil {

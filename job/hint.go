@@ -44,16 +44,24 @@ func Hint(err error) string {
 		return "make dls_settings.checkpointing.directory writable for the user that runs dls"
 	case errors.Is(err, fs.ErrNotExist):
 		return "create it, or correct the path"
-	case duo.Untrusted(err):
+	}
+	if call, ok := errors.AsType[*duo.CallError](err); ok {
+		return callHint(call)
+	}
+	return sinks.Hint(err)
+}
+
+func callHint(err error) string {
+	if duo.Untrusted(err) {
 		return "if a proxy inspects TLS, name its certificate in dls_settings.api.ca_filepath"
 	}
-	if hint := sinks.Hint(err); hint != "" {
-		return hint
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		if dns.IsNotFound {
+			return "check account.hostname, and that this machine can resolve it"
+		}
+		return "check this machine's name servers"
 	}
-	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
-		return "check account.hostname, and that this machine can resolve it"
-	}
-	return ""
+	return "check that this machine reaches account.hostname on port 443, through the proxy if there is one"
 }
 
 // Hint says what to do about Err, or "".

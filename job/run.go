@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -40,6 +41,9 @@ type Options struct {
 	// Empty: all.
 	Endpoints []string
 	Account   string
+	// Shard limits the run to a share of an MSP's child accounts. Its zero value is
+	// all of them.
+	Shard Shard
 	// Parallel is how many streams are worked on at a time; 0 means 8.
 	Parallel int
 	// MaxRuntime ends the run cleanly after that time; 0 means never.
@@ -53,11 +57,16 @@ type Options struct {
 	// Error; its attribute "stream" names the stream it is about. Nil: nowhere.
 	Log *slog.Logger
 
+	// Progress, when set, is kept up to date while the run goes on.
+	Progress *Progress
+
 	// For tests: Transport stands in for the network to Duo, Step for what can fail
 	// in a checkpoint's write, and Sink may change what a server's sink is made of.
 	Transport http.RoundTripper
 	Step      func(name string) error
 	Sink      func(*sinks.Options)
+
+	out io.Writer // takes the place of every server in a pull
 }
 
 // SetupError is what must be put right before a run can begin; nothing was
@@ -101,28 +110,31 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 		defer r.dir.Close()
 	}
 	if cfg.Checkpointing {
-		unlock, err := r.dir.Lock(state.LockName)
+		unlock, err := r.lock()
 		if err != nil {
 			return nil, err
 		}
 		defer unlock()
-		if err := r.dir.Sweep(); err != nil {
-			return nil, &SetupError{err}
-		}
 	}
-	if opts.MaxRuntime > 0 {
+	return r.work(ctx)
+}
+
+// work makes the streams and works on them until all are done.
+func (r *run) work(ctx context.Context) (*Summary, error) {
+	if r.opts.MaxRuntime > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, opts.MaxRuntime, ErrMaxRuntime)
+		ctx, cancel = context.WithTimeoutCause(ctx, r.opts.MaxRuntime, ErrMaxRuntime)
 		defer cancel()
 	}
 	streams, err := r.plan(ctx)
 	if err != nil {
 		return nil, err
 	}
+	r.opts.Progress.begin(len(streams))
 	r.queue = newQueue(streams)
 	r.queue.work(ctx, r.opts.Parallel)
 
-	sum := &Summary{Start: r.start}
+	sum := &Summary{Start: r.start, End: time.Now(), WindowEnd: time.UnixMilli(r.end).UTC()}
 	for _, s := range streams {
 		sum.Results = append(sum.Results, &s.result)
 	}
@@ -169,6 +181,9 @@ func (r *run) choose() error {
 	if r.opts.Account != "" && !r.cfg.Account.MSP {
 		return errors.New("--account is for an MSP, and account.is_msp is not set")
 	}
+	if r.opts.Shard.N > 0 && !r.cfg.Account.MSP {
+		return errors.New("--shard is for an MSP, and account.is_msp is not set")
+	}
 	for _, name := range r.opts.Endpoints {
 		if !slices.ContainsFunc(r.cfg.Routes, func(route config.Route) bool { return route.Endpoint.Name == name }) {
 			return fmt.Errorf("--endpoint %q is mapped to no server in account.endpoint_server_mappings", name)
@@ -201,16 +216,7 @@ func (r *run) connect() error {
 			if r.servers[i] != nil {
 				continue
 			}
-			server := r.cfg.Servers[i]
-			o := sinks.Options{
-				ID: server.ID, Protocol: sinks.Protocol(server.Protocol), Hostname: server.Hostname, Port: server.Port,
-				CertFile: server.CertFile, KeyFile: server.KeyFile, ServerName: server.ServerName,
-				Warn: func(msg string) { r.log.Warn(msg) },
-			}
-			if r.opts.Sink != nil {
-				r.opts.Sink(&o)
-			}
-			sink, err := sinks.New(o)
+			sink, err := r.sink(r.cfg.Servers[i])
 			if err != nil {
 				wrong = append(wrong, err)
 				continue
@@ -219,6 +225,22 @@ func (r *run) connect() error {
 		}
 	}
 	return errors.Join(wrong...)
+}
+
+// sink makes the sink of a server.
+func (r *run) sink(server config.Server) (sinks.Sink, error) {
+	if r.opts.out != nil {
+		return sinks.NewWriter(r.opts.out), nil
+	}
+	o := sinks.Options{
+		ID: server.ID, Protocol: sinks.Protocol(server.Protocol), Hostname: server.Hostname, Port: server.Port,
+		CertFile: server.CertFile, KeyFile: server.KeyFile, ServerName: server.ServerName,
+		Warn: func(msg string) { r.log.Warn(msg) },
+	}
+	if r.opts.Sink != nil {
+		r.opts.Sink(&o)
+	}
+	return sinks.New(o)
 }
 
 // open opens the checkpoint directory.
@@ -308,20 +330,41 @@ func (r *run) children(ctx context.Context) ([]account, error) {
 		return nil, fmt.Errorf("list the child accounts: %w", err)
 	}
 	var accounts []account
+	known := 0
 	for _, c := range list {
 		if slices.Contains(r.cfg.Account.BlockList, c.ID) || r.opts.Account != "" && r.opts.Account != c.ID {
+			continue
+		}
+		known++
+		if !r.opts.Shard.has(c.ID) {
 			continue
 		}
 		accounts = append(accounts, account{c.ID, c.Host, c.Name})
 	}
 	switch {
-	case len(accounts) > 0:
+	case known > 0:
 	case r.opts.Account != "":
 		return nil, fmt.Errorf("--account %q: Duo lists no such child account, or block_list leaves it out", r.opts.Account)
 	default:
 		r.log.Warn(fmt.Sprintf("nothing to read: Duo lists %d child accounts, and block_list leaves none of them", len(list)))
 	}
 	return accounts, nil
+}
+
+// lock takes the run's lock, and clears away what killed runs left behind.
+func (r *run) lock() (unlock func(), err error) {
+	release, err := r.opts.Shard.lock(r.dir)
+	if err != nil {
+		return nil, err
+	}
+	if r.opts.Shard.N == 0 {
+		// A shard leaves this to a whole run: the others' files are at work.
+		if err := r.dir.Sweep(); err != nil {
+			release()
+			return nil, &SetupError{err}
+		}
+	}
+	return release, nil
 }
 
 // load reads a stream's checkpoint, or nil when there is none.

@@ -68,8 +68,9 @@ func (r *Result) String() string {
 
 // Summary is what became of a run.
 type Summary struct {
-	// Start is when the run began; its window ends two minutes before.
-	Start time.Time
+	// Start and End are when the run began and ended, WindowEnd up to when it asked
+	// for records.
+	Start, End, WindowEnd time.Time
 	// Results has one entry for each stream, by account and then in the order of
 	// the table of endpoints.
 	Results []*Result

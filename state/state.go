@@ -76,23 +76,31 @@ func (d *Dir) Close() error { return d.root.Close() }
 // Path returns the path of a file in the directory.
 func (d *Dir) Path(name string) string { return filepath.Join(d.path, name) }
 
-// Lock takes the directory's lock, which the kernel holds for this process and
-// drops when it ends, however it ends. name is LockName, or another name for a
-// lock that shares the directory with it. While another process holds it, the
-// error is ErrLocked. A holder removes what runs that were killed left behind.
-func (d *Dir) Lock(name string) (unlock func() error, err error) {
+// Lock takes a lock of the directory, which the kernel holds for this process
+// and drops when it ends, however it ends. While another process holds it, alone
+// or shared, the error is ErrLocked.
+func (d *Dir) Lock(name string) (unlock func(), err error) {
+	return d.lock(name, (*flock.Flock).TryLock)
+}
+
+// ShareLock takes a lock that others may share but nobody can hold alone.
+func (d *Dir) ShareLock(name string) (unlock func(), err error) {
+	return d.lock(name, (*flock.Flock).TryRLock)
+}
+
+func (d *Dir) lock(name string, try func(*flock.Flock) (bool, error)) (unlock func(), err error) {
 	if _, err := d.own(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("lock %q: %w", d.Path(name), err)
 	}
 	lock := flock.New(d.Path(name), flock.SetPermissions(0o600))
-	got, err := lock.TryLock()
+	got, err := try(lock)
 	if err != nil {
 		return nil, fmt.Errorf("lock %q: %w", d.Path(name), err)
 	}
 	if !got {
 		return nil, ErrLocked
 	}
-	return lock.Unlock, nil
+	return func() { _ = lock.Close() }, nil // its only fault is a lock that is gone
 }
 
 // Sweep removes temporary files that a killed run left behind. The caller holds

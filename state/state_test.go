@@ -194,16 +194,27 @@ func TestLock(t *testing.T) {
 	if _, err := d.Lock(LockName); !errors.Is(err, ErrLocked) {
 		t.Errorf("second lock: %v, want %v", err, ErrLocked)
 	}
-	if err := unlock(); err != nil {
-		t.Fatal(err)
+	if _, err := d.ShareLock(LockName); !errors.Is(err, ErrLocked) {
+		t.Errorf("shared lock: %v, want %v", err, ErrLocked)
 	}
-	unlock, err = d.Lock(LockName)
+	unlock()
+	one, err := d.ShareLock(LockName)
 	if err != nil {
+		t.Fatalf("shared lock after unlock: %v", err)
+	}
+	two, err := d.ShareLock(LockName)
+	if err != nil {
+		t.Fatalf("second shared lock: %v", err)
+	}
+	one()
+	if _, err := d.Lock(LockName); !errors.Is(err, ErrLocked) {
+		t.Errorf("lock while it is shared: %v, want %v", err, ErrLocked)
+	}
+	two()
+	if unlock, err = d.Lock(LockName); err != nil {
 		t.Fatalf("lock after unlock: %v", err)
 	}
-	if err := unlock(); err != nil {
-		t.Fatal(err)
-	}
+	unlock()
 }
 
 func TestSweep(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -80,6 +81,98 @@ func Bench(ctx context.Context, w io.Writer, n, rounds int) error {
 		ratios = append(ratios, fmt.Sprintf("%.2f (CPU %.2f)", float64(used[0].wall)/float64(used[1].wall), float64(used[0].cpu)/float64(used[1].cpu)))
 	}
 	fmt.Fprintf(w, "\ndls sync over bare copy, wall: %s\n", strings.Join(ratios, ", "))
+	return nil
+}
+
+// BenchMSP measures the program as a whole process on an MSP: an idle run over all
+// child accounts and four endpoints, and one in which every tenth child has news,
+// each answer taking latency. It prints both beside the least that they can take.
+func BenchMSP(ctx context.Context, w io.Writer, children int, latency time.Duration) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	endpoints := []string{"auth", "telephony", "activity", "adminaction"}
+	sim := duosim.New(duosim.Account{ID: account, Name: "MSP", Host: "api-demo0000.duosecurity.com", Ikey: "DI00000000000000DEMO", Skey: "not-a-secret-not-a-secret-not-a-secret-n", MSP: true})
+	defer sim.Close()
+	ids := make([]string, children)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("DACHILD%013d", i)
+		sim.AddAccount(duosim.Account{ID: ids[i], Name: fmt.Sprintf("Child %d", i), Host: fmt.Sprintf("api-c%07d.duosecurity.com", i), Parent: account})
+	}
+	proxy, err := sim.StartProxy("", "")
+	if err != nil {
+		return fmt.Errorf("start the proxy: %w", err)
+	}
+	siem, err := count(ctx)
+	if err != nil {
+		return fmt.Errorf("start the receiver: %w", err)
+	}
+	defer siem.l.Close()
+	dir, err := os.MkdirTemp("", "dls-bench-")
+	if err != nil {
+		return fmt.Errorf("make a directory: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	path, err := configure(dir, sim, siem.l.Addr().(*net.TCPAddr), 1, endpoints)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(proxy.Addr())
+	if err != nil {
+		return err
+	}
+	text = bytes.Replace(text, []byte("servers:"), []byte("  proxy: {proxy_server: 127.0.0.1, proxy_port: "+port+"}\nservers:"), 1)
+	text = append(text, "  is_msp: true\n"...)
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return err
+	}
+	streams := children * len(endpoints)
+	const parallel = 8
+	least := time.Duration(streams) * latency / parallel
+	fmt.Fprintf(w, "%d children × %d endpoints = %d streams, %v for each answer, %d at a time: at least %.1f s\n\n", children, len(endpoints), streams, latency, parallel, least.Seconds())
+	fmt.Fprintf(w, "%-10s %9s %9s %9s %10s %9s %12s %8s\n", "", "wall s", "of least", "CPU s", "peak MiB", "records", "files new", "1st call")
+	for _, round := range []struct {
+		name    string
+		news    bool
+		latency time.Duration
+	}{{"first run", false, 0}, {"idle", false, latency}, {"news", true, latency}} {
+		sim.Latency = round.latency
+		if round.news {
+			for i := 0; i < children; i += 10 {
+				for k, name := range endpoints {
+					sim.Add(ids[i], name, duosim.Generator{Seed: uint64(i*8 + k)}.Generate(name, 5, time.Now().Add(-5*time.Minute), time.Second)...)
+				}
+			}
+		}
+		siem.reset()
+		calls := len(sim.Calls())
+		began := time.Now()
+		cmd := exec.CommandContext(ctx, self, "sync", "--parallel", strconv.Itoa(parallel), path)
+		cmd.Stderr = w
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("%s: %w", round.name, err)
+		}
+		u := measured(cmd.ProcessState, time.Since(began))
+		lines, _ := siem.reset()
+		written := 0
+		entries, err := os.ReadDir(filepath.Join(dir, "checkpoints"))
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil && info.ModTime().After(began) {
+				written++
+			}
+		}
+		first := sim.Calls()[calls].At.Sub(began)
+		fmt.Fprintf(w, "%-10s %9.1f %9.2f %9.1f %10.1f %9d %12d %6dms\n", round.name, u.wall.Seconds(), u.wall.Seconds()/least.Seconds(), u.cpu.Seconds(),
+			float64(u.peak)/(1<<20), lines, written, first.Milliseconds())
+	}
 	return nil
 }
 

@@ -79,6 +79,15 @@ func New(opts Options) (*Client, error) {
 	tr.IdleConnTimeout = 90 * time.Second
 	tr.MaxIdleConns = max(2*opts.Conns, 8)
 	tr.MaxIdleConnsPerHost = max(opts.Conns, 2)
+	environment := tr.Proxy
+	tr.Proxy = func(req *http.Request) (*url.URL, error) {
+		proxy, err := environment(req)
+		if err != nil {
+			// The error quotes the address, and with it a password.
+			return nil, errors.New("HTTPS_PROXY does not hold the address of a proxy")
+		}
+		return proxy, nil
+	}
 	if opts.Proxy != nil {
 		tr.Proxy = http.ProxyURL(opts.Proxy)
 	}
@@ -95,7 +104,8 @@ func (c *Client) Close() {
 
 // Get makes one signed GET call and returns the body of an answer of status 200,
 // read into buf where it fits. host may carry a port. Each value of params must
-// stand alone under its key. Other answers are an *APIError; see [Temporary].
+// stand alone under its key. Other answers are an *APIError, none at all is a
+// *CallError; see [Temporary].
 func (c *Client) Get(ctx context.Context, host, path string, params url.Values, buf []byte) ([]byte, error) {
 	return c.do(ctx, host, http.MethodGet, path, params, buf)
 }
@@ -115,9 +125,9 @@ func (c *Client) do(ctx context.Context, host, method, path string, params url.V
 	}
 	if call.err != nil {
 		if err := context.Cause(ctx); err != nil {
-			return nil, fmt.Errorf("call Duo: %w", err)
+			return nil, &CallError{err}
 		}
-		return nil, fmt.Errorf("call Duo: %w", bare(call.err))
+		return nil, &CallError{bare(call.err)}
 	}
 	if call.status != http.StatusOK {
 		e := failure(call.status, call.buf)

@@ -87,6 +87,15 @@ func (e *BodyError) Error() string { return "Duo's answer cannot be read: " + e.
 // Unwrap returns the cause.
 func (e *BodyError) Unwrap() error { return e.Err }
 
+// CallError is a call that got no whole answer.
+type CallError struct{ Err error }
+
+// Error says why.
+func (e *CallError) Error() string { return "call Duo: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *CallError) Unwrap() error { return e.Err }
+
 // Temporary tells whether the same call, newly signed, may succeed later: rate
 // limit, server errors, network faults and answers that came broken. A refusal
 // (4xx), a certificate that is not trusted, and a cancelled context are not.

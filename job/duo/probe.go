@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -56,7 +55,7 @@ func (c *Client) Probe(ctx context.Context, host string) (Contact, error) {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	return contact, fmt.Errorf("call Duo: %w", bare(err))
+	return contact, &CallError{bare(err)}
 }
 
 func (c *Client) probe(ctx context.Context, host string) (Contact, error) {
@@ -93,8 +92,7 @@ func (c *Client) probe(ctx context.Context, host string) (Contact, error) {
 	if tr, ok := c.transport.(*http.Transport); ok && tr.Proxy != nil {
 		proxy, err := tr.Proxy(req)
 		if err != nil {
-			// The error quotes the address, and with it a password.
-			return contact, errors.New("HTTPS_PROXY does not hold the address of a proxy")
+			return contact, err
 		}
 		if proxy != nil {
 			contact.Proxy = proxy.Host

@@ -1,0 +1,305 @@
+package check
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"dls/job"
+	"dls/job/config"
+	"dls/job/duo"
+	"dls/job/journal"
+	"dls/state"
+)
+
+// files checks what needs no network.
+func (c *checker) files(ctx context.Context) {
+	c.warnings()
+	for _, check := range []func(){c.logFile, c.directory, c.authority, c.certificates} {
+		if ctx.Err() != nil {
+			return
+		}
+		check()
+	}
+}
+
+// warnings tells what the configuration is warned of.
+func (c *checker) warnings() {
+	for _, w := range c.cfg.Warnings {
+		c.tell(Finding{Name: "configuration", Outcome: Warning, Detail: w})
+	}
+	if len(c.cfg.Warnings) == 0 {
+		c.tell(Finding{Name: "configuration"})
+	}
+}
+
+// logFile checks the log file without making it. A run goes on without it.
+func (c *checker) logFile() {
+	f := Finding{Name: "log file " + c.cfg.LogFile}
+	_, err := os.Lstat(c.cfg.LogFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		f.Detail = "the first run makes it"
+		err = try(filepath.Dir(c.cfg.LogFile))
+	} else {
+		var file *os.File
+		if file, err = journal.OpenFile(c.cfg.LogFile); err == nil {
+			err = file.Close()
+		}
+	}
+	if err != nil {
+		f.Outcome, f.Detail = Warning, err.Error()+"; runs go on without it"
+		f.Hint = "correct dls_settings.log_filepath, or let the user that runs dls write there"
+	}
+	c.tell(f)
+}
+
+// try makes a file in a directory, writes to it and removes it.
+func try(directory string) error {
+	root, err := os.OpenRoot(directory)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return tryIn(root)
+}
+
+// tryIn is try for a directory that is open.
+func tryIn(root *os.Root) error {
+	// Should this process be killed, the next run sweeps up what is called so.
+	name := ".dls-tmp-check-" + rand.Text()
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("create a file: %w", bare(err))
+	}
+	_, err = f.WriteString("dls check\n")
+	if err == nil {
+		err = f.Sync()
+	}
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		err = fmt.Errorf("write a file: %w", bare(err))
+	}
+	// A run that sweeps may have been faster.
+	if removing := root.Remove(name); err == nil && removing != nil && !errors.Is(removing, fs.ErrNotExist) {
+		err = fmt.Errorf("remove a file: %w", bare(removing))
+	}
+	return err
+}
+
+// bare takes the operation and the path off a file error.
+func bare(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
+}
+
+// directory checks the checkpoint directory and what is in it.
+func (c *checker) directory() {
+	udp := slices.ContainsFunc(c.cfg.Servers, func(s config.Server) bool { return s.Protocol == config.UDP })
+	f := Finding{Name: "checkpoint directory " + c.cfg.Directory}
+	if !c.cfg.Checkpointing && !udp {
+		f.Outcome, f.Detail = Skipped, "checkpointing is off"
+		c.tell(f)
+		return
+	}
+	root, err := os.OpenRoot(c.cfg.Directory)
+	if err != nil {
+		f.Outcome, f.Detail, f.Hint = Failed, bare(err).Error(), job.Hint(err)
+		if info, err := os.Stat(c.cfg.Directory); err == nil && !info.IsDir() {
+			f.Hint = "dls_settings.checkpointing.directory must name a directory"
+		}
+		c.tell(f)
+		if c.cfg.Checkpointing {
+			c.skip("the directory cannot be opened", "run lock", "checkpoints")
+		}
+		return
+	}
+	defer root.Close()
+	if err := tryIn(root); err != nil {
+		f.Outcome, f.Detail, f.Hint = Failed, err.Error(), job.Hint(err)
+	} else if why := notPrivate(root); why != "" {
+		f.Outcome, f.Detail = Warning, why
+		f.Hint = "set dls_settings.checkpointing.directory to a directory of mode 0700 that belongs to the user that runs dls alone"
+	}
+	c.tell(f)
+	if c.cfg.Checkpointing {
+		c.lock(root)
+		c.checkpoints()
+	}
+}
+
+// notPrivate says why others could lose the directory's files, or "".
+func notPrivate(root *os.Root) string {
+	info, err := root.Stat(".")
+	if err != nil {
+		return bare(err).Error()
+	}
+	for _, temp := range []string{config.SystemEnv().TempDir, "/var/tmp"} {
+		if t, err := os.Stat(temp); err == nil && os.SameFile(t, info) {
+			return "the system clears this directory of temporary files, and other users can write there"
+		}
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
+		return fmt.Sprintf("other users can write there (mode %04o)", info.Mode().Perm())
+	}
+	return ""
+}
+
+// lock tells whether a run is under way, for information. The lock itself is
+// left alone: a run that began at that moment would find it taken.
+func (c *checker) lock(root *os.Root) {
+	f := Finding{Name: "run lock"}
+	defer func() { c.tell(f) }()
+	info, err := root.Lstat(state.LockName)
+	if errors.Is(err, fs.ErrNotExist) {
+		f.Detail = "free: there was no run yet"
+		return
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		f.Outcome, f.Detail, f.Hint = Failed, state.LockName+" is no regular file", "remove it"
+		return
+	}
+	if err == nil {
+		var file *os.File
+		if file, err = root.Open(state.LockName); err == nil {
+			file.Close() // it was only read
+		}
+	}
+	if err != nil {
+		f.Outcome, f.Detail = Failed, fmt.Sprintf("open %s: %v", state.LockName, bare(err))
+		f.Hint = "it may belong to another user: run dls, and its check, as the user whose checkpoints these are"
+		return
+	}
+	switch pid, known := holder(info); {
+	case !known:
+		f.Outcome, f.Detail = Skipped, "this system tells it only to who takes the lock"
+	case pid != "":
+		f.Detail = "held by process " + pid + ": a run is under way"
+	default:
+		f.Detail = "free"
+	}
+}
+
+// checkpoints loads the checkpoint of each stream: for an MSP, whose children are
+// not known yet, of those that have one.
+func (c *checker) checkpoints() {
+	dir, err := state.Open(c.cfg.Directory)
+	if err != nil {
+		c.tell(Finding{"checkpoints", Failed, err.Error(), job.Hint(err)})
+		return
+	}
+	defer dir.Close()
+	times, err := dir.Times()
+	if err != nil {
+		c.tell(Finding{"checkpoints", Failed, err.Error(), job.Hint(err)})
+		return
+	}
+	if !c.cfg.Account.MSP {
+		for _, route := range c.cfg.Routes {
+			c.tell(c.checkpoint(dir, times, state.ID{IKey: c.cfg.Account.IKey, Endpoint: route.Endpoint.Name}))
+		}
+		return
+	}
+	good := 0
+	ids := c.childStreams(times)
+	for _, id := range ids {
+		if f := c.checkpoint(dir, times, id); f.Outcome == OK {
+			good++
+		} else {
+			c.tell(f)
+		}
+	}
+	c.tell(Finding{Name: "checkpoints of child accounts", Detail: fmt.Sprintf("%d of %d are in order", good, len(ids))})
+}
+
+// childStreams returns the streams of child accounts that have a file, in the
+// order of the endpoints and the accounts.
+func (c *checker) childStreams(files map[string]time.Time) []state.ID {
+	var ids []state.ID
+	for _, route := range c.cfg.Routes {
+		before := len(ids)
+		for file := range files {
+			name, _ := strings.CutSuffix(file, ".json")
+			_, account, ok := strings.Cut(name, "_checkpoint_")
+			id := state.ID{IKey: c.cfg.Account.IKey, Endpoint: route.Endpoint.Name, Account: account}
+			if ok && account != "" && id.File() == file && !slices.Contains(c.cfg.Account.BlockList, account) {
+				ids = append(ids, id)
+			}
+		}
+		slices.SortFunc(ids[before:], func(a, b state.ID) int { return strings.Compare(a.Account, b.Account) })
+	}
+	return ids
+}
+
+const (
+	// kept is how long Duo keeps records.
+	kept = 180 * 24 * time.Hour
+	// ahead is how far a checkpoint may lie in the future; a run bears no more.
+	ahead = 5 * time.Minute
+)
+
+// checkpoint loads the checkpoint of one stream.
+func (c *checker) checkpoint(dir *state.Dir, files map[string]time.Time, id state.ID) Finding {
+	result := job.Result{Endpoint: id.Endpoint, Account: id.Account}
+	f := Finding{Name: "checkpoint of " + result.Name()}
+	cp, err := dir.Load(id)
+	if err != nil {
+		result.Err = err
+		f.Outcome, f.Detail, f.Hint = Failed, err.Error(), result.Hint()
+		return f
+	}
+	if cp == nil {
+		f.Detail = "none yet"
+		if legacy := state.LegacyName(id.Endpoint, id.Account); !files[legacy].IsZero() {
+			f.Detail += "; the first run takes over duologsync's " + legacy
+		}
+		return f
+	}
+	until, now := time.UnixMilli(cp.Until).UTC(), time.Now()
+	f.Detail = "delivered up to " + until.Format(time.RFC3339)
+	switch known := time.UnixMilli(max(cp.Until, cp.Looked)); {
+	case until.Sub(now) > ahead:
+		f.Outcome = Failed
+		f.Detail += fmt.Sprintf(", which is %v ahead of this machine's clock", until.Sub(now).Round(time.Second))
+		f.Hint = "set this machine's clock"
+	case now.Sub(known) > kept:
+		f.Outcome = Warning
+		f.Detail += "; Duo keeps records for 180 days, so the next run has a gap"
+	}
+	return f
+}
+
+// authority makes the client, with the certificates that are trusted for Duo.
+func (c *checker) authority() {
+	options := duo.Options{
+		IKey: c.cfg.Account.IKey, SKey: c.cfg.Account.SKey.Reveal(),
+		UserAgent: "dls/" + c.opts.Version, Proxy: c.cfg.Proxy.URL(),
+		Conns: c.opts.Parallel, Transport: c.opts.Transport,
+	}
+	f := Finding{Name: "dls_settings.api.ca_filepath " + c.cfg.CAFile}
+	var err error
+	if c.cfg.CAFile != "" {
+		options.CAPEM, err = os.ReadFile(c.cfg.CAFile)
+	}
+	if err == nil {
+		c.client, err = duo.New(options)
+	}
+	switch {
+	case err != nil:
+		f.Outcome, f.Detail, f.Hint = Failed, bare(err).Error(), "it must name a PEM file that the user that runs dls can read"
+	case c.cfg.CAFile == "":
+		return
+	}
+	c.tell(f)
+}

@@ -1,0 +1,215 @@
+package check_test
+
+import (
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"dls/job/check"
+	"dls/sinks/sinktest"
+	"dls/state"
+)
+
+func TestFiles(t *testing.T) {
+	auth := state.ID{IKey: ikey, Endpoint: "auth"}
+	for _, test := range []struct {
+		name string
+		do   func(w *world)
+		want func(w *world) []want
+	}{
+		{"warnings of the configuration", func(w *world) { w.cfg.Warnings = []string{"config.yml:3: holds a secret"} },
+			func(w *world) []want {
+				return []want{{check.Warning, "configuration", "config.yml:3: holds a secret", ""}}
+			}},
+		{"log file without its directory", func(w *world) { w.cfg.LogFile = w.path("none", "dls.log") },
+			func(w *world) []want {
+				return []want{{check.Warning, "log file " + w.cfg.LogFile, "", "log_filepath"}}
+			}},
+		{"log file is a directory", func(w *world) { w.cfg.LogFile = w.path("state") },
+			func(w *world) []want {
+				return []want{{check.Warning, "log file " + w.cfg.LogFile, "no regular file", "log_filepath"}}
+			}},
+		{"log file is there", func(w *world) { w.write("dls.log", []byte("before\n")) },
+			func(w *world) []want { return nil }},
+		{"no checkpoint directory", func(w *world) { w.cfg.Directory = w.path("none") },
+			func(w *world) []want {
+				return append([]want{{check.Failed, "checkpoint directory " + w.cfg.Directory, "", "create it"}},
+					skipped("cannot be opened", "run lock", "checkpoints")...)
+			}},
+		{"checkpoint directory is a file", func(w *world) { w.cfg.Directory = w.path("ca.pem") },
+			func(w *world) []want {
+				return append([]want{{check.Failed, "checkpoint directory " + w.cfg.Directory, "not a directory", "must name a directory"}},
+					skipped("cannot be opened", "run lock", "checkpoints")...)
+			}},
+		{"checkpointing is off", func(w *world) { w.cfg.Checkpointing, w.cfg.Directory = false, w.path("none") },
+			func(w *world) []want {
+				return skipped("checkpointing is off", "checkpoint directory "+w.cfg.Directory)
+			}},
+		{"checkpoint is torn", func(w *world) { w.write("state/auth_checkpoint.json", []byte(`{"version":1,"ikey`)) },
+			func(w *world) []want {
+				return []want{{check.Failed, "checkpoint of auth", "it is damaged", "put back a good copy"}}
+			}},
+		{"checkpoint of another account", func(w *world) {
+			w.save(state.ID{IKey: "DIBBBBBBBBBBBBBBBBBB", Endpoint: "auth"}, time.Now())
+		}, func(w *world) []want {
+			return []want{{check.Failed, "checkpoint of auth", "another account", "put back a good copy"}}
+		}},
+		{"checkpoint in the future", func(w *world) { w.save(auth, time.Now().Add(time.Hour)) },
+			func(w *world) []want {
+				return []want{{check.Failed, "checkpoint of auth", "ahead of this machine's clock", "clock"}}
+			}},
+		{"checkpoint older than Duo keeps", func(w *world) { w.save(auth, time.Now().AddDate(-1, 0, 0)) },
+			func(w *world) []want {
+				return []want{{check.Warning, "checkpoint of auth", "has a gap", ""}}
+			}},
+		{"checkpoints of children", func(w *world) {
+			w.cfg.Account.MSP, w.cfg.Account.BlockList = true, []string{"DABLOCKED"}
+			w.route("auth", "activity")
+			w.save(state.ID{IKey: ikey, Endpoint: "auth", Account: "DAGOOD"}, time.Now())
+			for _, name := range []string{"auth_checkpoint_DABAD", "activity_checkpoint_DAWORSE", "activity_checkpoint_DABLOCKED", "telephony_checkpoint_DAUNMAPPED", "auth_checkpoint_"} {
+				w.write("state/"+name+".json", nil)
+			}
+		}, func(w *world) []want {
+			return []want{
+				{check.Failed, "checkpoint of auth of DABAD", "it is empty", "put back"},
+				{check.Failed, "checkpoint of activity of DAWORSE", "it is empty", "put back"},
+			}
+		}},
+		{"authority without its file", func(w *world) { w.cfg.CAFile = w.path("none.pem") },
+			func(w *world) []want {
+				return []want{{check.Failed, "dls_settings.api.ca_filepath " + w.cfg.CAFile, "", "PEM"}}
+			}},
+		{"authority is no PEM file", func(w *world) { w.write("ca.pem", []byte("nothing")) },
+			func(w *world) []want {
+				return []want{{check.Failed, "dls_settings.api.ca_filepath " + w.cfg.CAFile, "no certificate", "PEM"}}
+			}},
+		{"certificate of a server without its file", func(w *world) {
+			w.tls(sinktest.NewAuthority(w.t), sinktest.CertificateOptions{})
+			w.cfg.Servers[0].CertFile = w.path("none.pem")
+		}, func(w *world) []want {
+			return []want{{check.Failed, `server "siem": certificate files`, "cert_filepath", ""}}
+		}},
+		{"key of a server without its certificate", func(w *world) {
+			w.tls(sinktest.NewAuthority(w.t), sinktest.CertificateOptions{})
+			w.write("key.pem", sinktest.NewAuthority(w.t).KeyPEM(w.t))
+			w.cfg.Servers[0].KeyFile = w.path("key.pem")
+		}, func(w *world) []want {
+			return []want{{check.Failed, `server "siem": certificate files`, "belongs to none", ""}}
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.options.Offline = true
+			test.do(w)
+			w.expect(w.run(), test.want(w)...)
+		})
+	}
+}
+
+func TestModes(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has access lists, not modes")
+	}
+	w := newWorld(t)
+	w.options.Offline = true
+	ca := sinktest.NewAuthority(t)
+	w.tls(ca, sinktest.CertificateOptions{})
+	client := ca.Issue(t, sinktest.CertificateOptions{Client: true})
+	w.write("siem.pem", append(ca.CertPEM(), append(client.CertPEM(), client.KeyPEM(t)...)...))
+	for path, mode := range map[string]os.FileMode{"state": 0o770, "siem.pem": 0o644} {
+		if err := os.Chmod(w.path(path), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.expect(w.run(),
+		want{check.Warning, "checkpoint directory " + w.cfg.Directory, "other users can write there (mode 0770)", "0700"},
+		want{check.Warning, `server "siem": certificate files`, "siem.pem", "chmod 600"})
+}
+
+func TestReadOnly(t *testing.T) {
+	if runtime.GOOS == "windows" || os.Geteuid() == 0 {
+		t.Skip("this user may write everywhere")
+	}
+	w := newWorld(t)
+	w.options.Offline = true
+	w.cfg.LogFile = w.path("state", "dls.log")
+	if err := os.Chmod(w.path("state"), 0o500); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Chmod(w.path("state"), 0o700) })
+	w.expect(w.run(),
+		want{check.Warning, "log file " + w.cfg.LogFile, "permission denied", "log_filepath"},
+		want{check.Failed, "checkpoint directory " + w.cfg.Directory, "permission denied", "make dls_settings.checkpointing.directory writable"})
+}
+
+// What duologsync left is named, and left alone.
+func TestLegacy(t *testing.T) {
+	w := newWorld(t)
+	w.options.Offline = true
+	w.write("state/activity_checkpoint_data.txt", []byte(`"1790000000000,id"`))
+	findings := w.run()
+	w.expect(findings)
+	for _, f := range findings {
+		if f.Name == "checkpoint of activity" {
+			if want := "none yet; the first run takes over duologsync's activity_checkpoint_data.txt"; f.Detail != want {
+				t.Errorf("detail = %q, want %q", f.Detail, want)
+			}
+			return
+		}
+	}
+	t.Error("there is no finding")
+}
+
+// The temporary folder is no place for checkpoints, and works.
+func TestTemp(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the folder differs from user to user")
+	}
+	w := newWorld(t)
+	w.options.Offline = true
+	w.cfg.Directory = "/tmp"
+	for _, f := range w.run() {
+		if f.Name == "checkpoint directory /tmp" {
+			if f.Outcome != check.Warning {
+				t.Errorf("the outcome is %v", f.Outcome)
+			}
+			return
+		}
+	}
+	t.Error("there is no finding")
+}
+
+func TestLock(t *testing.T) {
+	w := newWorld(t)
+	w.options.Offline = true
+	dir, err := state.Open(w.path("state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	unlock, err := dir.Lock(state.LockName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := w.lock()
+	unlock()
+	free := w.lock()
+	if held.Outcome == check.Skipped && free.Outcome == check.Skipped {
+		t.Skip("this system does not tell who holds a lock")
+	}
+	if held.Outcome != check.OK || held.Detail == free.Detail || free.Detail != "free" {
+		t.Errorf("held: %v, free: %v", held, free)
+	}
+}
+
+func (w *world) lock() check.Finding {
+	w.t.Helper()
+	for _, f := range w.run() {
+		if f.Name == "run lock" {
+			return f
+		}
+	}
+	w.t.Fatal("there is no finding of the lock")
+	return check.Finding{}
+}

@@ -1,0 +1,141 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"dls/job/config"
+	"dls/sinks"
+)
+
+func serverName(s config.Server) string { return fmt.Sprintf("server %q", s.ID) }
+
+// certificates makes the sinks of the servers that endpoints are mapped to. For
+// TLS that reads the files of certificates and keys.
+func (c *checker) certificates() {
+	for i, server := range c.cfg.Servers {
+		mapped := slices.ContainsFunc(c.cfg.Routes, func(r config.Route) bool { return slices.Contains(r.Servers, i) })
+		if !mapped {
+			continue
+		}
+		sink, err := sinks.New(sinks.Options{
+			ID: server.ID, Protocol: sinks.Protocol(server.Protocol), Hostname: server.Hostname, Port: server.Port,
+			CertFile: server.CertFile, KeyFile: server.KeyFile, ServerName: server.ServerName,
+			// Together they fit the bound of a check, so that the sink says what took so long.
+			DialTimeout: bound / 2, StallTimeout: bound / 5, CloseTimeout: bound / 5,
+		})
+		if err == nil {
+			c.servers[i] = sink
+			if server.Protocol != config.TLS {
+				continue
+			}
+		}
+		f := Finding{Name: serverName(server) + ": certificate files"}
+		if err != nil {
+			f.Outcome, f.Detail, f.Hint = Failed, inner(err).Error(), sinks.Hint(err)
+		} else if shared := sharedKey(server); shared != "" {
+			f.Outcome, f.Detail = Warning, "other users can read the private key in "+shared
+			f.Hint = "make the file readable for the user that runs dls alone (chmod 600)"
+		}
+		c.tell(f)
+	}
+}
+
+// inner takes off what package sinks puts before an error: the server, which the
+// finding names already.
+func inner(err error) error {
+	if e := errors.Unwrap(err); e != nil {
+		return e
+	}
+	return err
+}
+
+// sharedKey returns the path of a file with a private key that others may read,
+// or "".
+func sharedKey(server config.Server) string {
+	for _, path := range []string{server.KeyFile, server.CertFile} {
+		info, err := os.Stat(path)
+		if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o044 == 0 {
+			continue
+		}
+		if data, err := os.ReadFile(path); err == nil && bytes.Contains(data, []byte("PRIVATE KEY-----")) {
+			return path
+		}
+	}
+	return ""
+}
+
+// receivers connects to each server and sends nothing.
+func (c *checker) receivers(ctx context.Context) {
+	type result struct {
+		report sinks.Report
+		err    error
+	}
+	each(ctx, len(c.servers), c.opts.Parallel, func(ctx context.Context, i int) (r result) {
+		if c.servers[i] != nil {
+			r.report, r.err = c.servers[i].Check(ctx)
+		}
+		return r
+	}, func(i int, r result) {
+		server := c.cfg.Servers[i]
+		switch {
+		case c.servers[i] != nil:
+			c.tell(receiver(server, r.report, r.err))
+		case slices.ContainsFunc(c.cfg.Routes, func(r config.Route) bool { return slices.Contains(r.Servers, i) }):
+			c.skip("its certificate files are not in order", serverName(server))
+		default:
+			c.skip("no endpoint is mapped to it", serverName(server))
+		}
+	})
+}
+
+// renewal is how long before its end a certificate is worth a warning.
+const renewal = 30 * 24 * time.Hour
+
+// receiver judges what a connection to a server came to.
+func receiver(server config.Server, r sinks.Report, err error) Finding {
+	f := Finding{Name: serverName(server)}
+	if err != nil {
+		f.Outcome, f.Hint = Failed, sinks.Hint(err)
+		f.Detail = fmt.Sprintf("%s %s: %v", server.Protocol, server.Addr(), inner(err))
+		return f
+	}
+	if server.Protocol == config.UDP {
+		f.Detail = fmt.Sprintf("UDP %s: the name resolves; whether anybody listens cannot be known", r.Remote)
+		return f
+	}
+	var details, hints []string
+	if r.TLSVersion != "" && time.Until(r.NotAfter) < renewal {
+		f.Outcome = Warning
+		details = append(details, fmt.Sprintf("certificate expires in %d days (%s)",
+			int(time.Until(r.NotAfter).Hours()/24), r.NotAfter.UTC().Format(time.DateOnly)))
+		hints = append(hints, "have it renewed: from then on nothing is delivered")
+	}
+	if !r.Closed {
+		f.Outcome = Warning
+		details = append(details, "it leaves the connection open when ours ends, so delivery is confirmed by its system alone, not by the receiver")
+		hints = append(hints, "have it, or the load balancer before it, close a connection whose sender is done")
+	}
+	details = append(details, fmt.Sprintf("%s %s", server.Protocol, r.Remote))
+	if r.TLSVersion != "" {
+		details = append(details, fmt.Sprintf("%s, certificate of %q issued by %q", r.TLSVersion, r.Subject, r.Issuer))
+		if f.Outcome == OK {
+			details = append(details, "expires "+r.NotAfter.UTC().Format(time.DateOnly))
+		}
+		switch {
+		case r.ClientCert:
+			details = append(details, "our certificate was asked for and shown")
+		case server.KeyFile != "":
+			details = append(details, "our certificate was not asked for")
+		}
+	}
+	f.Detail, f.Hint = strings.Join(details, "; "), strings.Join(hints, "; ")
+	return f
+}

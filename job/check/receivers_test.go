@@ -1,0 +1,112 @@
+package check_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"dls/job/check"
+	"dls/job/config"
+	"dls/sinks/sinktest"
+)
+
+func TestReceivers(t *testing.T) {
+	const server = `server "siem"`
+	day := 24 * time.Hour
+	for _, test := range []struct {
+		name string
+		do   func(w *world, ca *sinktest.Certificate)
+		want []want
+	}{
+		{"refused", func(w *world, _ *sinktest.Certificate) { w.cfg.Servers[0].Port = sinktest.FreePort(w.t) },
+			[]want{{check.Failed, server, "refused", "receiver is running"}}},
+		{"TLS", func(w *world, ca *sinktest.Certificate) {
+			w.tls(ca, sinktest.CertificateOptions{NotAfter: time.Now().Add(40 * day)})
+		}, nil},
+		{"certificate expires soon", func(w *world, ca *sinktest.Certificate) {
+			w.tls(ca, sinktest.CertificateOptions{NotAfter: time.Now().Add(12*day + time.Hour)})
+		}, []want{{check.Warning, server, "certificate expires in 12 days (" + time.Now().Add(12*day+time.Hour).UTC().Format(time.DateOnly) + ")", "renewed"}}},
+		{"certificate is expired", func(w *world, ca *sinktest.Certificate) {
+			w.tls(ca, sinktest.CertificateOptions{NotAfter: time.Now().Add(-time.Hour)})
+		}, []want{{check.Failed, server, "expired", "renew"}}},
+		{"certificate of another name", func(w *world, ca *sinktest.Certificate) {
+			w.tls(ca, sinktest.CertificateOptions{Names: []string{"siem.example"}})
+		}, []want{{check.Failed, server, "127.0.0.1", "server_name"}}},
+		{"certificate of another authority", func(w *world, ca *sinktest.Certificate) {
+			w.tls(ca, sinktest.CertificateOptions{})
+			w.write("siem.pem", sinktest.NewAuthority(w.t).CertPEM())
+		}, []want{{check.Failed, server, "unknown authority", "cert_filepath"}}},
+		{"certificate files are not in order", func(w *world, ca *sinktest.Certificate) {
+			w.tls(ca, sinktest.CertificateOptions{})
+			w.write("siem.pem", []byte("nothing"))
+		}, []want{
+			{check.Failed, server + ": certificate files", "no PEM file", ""},
+			{check.Skipped, server, "certificate files are not in order", ""},
+		}},
+		{"no TLS", func(w *world, ca *sinktest.Certificate) {
+			w.tls(ca, sinktest.CertificateOptions{})
+			w.siem = sinktest.Listen(w.t, sinktest.Options{Behave: func(c *sinktest.Conn) { c.TCP.Write([]byte("220 welcome\r\n")) }})
+			w.cfg.Servers[0].Port = w.siem.Port()
+		}, []want{{check.Failed, server, "does not look like a TLS handshake", "protocol TCP"}}},
+		{"closes early", func(w *world, _ *sinktest.Certificate) {
+			w.siem = sinktest.Listen(w.t, sinktest.Options{Behave: sinktest.ResetAtEnd})
+			w.cfg.Servers[0].Port = w.siem.Port()
+		}, []want{{check.Failed, server, "", "the receiver's log"}}},
+		{"never closes", func(w *world, _ *sinktest.Certificate) {
+			w.siem = sinktest.Listen(w.t, sinktest.Options{Behave: sinktest.NeverClose})
+			w.cfg.Servers[0].Port = w.siem.Port()
+		}, []want{{check.Warning, server, "leaves the connection open", "load balancer"}}},
+		{"UDP", func(w *world, _ *sinktest.Certificate) {
+			w.siem = sinktest.ListenUDP(w.t, sinktest.Options{})
+			w.cfg.Servers[0].Port, w.cfg.Servers[0].Protocol = w.siem.Port(), config.UDP
+		}, nil},
+		{"not mapped", func(w *world, _ *sinktest.Certificate) {
+			spare := w.cfg.Servers[0]
+			spare.ID = "spare"
+			w.cfg.Servers = append(w.cfg.Servers, spare)
+		}, []want{{check.Skipped, `server "spare"`, "no endpoint is mapped to it", ""}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel() // one of them waits for a close that does not come
+			w := newWorld(t)
+			test.do(w, sinktest.NewAuthority(t))
+			w.expect(w.run(), test.want...)
+		})
+	}
+}
+
+// What is said of receivers in order is what an operator wants to see.
+func TestReceiverDetails(t *testing.T) {
+	w := newWorld(t)
+	ca := sinktest.NewAuthority(t)
+	until := time.Now().Add(90 * 24 * time.Hour).UTC()
+	leaf := ca.Issue(t, sinktest.CertificateOptions{NotAfter: until})
+	w.siem = sinktest.Listen(t, sinktest.Options{TLS: leaf.Server(ca)})
+	client := ca.Issue(t, sinktest.CertificateOptions{Client: true})
+	w.write("siem.pem", ca.CertPEM())
+	w.write("key.pem", append(client.KeyPEM(t), client.CertPEM()...))
+	udp := sinktest.ListenUDP(t, sinktest.Options{})
+	w.cfg.Servers = []config.Server{
+		{ID: "tls", Hostname: "127.0.0.1", Port: w.siem.Port(), Protocol: config.TLS, CertFile: w.path("siem.pem"), KeyFile: w.path("key.pem")},
+		{ID: "udp", Hostname: "127.0.0.1", Port: udp.Port(), Protocol: config.UDP},
+	}
+	for i := range w.cfg.Routes {
+		w.cfg.Routes[i].Servers = []int{0, 1}
+	}
+	findings := w.run()
+	w.expect(findings)
+	got := findings[len(findings)-2:]
+	want := []check.Finding{
+		{Name: `server "tls"`, Detail: fmt.Sprintf("TCPSSL %s; TLS 1.3, certificate of %q issued by %q; expires %s; our certificate was asked for and shown",
+			w.siem.Addr(), leaf.X509.Subject.String(), ca.X509.Subject.String(), until.Format(time.DateOnly))},
+		{Name: `server "udp"`, Detail: fmt.Sprintf("UDP %s: the name resolves; whether anybody listens cannot be known", udp.Addr())},
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("finding = %+v, want %+v", got[i], want[i])
+		}
+	}
+	if n := len(udp.Lines()); n > 0 {
+		t.Errorf("%d records reached the receiver", n)
+	}
+}

@@ -1,0 +1,93 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dls/job/config"
+)
+
+// PullOptions are what a pull is told beside the configuration.
+type PullOptions struct {
+	// Options are as for Sync, with what is said of checkpoints left out.
+	Options
+	// Since and Until bound the records' times, both included. A zero Until means
+	// the newest that Duo shows.
+	Since, Until time.Time
+	// Format is how records are written.
+	Format config.Format
+	// Server is the id of the server that gets the records. Empty: Out gets them.
+	Server string
+	Out    io.Writer
+}
+
+// Pull fetches what Duo has of a time and sends it to the standard output or to
+// one server. It neither reads nor moves a checkpoint, and takes no lock. Errors
+// are as for Sync.
+func Pull(ctx context.Context, cfg *config.Config, opts PullOptions) (*Summary, error) {
+	now := time.Now()
+	if opts.Until.IsZero() || opts.Until.After(now.Add(-lag)) {
+		opts.Until = now.Add(-lag)
+	}
+	switch {
+	case !opts.Since.Before(opts.Until):
+		return nil, &SetupError{fmt.Errorf("--since %s is not before --until %s (Duo withholds the newest two minutes)",
+			opts.Since.UTC().Format(time.RFC3339), opts.Until.UTC().Format(time.RFC3339))}
+	case opts.Since.UnixMilli() < oldest(now)-margin.Milliseconds():
+		return nil, &SetupError{errors.New("--since lies further back than the 180 days for which Duo keeps records")}
+	}
+	// A pull is a run that remembers nothing, knows its window, and has one server.
+	own := *cfg
+	own.Checkpointing, own.Format = false, opts.Format
+	server := slices.IndexFunc(cfg.Servers, func(s config.Server) bool { return s.ID == opts.Server })
+	switch {
+	case opts.Server == "":
+		own.Servers, server = []config.Server{{ID: "stdout"}}, 0
+		opts.out = opts.Out
+	case server < 0:
+		return nil, &SetupError{fmt.Errorf("--server %q: the configuration has no such server", opts.Server)}
+	}
+	own.Routes = nil
+	for _, route := range cfg.Routes {
+		chosen := len(opts.Endpoints) == 0 || slices.Contains(opts.Endpoints, route.Endpoint.Name)
+		if chosen && opts.Format == config.CEF && route.Endpoint.CEF == "" {
+			return nil, &SetupError{fmt.Errorf("%s speaks JSON only: name other endpoints with --endpoint", route.Endpoint.Name)}
+		}
+		own.Routes = append(own.Routes, config.Route{Endpoint: route.Endpoint, Servers: []int{server}})
+	}
+	r, err := prepare(&own, opts.Options)
+	if err != nil {
+		return nil, err
+	}
+	defer r.client.Close()
+	if r.dir != nil {
+		defer r.dir.Close()
+	}
+	own.Offset, r.end = r.start.Sub(opts.Since), opts.Until.UnixMilli()
+	return r.work(ctx)
+}
+
+// ParseTime reads a time as a person writes it: a duration before now (90m, 24h,
+// 7d), a day (2026-11-20, its beginning in UTC), or a time of RFC 3339.
+func ParseTime(s string, now time.Time) (time.Time, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return now.Add(-time.Duration(n) * 24 * time.Hour), nil
+		}
+	}
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is no time: write a duration before now (24h, 7d), a day (2026-11-20) or a time (2026-11-20T08:00:00Z)", s)
+}

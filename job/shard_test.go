@@ -1,0 +1,80 @@
+package job_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"dls/job"
+	"dls/state"
+)
+
+func TestShardText(t *testing.T) {
+	for text, want := range map[string]job.Shard{"0/1": {K: 0, N: 1}, "3/4": {K: 3, N: 4}} {
+		var s job.Shard
+		if err := s.UnmarshalText([]byte(text)); err != nil || s != want {
+			t.Errorf("%q is %v, %v, want %v", text, s, err, want)
+		}
+	}
+	for _, text := range []string{"", "1", "4/4", "-1/4", "1/0", "a/b", "1/2/3", "0/100000"} {
+		var s job.Shard
+		if s.UnmarshalText([]byte(text)) == nil {
+			t.Errorf("%q is taken for %v", text, s)
+		}
+	}
+}
+
+// N processes that share a directory, at once, deliver everything exactly once
+// between them; a whole run and a share keep each other out.
+func TestShards(t *testing.T) {
+	names := []string{"auth", "telephony", "activity", "adminaction"}
+	w, siem := newWorld(t)
+	var want []string
+	for i := range 24 {
+		id := fmt.Sprintf("DACHILD%013d", i)
+		w.child(id, "Child")
+		w.fill(id, 3, time.Now().Add(-time.Hour), uint64(i))
+		want = append(want, w.lines(id, names...)...)
+	}
+	const n = 4
+	cfg := w.config()
+	sizes := make([]int, n)
+	var runs sync.WaitGroup
+	for k := range n {
+		runs.Go(func() {
+			opts := w.options()
+			opts.Shard = job.Shard{K: k, N: n}
+			sum, err := job.Sync(t.Context(), cfg, opts)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			w.clean(sum)
+			sizes[k] = len(sum.Results) / len(names)
+		})
+	}
+	runs.Wait()
+	exactly(t, want, siem.Take())
+	if slices.Min(sizes) == 0 {
+		t.Errorf("the shares have %v accounts", sizes)
+	}
+	w.clean(w.sync())
+	exactly(t, nil, siem.Take())
+
+	dir, err := state.Open(w.path("state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	unlock, err := dir.Lock(state.LockName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	if _, err := w.try(func(o *job.Options) { o.Shard = job.Shard{K: 1, N: 2} }); !errors.Is(err, state.ErrLocked) {
+		t.Errorf("error %v, want %v", err, state.ErrLocked)
+	}
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"dls/job/config"
+	"dls/job/journal"
+	"dls/job/schedule"
+)
+
+type scheduleCommand struct {
+	Config string        `arg:"" help:"The configuration file."`
+	Kind   string        `arg:"" enum:"systemd,cron,windows,launchd" help:"The scheduler."`
+	Every  time.Duration `default:"5m" help:"The time from one run to the next, in whole minutes."`
+	User   string        `placeholder:"NAME" help:"Run as this account instead of the scheduler's own choice."`
+	Name   string        `default:"dls" help:"What the job is called, where one machine has several."`
+}
+
+func (c *scheduleCommand) run(stdout, stderr io.Writer) int {
+	d, err := c.definition()
+	if err != nil {
+		io.WriteString(stderr, prefixed(err)+"\n")
+		return exitUsage
+	}
+	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
+	for _, w := range d.Warnings {
+		log.Warn(w)
+	}
+	if _, err := stdout.Write(d.Text); err != nil {
+		log.Error(err.Error())
+		return exitNone
+	}
+	return exitDone
+}
+
+// definition is the job definition for the configuration as the job will see it:
+// without this process's environment.
+func (c *scheduleCommand) definition() (*schedule.Definition, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	path, err := filepath.Abs(c.Config)
+	if err != nil {
+		return nil, err
+	}
+	kind := schedule.Kind(c.Kind)
+	variables := map[string]string{}
+	if kind == schedule.Systemd {
+		variables["STATE_DIRECTORY"] = schedule.StateDirectory(c.Name)
+	}
+	env := config.Env{Getenv: func(name string) string { return variables[name] }, TempDir: config.SystemEnv().TempDir}
+	cfg, err := config.Load(path, env)
+	secretFile := ""
+	if err != nil {
+		// Perhaps all that is missing is the secret, which systemd can pass on.
+		variables["DLS_SKEY"] = "stand-in"
+		other, otherErr := config.Load(path, env)
+		if otherErr != nil {
+			return nil, err
+		}
+		if kind != schedule.Systemd {
+			return nil, errors.New("the job has no $DLS_SKEY and no credentials: put the secret key into a file and name it in account.skey_filepath")
+		}
+		cfg, secretFile = other, filepath.Join(filepath.Dir(path), "skey")
+	}
+	j := schedule.Job{
+		Name: c.Name, Exe: exe, Config: path, Every: c.Every, User: c.User,
+		LogFile: cfg.LogFile, SecretFile: secretFile,
+	}
+	if cfg.Checkpointing {
+		j.StateDir = cfg.Directory
+	}
+	return schedule.Render(kind, j)
+}
