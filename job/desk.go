@@ -46,6 +46,9 @@ type sheet struct {
 	entries []entry
 	next    string // Duo's cursor, or ""
 	last    string // the cursor that Duo would make of the last record, or ""
+
+	writer *record.Writer
+	of     *stream // whose records writer writes
 }
 
 // entry is one record of a page.
@@ -58,18 +61,21 @@ type entry struct {
 // read takes the answer apart and writes its records as the stream's lines.
 func (p *sheet) read(s *stream) error {
 	p.lines, p.entries, p.last = p.lines[:0], p.entries[:0], ""
-	want := record.Fields{Names: s.fields}
+	if p.of != s {
+		p.writer, p.of = record.NewWriter(s.fields, s.extra...), s
+	}
+	want := &p.writer.Fields
 	var err error
 	p.next, err = duo.ReadPage(s.row, p.body, func(i int) (end int, err error) {
-		if p.lines, end, err = s.append(p.lines, p.body, i, &want); err != nil {
+		if p.lines, end, err = s.append(p.writer, p.lines, p.body, i); err != nil {
 			return 0, err
 		}
-		at := s.time(&want)
-		p.entries = append(p.entries, entry{len(p.lines), at, s.key(&want, p.body[i:end], at)})
+		at := s.time(want)
+		p.entries = append(p.entries, entry{len(p.lines), at, s.key(want, p.body[i:end], at)})
 		return end, nil
 	})
 	if err == nil && len(p.entries) > 0 {
-		p.last = s.cursor(&want, p.entries[len(p.entries)-1].at)
+		p.last = s.cursor(want, p.entries[len(p.entries)-1].at)
 	}
 	return err
 }
@@ -84,12 +90,12 @@ func (p *sheet) ascending() bool {
 	return true
 }
 
-// append appends the line of the record at body[i] and fills in its fields.
-func (s *stream) append(dst, body []byte, i int, want *record.Fields) (line []byte, end int, err error) {
+// append appends the line of the record at body[i] and fills in the fields of w.
+func (s *stream) append(w *record.Writer, dst, body []byte, i int) (line []byte, end int, err error) {
 	if s.run.cef == nil {
-		return record.AppendLine(dst, body, i, want, s.extra...)
+		return w.Append(dst, body, i)
 	}
-	if end, err = record.Scan(body, i, want); err != nil {
+	if end, err = record.Scan(body, i, &w.Fields); err != nil {
 		return dst, 0, err
 	}
 	line, err = s.run.cef.Append(dst, s.mapping, body[i:end], s.id.Account)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -38,31 +39,32 @@ var python = []struct{ in, want string }{
 	{"{\"a\":\"\\ud83d\U0001f600\"}", `{"a": "\ud83d\ud83d\ude00"}`},
 }
 
-// appendLine calls AppendLine on a text that must be an object and nothing else.
+// appendLine writes a text that must be an object and nothing else, with a new Writer.
 func appendLine(dst, in []byte, extra ...Extra) ([]byte, error) {
-	out, end, err := AppendLine(dst, in, 0, new(Fields), extra...)
+	out, end, err := NewWriter(nil, extra...).Append(dst, in, 0)
 	if err == nil && space(in, end) != len(in) {
 		err = errAt(end)
 	}
 	return out, err
 }
 
-func TestAppendLineFields(t *testing.T) {
+func TestWriterFields(t *testing.T) {
 	in := []byte(`[ {"a":{"x":1},"b" : "t" , "c":[{"a":2}],"a":null,"e":{"d":7}}, 5]`)
-	want := Fields{Names: []string{"a", "b", "c", "d"}, Values: [4][]byte{3: []byte("stale")}}
-	line, end, err := AppendLine(nil, in, 2, &want, NewExtra("b", "new"))
+	w := NewWriter([]string{"a", "b", "c", "d"}, NewExtra("b", "new"))
+	w.Values[3] = []byte("stale")
+	line, end, err := w.Append(nil, in, 2)
 	if err != nil || string(in[end:]) != ", 5]" {
 		t.Errorf("ended at %q, %v", in[end:], err)
 	}
 	if diff := cmp.Diff(`{"a": {"x": 1}, "b": "new", "c": [{"a": 2}], "a": null, "e": {"d": 7}}`+"\n", string(line)); diff != "" {
 		t.Errorf("line (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([4][]byte{[]byte("null"), []byte(`"t"`), []byte(`[{"a":2}]`), nil}, want.Values); diff != "" {
+	if diff := cmp.Diff([4][]byte{[]byte("null"), []byte(`"t"`), []byte(`[{"a":2}]`), nil}, w.Values); diff != "" {
 		t.Errorf("values (-want +got):\n%s", diff)
 	}
 }
 
-func TestAppendLineAsPython(t *testing.T) {
+func TestWriterAsPython(t *testing.T) {
 	for _, tt := range python {
 		got, err := appendLine([]byte("before|"), []byte(tt.in))
 		if err != nil {
@@ -76,7 +78,7 @@ func TestAppendLineAsPython(t *testing.T) {
 
 // Where the text of a number is not Python's own, it is kept: what Duo sent is
 // the evidence. Bytes that Python would refuse to read are made harmless.
-func TestAppendLineUnlikePython(t *testing.T) {
+func TestWriterUnlikePython(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{`{"a":2.50}`, `{"a": 2.50}`},
 		{`{"a":1e25}`, `{"a": 1e25}`},
@@ -94,7 +96,7 @@ func TestAppendLineUnlikePython(t *testing.T) {
 	}
 }
 
-func TestAppendLineExtra(t *testing.T) {
+func TestWriterExtra(t *testing.T) {
 	extra := []Extra{NewExtra("eventtype", "authentication"), NewExtra("host", "api-ä\".example")}
 	for _, tt := range []struct{ in, want string }{
 		{`{}`, `{"eventtype": "authentication", "host": "api-\u00e4\".example"}`},
@@ -109,7 +111,7 @@ func TestAppendLineExtra(t *testing.T) {
 	}
 }
 
-func TestAppendLineRefuses(t *testing.T) {
+func TestWriterRefuses(t *testing.T) {
 	deep := strings.Repeat(`{"a":`, 600) + "1" + strings.Repeat("}", 600)
 	for _, in := range []string{
 		``, ` `, `1`, `null`, `[]`, `"x"`, `{`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,}`, `{,}`, `{a:1}`, `{"a" 1}`, `{"a":1 "b":2}`,
@@ -122,14 +124,15 @@ func TestAppendLineRefuses(t *testing.T) {
 	}
 }
 
-// FuzzAppendLine holds the writer against encoding/json, an independent reader:
+// FuzzWriter holds the writer against encoding/json, an independent reader:
 // what is valid must come out as one line of ASCII that means the same.
-func FuzzAppendLine(f *testing.F) {
+func FuzzWriter(f *testing.F) {
 	for _, tt := range python {
 		f.Add([]byte(tt.in))
 	}
 	f.Add([]byte("{\"a\":\"\xff\x01\"}"))
 	f.Add([]byte(`{"":[{"":-1.0E-2}]}`))
+	f.Add([]byte(" {}"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		out, err := appendLine(nil, in)
 		if err != nil {
@@ -171,7 +174,7 @@ func tokens(t *testing.T, in []byte) []string {
 	dec := json.NewDecoder(bytes.NewReader(in))
 	dec.UseNumber()
 	var all []string
-	for dec.More() || len(all) == 0 || dec.InputOffset() < int64(len(bytes.TrimSpace(in))) {
+	for {
 		tok, err := dec.Token()
 		if err != nil {
 			break
@@ -187,25 +190,121 @@ func tokens(t *testing.T, in []byte) []string {
 // sample is a record of the size and shape of an authentication.
 var sample = []byte(`{"access_device":{"browser":"Chrome","browser_version":"126.0.6478.127","epkey":"EP1234567890ABCDEFGH","flash_version":"uninstalled","hostname":null,"ip":"198.51.100.23","is_encryption_enabled":true,"is_firewall_enabled":"unknown","is_password_set":true,"java_version":"uninstalled","location":{"city":"Zürich","country":"Switzerland","state":"Zürich"},"os":"Mac OS X","os_version":"14.5","security_agents":[{"security_agent":"Cisco Secure Endpoint","version":"1.24.1.975"}]},"adaptive_trust_assessments":{"more_secure_auth":{"features_version":"3.0","model_version":"2024.02.01.002","policy_enabled":true,"reason":"Normal level of trust; no detection of known attack pattern","trust_level":"NORMAL"},"remember_me":{"features_version":"3.0","model_version":"2024.02.01.002","policy_enabled":false,"reason":"Known Access IP","trust_level":"NORMAL"}},"alias":"unknown","application":{"key":"DI1234567890ABCDEFGH","name":"VPN \"Zürich\""},"auth_device":{"ip":"203.0.113.7","key":"DP1234567890ABCDEFGH","location":{"city":"Bern","country":"Switzerland","state":"Bern"},"name":"+41 79 555 01 01"},"email":"anna.beispiel@example.com","event_type":"authentication","factor":"duo_push","isotimestamp":"2026-11-20T08:15:30.123456+00:00","ood_software":null,"reason":"user_approved","result":"success","timestamp":1795335330,"trusted_endpoint_status":"not trusted","txid":"0f3c1a52-6f0e-4b8e-9c57-0d2b6a7c8e9f","user":{"groups":["Staff","VPN users"],"key":"DU1234567890ABCDEFGH","name":"anna"}}`)
 
-func TestAppendLineAllocates(t *testing.T) {
+func TestWriterAllocates(t *testing.T) {
+	w := NewWriter([]string{"txid", "isotimestamp", "timestamp"}, NewExtra("eventtype", "authentication"), NewExtra("host", "api-12345678.duosecurity.com"))
+	records := [][]byte{sample, []byte(`{"host":{"a":1},"` + strings.Repeat("b", maxGap) + `":2}`)}
+	for k := range 2 * len(w.start.next) { // more than are looked for
+		records = append(records, fmt.Appendf(nil, `{"k%d":%d}`, k, k))
+	}
 	dst := make([]byte, 0, 2*len(sample))
-	extra := []Extra{NewExtra("eventtype", "authentication"), NewExtra("host", "api-12345678.duosecurity.com")}
-	want := Fields{Names: []string{"txid", "isotimestamp", "timestamp"}}
-	if n := testing.AllocsPerRun(100, func() { dst, _, _ = AppendLine(dst[:0], sample, 0, &want, extra...) }); n != 0 {
-		t.Errorf("%v allocations per record, want 0", n)
+	if n := testing.AllocsPerRun(100, func() {
+		for _, r := range records {
+			var err error
+			if dst, _, err = w.Append(dst[:0], r, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations per round of records that were seen before, want 0", n)
 	}
 }
 
-func BenchmarkAppendLine(b *testing.B) {
-	dst := make([]byte, 0, 2*len(sample))
-	extra := []Extra{NewExtra("eventtype", "authentication"), NewExtra("host", "api-12345678.duosecurity.com")}
-	want := Fields{Names: []string{"txid", "isotimestamp", "timestamp"}}
-	b.SetBytes(int64(len(sample)))
-	b.ReportAllocs()
-	for b.Loop() {
-		var err error
-		if dst, _, err = AppendLine(dst[:0], sample, 0, &want, extra...); err != nil {
-			b.Fatal(err)
+// What is kept is bounded, and what is not kept is written all the same.
+func TestWriterForgets(t *testing.T) {
+	w := NewWriter([]string{"id"})
+	for k := range 2 * maxGaps {
+		in := fmt.Sprintf(`{"k%d": 1, "id": %d}`, k, k)
+		line, _, err := w.Append(nil, []byte(in), 0)
+		if string(line) != in+"\n" || string(w.Values[0]) != fmt.Sprint(k) || err != nil {
+			t.Fatalf("%s became %s with id %s, %v", in, line, w.Values[0], err)
 		}
+	}
+	if len(w.known) != maxGaps {
+		t.Errorf("%d gaps are kept, want %d", len(w.known), maxGaps)
+	}
+}
+
+// same holds a Writer that has written other texts, good and broken, against new
+// ones.
+func same(t *testing.T, w *Writer, in []byte) {
+	t.Helper()
+	type result struct {
+		Line   string
+		End    int
+		Err    string
+		Values [4]string
+		Nil    [4]bool
+	}
+	write := func(w *Writer) (r result) {
+		line, end, err := w.Append([]byte("before|"), in, 0)
+		r.Line, r.End, r.Err = string(line), end, fmt.Sprint(err)
+		for k, v := range w.Values {
+			r.Values[k], r.Nil[k] = string(v), v == nil
+		}
+		return r
+	}
+	if diff := cmp.Diff(write(NewWriter(w.Names, w.extra...)), write(w)); diff != "" {
+		t.Fatalf("%q after other records (-new +used):\n%s", in, diff)
+	}
+}
+
+// FuzzWriterLearns has a Writer write the lines of a text, twice each.
+func FuzzWriterLearns(f *testing.F) {
+	f.Add([]byte(`{"a":1,"b":{"c":"x"}}` + "\n" + `{"a":null,"b":{"c":["y",{}]}}` + "\n" + `{"a":1,"b":{"c":"x"]}`))
+	f.Add([]byte(`{"a":{},"b":[],"x":1}` + "\n" + `{"a":{},"b":[` + "\n" + `{"x":{"a":1},"a":[{}]}` + "\n" + `{"x":1,"a":tru}`))
+	f.Add([]byte(`{"d":1,"a": 1}` + "\n" + `{"d":1,"a":  1}` + "\n" + `{"d":1 ,"a":1}` + "\n" + `{"d":1 ,"a":"\"\\\u00e9"}`))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		w := NewWriter([]string{"a", "b", "c", "d"}, NewExtra("x", "new"), NewExtra("y", ""))
+		for range 2 {
+			for text := range bytes.SplitSeq(in, []byte("\n")) {
+				same(t, w, text)
+			}
+		}
+	})
+}
+
+// TestWriterLearns has a Writer write records of many shapes, some broken.
+func TestWriterLearns(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	pick := func(from ...string) string { return from[random.IntN(len(from))] }
+	var value func(depth int) string
+	list := func(brackets, blank string, item func() string) string {
+		var items []string
+		for range random.IntN(4) {
+			items = append(items, item()+blank)
+		}
+		return brackets[:1] + blank + strings.Join(items, ","+blank) + brackets[1:]
+	}
+	object := func(depth int) string {
+		blank := pick("", "", " ", "\n\t")
+		return list("{}", blank, func() string {
+			return pick(`"a"`, `"b"`, `"c"`, `"d"`, `"x"`, `"y"`, `"\u0078"`, `"e"`) + pick(":", ":", ": ", " : ") + value(depth+1)
+		})
+	}
+	value = func(depth int) string {
+		if depth < 4 {
+			switch random.IntN(4) {
+			case 0:
+				return object(depth)
+			case 1:
+				return list("[]", pick("", " "), func() string { return value(depth + 1) })
+			}
+		}
+		return pick("null", "true", "false", "0", "-1.5e3", `""`, `"text"`, `"\"é\u00e9\\"`, `"more than sixteen bytes of text"`, `",\":{"`)
+	}
+	w := NewWriter([]string{"a", "b", "c", "d"}, NewExtra("x", "new"), NewExtra("y", ""))
+	for k := range 20000 {
+		if k%200 == 0 {
+			w = NewWriter(w.Names, w.extra...)
+		}
+		in := []byte(object(0))
+		switch random.IntN(6) {
+		case 0:
+			in = in[:random.IntN(len(in))]
+		case 1:
+			in[random.IntN(len(in))] = pick(`"`, `{`, `}`, `[`, `]`, `,`, `:`, ` `, `\`, `1`, `x`)[0]
+		}
+		same(t, w, in)
+		same(t, w, in)
 	}
 }

@@ -1,0 +1,218 @@
+package record
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"unicode/utf8"
+)
+
+// leaf marks the bytes with which a leaf begins.
+var leaf = [256]bool{'"': true, '-': true, '0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true, 't': true, 'f': true, 'n': true}
+
+// appendWord appends the literal or the number at i.
+func appendWord(dst, src []byte, i int) ([]byte, int, error) {
+	word := ""
+	switch src[i] {
+	case 'n':
+		word = "null"
+	case 't':
+		word = "true"
+	case 'f':
+		word = "false"
+	default:
+		return appendNumber(dst, src, i)
+	}
+	if !bytes.HasPrefix(src[i:], []byte(word)) {
+		return dst, i, errAt(i)
+	}
+	return append(dst, word...), i + len(word), nil
+}
+
+// appendNumber appends the number at i as it stands (RFC 8259 §6).
+func appendNumber(dst, src []byte, i int) ([]byte, int, error) {
+	start := i
+	digits := func() bool {
+		from := i
+		for i < len(src) && '0' <= src[i] && src[i] <= '9' {
+			i++
+		}
+		return i > from
+	}
+	if src[i] == '-' {
+		i++
+	}
+	whole := i
+	if !digits() || src[whole] == '0' && i > whole+1 {
+		return dst, i, errAt(start)
+	}
+	if i < len(src) && src[i] == '.' {
+		i++
+		if !digits() {
+			return dst, i, errAt(start)
+		}
+	}
+	if i < len(src) && (src[i] == 'e' || src[i] == 'E') {
+		i++
+		if i < len(src) && (src[i] == '+' || src[i] == '-') {
+			i++
+		}
+		if !digits() {
+			return dst, i, errAt(start)
+		}
+	}
+	return append(dst, src[start:i]...), i, nil
+}
+
+// plain marks the bytes that stand for themselves in a string.
+var plain = func() (t [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
+// appendString appends the string at i.
+func appendString(dst, src []byte, i int) ([]byte, int, error) {
+	// The mask lets the opening quote pass for plain in the first block.
+	mask := uint64('"' ^ 'x')
+	if len(src)-i < 16 {
+		dst, mask = append(dst, '"'), 0
+		i++
+	}
+	for {
+		// Sixteen bytes at a time, copied before it is known how many of them are
+		// plain: what is copied too much is written over. Most strings are shorter,
+		// and end without a branch that depends on their length.
+		n := 16
+		for n == 16 && len(src)-i >= 16 {
+			if cap(dst)-len(dst) < 16 {
+				dst = slices.Grow(dst, 16)
+			}
+			from, room := src[i:i+16], dst[len(dst):len(dst)+16]
+			x, y := binary.LittleEndian.Uint64(from), binary.LittleEndian.Uint64(from[8:])
+			binary.LittleEndian.PutUint64(room, x)
+			binary.LittleEndian.PutUint64(room[8:], y)
+			n = bits.TrailingZeros64(special(x^mask)) / 8
+			if n == 8 {
+				n += bits.TrailingZeros64(special(y)) / 8
+			}
+			mask = 0
+			if n < 16 && from[n] == '"' {
+				return dst[:len(dst)+n+1], i + n + 1, nil
+			}
+			if n < 15 && from[n] == '\\' && (from[n+1] == '"' || from[n+1] == '\\') {
+				// The escapes of text within text, which stay as they are.
+				dst, i, n = dst[:len(dst)+n+2], i+n+2, 16
+				continue
+			}
+			dst, i = dst[:len(dst)+n], i+n
+		}
+		for n == 16 && i < len(src) && plain[src[i]] {
+			dst = append(dst, src[i])
+			i++
+		}
+		if i >= len(src) {
+			return dst, i, errCut
+		}
+		switch c := src[i]; {
+		case c == '"':
+			return append(dst, '"'), i + 1, nil
+		case c == '\\':
+			r, n, err := unescape(src, i)
+			if err != nil {
+				return dst, i, err
+			}
+			dst = appendRune(dst, r)
+			i += n
+		case c < utf8.RuneSelf:
+			dst = appendRune(dst, rune(c))
+			i++
+		default:
+			r, n := utf8.DecodeRune(src[i:])
+			dst = appendRune(dst, r)
+			i += n
+		}
+	}
+}
+
+// special has the top bit set in the lowest of the eight bytes of x that is not
+// plain, and is 0 where all are; above that byte it may be wrong. A byte has its
+// top bit set by x from 0x80 on, by the sum for 0x7f, and by the differences,
+// which borrow, below ' ', for '"' and for '\\'.
+func special(x uint64) uint64 {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	return (x | (x + ones) | (x - ones*' ') | ((x ^ ones*'"') - ones) | ((x ^ ones*'\\') - ones)) & tops
+}
+
+// unescape reads the escape sequence at i and returns the UTF-16 unit that it
+// stands for and its length. The halves of a surrogate pair are two units.
+func unescape(src []byte, i int) (rune, int, error) {
+	if i+1 >= len(src) {
+		return 0, 0, errCut
+	}
+	switch c := src[i+1]; c {
+	case '"', '\\', '/':
+		return rune(c), 2, nil
+	case 'b':
+		return '\b', 2, nil
+	case 'f':
+		return '\f', 2, nil
+	case 'n':
+		return '\n', 2, nil
+	case 'r':
+		return '\r', 2, nil
+	case 't':
+		return '\t', 2, nil
+	case 'u':
+		if i+6 > len(src) {
+			return 0, 0, errCut
+		}
+		var r rune
+		for _, c := range src[i+2 : i+6] {
+			switch {
+			case '0' <= c && c <= '9':
+				r = r<<4 | rune(c-'0')
+			case 'a' <= c && c <= 'f':
+				r = r<<4 | rune(c-'a'+10)
+			case 'A' <= c && c <= 'F':
+				r = r<<4 | rune(c-'A'+10)
+			default:
+				return 0, 0, errAt(i)
+			}
+		}
+		return r, 6, nil
+	}
+	return 0, 0, errAt(i)
+}
+
+// appendRune appends a character, or one half of a surrogate pair, in the form
+// that json.dumps gives it inside a string.
+func appendRune(dst []byte, r rune) []byte {
+	switch {
+	case r < 0x80 && plain[r]:
+		return append(dst, byte(r))
+	case r == '"' || r == '\\':
+		return append(dst, '\\', byte(r))
+	case r == '\n':
+		return append(dst, `\n`...)
+	case r == '\r':
+		return append(dst, `\r`...)
+	case r == '\t':
+		return append(dst, `\t`...)
+	case r == '\b':
+		return append(dst, `\b`...)
+	case r == '\f':
+		return append(dst, `\f`...)
+	case r > 0xFFFF:
+		r -= 0x10000
+		return appendUnit(appendUnit(dst, 0xD800+r>>10), 0xDC00+r&0x3FF)
+	}
+	return appendUnit(dst, r)
+}
+
+func appendUnit(dst []byte, u rune) []byte {
+	const hex = "0123456789abcdef"
+	return append(dst, '\\', 'u', hex[u>>12&15], hex[u>>8&15], hex[u>>4&15], hex[u&15])
+}
