@@ -1,6 +1,7 @@
 package job
 
 import (
+	"context"
 	"encoding/binary"
 
 	"dls/job/duo"
@@ -44,8 +45,8 @@ type sheet struct {
 	body    []byte
 	lines   []byte
 	entries []entry
-	next    string // Duo's cursor, or ""
-	last    string // the cursor that Duo would make of the last record, or ""
+	next    string        // Duo's cursor, or ""
+	last    record.Fields // of the last record
 
 	writer *record.Writer
 	of     *stream // whose records writer writes
@@ -53,31 +54,60 @@ type sheet struct {
 
 // entry is one record of a page.
 type entry struct {
-	end int   // of its line; it begins where the one before ends
-	at  int64 // its time in milliseconds since the epoch, or -1 when it tells none that can be read
-	key state.Key
+	from, to int   // where it stands in body
+	end      int   // where its line ends; it begins where the one before ends
+	at       int64 // its time in milliseconds since the epoch, or -1 when it tells none that can be read
+	key      state.Key
 }
 
-// read takes the answer apart and writes its records as the stream's lines.
-func (p *sheet) read(s *stream) error {
-	p.lines, p.entries, p.last = p.lines[:0], p.entries[:0], ""
+// fetch asks for the page at where. Its records become the stream's lines while
+// the answer still comes.
+func (p *sheet) fetch(ctx context.Context, s *stream, where place) (err error) {
+	p.lines, p.entries, p.last = p.lines[:0], p.entries[:0], record.Fields{}
 	if p.of != s {
 		p.writer, p.of = record.NewWriter(s.fields, s.extra...), s
 	}
-	want := &p.writer.Fields
-	var err error
-	p.next, err = duo.ReadPage(s.row, p.body, func(i int) (end int, err error) {
-		if p.lines, end, err = s.append(p.writer, p.lines, p.body, i); err != nil {
+	// What is wrong with an answer shows when it is whole.
+	arrived := func(body []byte) { _ = p.read(s, body, false) }
+	if p.body, err = s.run.client.Get(ctx, s.host, s.row.Path, s.params(where), p.body, arrived); err != nil {
+		return err
+	}
+	return p.read(s, p.body, true)
+}
+
+// read takes the answer apart, as far as it is there, and writes its records.
+// It begins at the beginning each time, and passes over those that it has
+// written before.
+func (p *sheet) read(s *stream, body []byte, whole bool) (err error) {
+	n := 0
+	p.next, err = duo.ReadPage(s.row, body, func(i int) (end int, err error) {
+		if n < len(p.entries) && p.entries[n].from == i {
+			n++
+			return p.entries[n-1].to, nil
+		}
+		lines, end, err := s.append(p.writer, p.lines, body, i)
+		switch {
+		case err != nil && !whole:
+			return 0, record.ErrCut
+		case err != nil:
 			return 0, err
 		}
-		at := s.time(want)
-		p.entries = append(p.entries, entry{len(p.lines), at, s.key(want, p.body[i:end], at)})
+		p.lines = lines
+		n++
+		at := s.time(&p.writer.Fields)
+		p.entries = append(p.entries, entry{i, end, len(lines), at, s.key(&p.writer.Fields, body[i:end], at)})
+		p.last = p.writer.Fields
 		return end, nil
 	})
-	if err == nil && len(p.entries) > 0 {
-		p.last = s.cursor(want, p.entries[len(p.entries)-1].at)
-	}
 	return err
+}
+
+// cursor is the cursor that Duo would make of the last record, or "".
+func (p *sheet) cursor() string {
+	if len(p.entries) == 0 || len(p.of.row.ID) == 0 {
+		return ""
+	}
+	return cursorAfter(p.entries[len(p.entries)-1].at, record.Text(p.last.Values[0]))
 }
 
 // ascending tells whether the records are in the order of their time.
@@ -129,12 +159,4 @@ func (s *stream) key(f *record.Fields, raw []byte, at int64) state.Key {
 		return state.NewKey(f.Values[0], ms[:])
 	}
 	return state.NewKey(f.Values[0], f.Values[1], ms[:])
-}
-
-// cursor is the cursor that stands after a record: Duo makes its own so.
-func (s *stream) cursor(f *record.Fields, at int64) string {
-	if len(s.row.ID) == 0 {
-		return ""
-	}
-	return cursorAfter(at, record.Text(f.Values[0]))
 }

@@ -167,14 +167,7 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 // page lies on the desk until the next but one is fetched.
 func (s *stream) fetch(ctx context.Context, d *desk, p place) (wait func() (*sheet, error)) {
 	page := d.sheet()
-	wait = sync.OnceValues(func() (*sheet, error) {
-		body, err := s.run.client.Get(ctx, s.host, s.row.Path, s.params(p), page.body)
-		if err != nil {
-			return nil, err
-		}
-		page.body = body
-		return page, page.read(s)
-	})
+	wait = sync.OnceValues(func() (*sheet, error) { return page, page.fetch(ctx, s, p) })
 	go wait()
 	return wait
 }

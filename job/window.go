@@ -174,7 +174,7 @@ func (s *stream) after(p place, page *sheet) (place, error) {
 		}
 		next.cursor = page.next
 		if next.cursor == "" || next.cursor == p.cursor {
-			next.cursor = page.last
+			next.cursor = page.cursor()
 		}
 	case endpoint.Mintime:
 		if n < s.row.Limit {

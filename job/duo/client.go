@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -103,17 +104,19 @@ func (c *Client) Close() {
 }
 
 // Get makes one signed GET call and returns the body of an answer of status 200,
-// read into buf where it fits. host may carry a port. Each value of params must
+// read into buf where it fits. While the body comes, arrived, when it is not nil, is
+// called now and then with all of it that is there; the answer may yet turn out
+// to be broken. host may carry a port. Each value of params must
 // stand alone under its key. Other answers are an *APIError, none at all is a
 // *CallError; see [Temporary].
-func (c *Client) Get(ctx context.Context, host, path string, params url.Values, buf []byte) ([]byte, error) {
-	return c.do(ctx, host, http.MethodGet, path, params, buf)
+func (c *Client) Get(ctx context.Context, host, path string, params url.Values, buf []byte, arrived func(body []byte)) ([]byte, error) {
+	return c.do(ctx, host, http.MethodGet, path, params, buf, arrived)
 }
 
-func (c *Client) do(ctx context.Context, host, method, path string, params url.Values, buf []byte) ([]byte, error) {
+func (c *Client) do(ctx context.Context, host, method, path string, params url.Values, buf []byte, arrived func([]byte)) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, callTime, errSlow)
 	defer cancel()
-	call := call{ctx: ctx, transport: c.transport, buf: buf[:0]}
+	call := call{ctx: ctx, transport: c.transport, buf: buf[:0], arrived: arrived}
 	api := *c.host(host)
 	api.SetCustomHTTPClient(&http.Client{
 		Transport:     &call,
@@ -158,6 +161,7 @@ func (c *Client) host(host string) *duoapi.DuoApi {
 type call struct {
 	ctx       context.Context
 	transport http.RoundTripper
+	arrived   func(body []byte) // of an answer of status 200; may be nil
 
 	buf        []byte
 	status     int
@@ -189,7 +193,7 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	if c.buf, c.err = read(resp, c.buf); c.err != nil {
+	if c.buf, c.err = c.read(resp); c.err != nil {
 		return nil, c.err
 	}
 	c.status = resp.StatusCode
@@ -206,22 +210,33 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// piece is how much of a body comes between two calls of arrived.
+const piece = 128 << 10
+
 // read reads the answer's body into buf, which grows where it must.
-func read(resp *http.Response, buf []byte) ([]byte, error) {
+func (c *call) read(resp *http.Response) ([]byte, error) {
 	n := resp.ContentLength
 	if n > maxBody {
-		return buf, errBig
+		return c.buf, errBig
 	}
-	// ReadFrom wants room for one more read at the end, too.
-	if need := n + bytes.MinRead; int64(cap(buf)) < need {
-		buf = make([]byte, 0, need+need/8)
+	buf := slices.Grow(c.buf, int(max(n, 0))+bytes.MinRead)
+	told := 0
+	for {
+		buf = slices.Grow(buf, bytes.MinRead)
+		n, err := resp.Body.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		switch {
+		case err == io.EOF:
+			return buf, nil
+		case err != nil:
+			return buf, err
+		case len(buf) > maxBody:
+			return buf, errBig
+		case c.arrived != nil && resp.StatusCode == http.StatusOK && len(buf)-told >= piece:
+			told = len(buf)
+			c.arrived(buf)
+		}
 	}
-	b := bytes.NewBuffer(buf)
-	got, err := b.ReadFrom(io.LimitReader(resp.Body, maxBody+1))
-	if err == nil && got > maxBody {
-		err = errBig
-	}
-	return b.Bytes(), err
 }
 
 var errBig = &BodyError{fmt.Errorf("it is larger than %d MiB", maxBody>>20)}
@@ -247,7 +262,7 @@ var (
 //
 // See https://duo.com/docs/accountsapi#retrieve-accounts.
 func (c *Client) Children(ctx context.Context, host string) ([]Child, error) {
-	body, err := c.do(ctx, host, http.MethodPost, "/accounts/v1/account/list", url.Values{}, nil)
+	body, err := c.do(ctx, host, http.MethodPost, "/accounts/v1/account/list", url.Values{}, nil, nil)
 	if err != nil {
 		return nil, err
 	}

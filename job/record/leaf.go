@@ -114,7 +114,7 @@ func appendString(dst, src []byte, i int) ([]byte, int, error) {
 			i++
 		}
 		if i >= len(src) {
-			return dst, i, errCut
+			return dst, i, ErrCut
 		}
 		switch c := src[i]; {
 		case c == '"':
@@ -150,7 +150,7 @@ func special(x uint64) uint64 {
 // stands for and its length. The halves of a surrogate pair are two units.
 func unescape(src []byte, i int) (rune, int, error) {
 	if i+1 >= len(src) {
-		return 0, 0, errCut
+		return 0, 0, ErrCut
 	}
 	switch c := src[i+1]; c {
 	case '"', '\\', '/':
@@ -167,7 +167,7 @@ func unescape(src []byte, i int) (rune, int, error) {
 		return '\t', 2, nil
 	case 'u':
 		if i+6 > len(src) {
-			return 0, 0, errCut
+			return 0, 0, ErrCut
 		}
 		var r rune
 		for _, c := range src[i+2 : i+6] {
