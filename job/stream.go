@@ -3,7 +3,6 @@ package job
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,14 +41,15 @@ type stream struct {
 	held   bool              // records came out of order: the checkpoint waits for the end of the segment
 	high   int64             // the latest record delivered
 	fails  patience
+	pace   pace
 	result Result
 
 	retries, oversize atomic.Int64 // part of result; deliveries to several servers count at once
 }
 
-// turn works on the stream until its window is drained, Duo makes it wait, or it
-// has had its share while others wait. It tells whether the stream is done, and
-// if not, how long to leave it alone.
+// turn works on the stream until its window is drained, it has to wait for Duo,
+// or it has had its share while others wait. It tells whether the stream is done,
+// and if not, how long to leave it alone.
 func (s *stream) turn(ctx context.Context, d *desk) (done bool, wait time.Duration) {
 	began := time.Now()
 	defer func() { s.result.Duration += time.Since(began) }()
@@ -119,9 +119,12 @@ func (s *stream) begin() (*state.Checkpoint, error) {
 // unit is the unit of the endpoint's mintime, in milliseconds.
 func (s *stream) unit() int64 { return s.row.AskUnit.Duration().Milliseconds() }
 
-// work fetches, delivers and confirms page after page. While a page is being
-// delivered the next one is fetched, never more.
+// work fetches, delivers and confirms page after page, at the pace that Duo
+// allows. While a page is being delivered the next one is fetched, never more.
 func (s *stream) work(ctx context.Context, d *desk) error {
+	if wait := s.early(); wait > 0 {
+		return &pause{wait}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	fetched := s.fetch(ctx, d, s.place)
 	// The desk is another stream's when the turn ends: leave no fetch behind.
@@ -132,6 +135,8 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 			return s.stumble(err)
 		}
 		s.result.Pages++
+		s.pace.answered(time.Now())
+		s.fails = patience{}
 		if s.from != nil {
 			if err := s.from.verify(s, page); err != nil {
 				return err
@@ -141,7 +146,7 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 		if err != nil {
 			return err
 		}
-		yield := n >= share && s.run.queue.crowded()
+		yield := s.early() > 0 || n >= share && s.run.queue.crowded()
 		if !after.end() && !yield {
 			fetched = s.fetch(ctx, d, after)
 		}
@@ -153,23 +158,37 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 		if err := s.commit(page, d.marks, after); err != nil {
 			return err
 		}
-		s.fails = patience{}
 		if s.place.end() {
 			return nil
 		}
 		if yield {
-			return &pause{}
+			return &pause{s.early()}
 		}
 	}
+}
+
+// early tells how long it is too early for the next call.
+func (s *stream) early() time.Duration {
+	wait := s.pace.wait(time.Now(), s.run.cfg.Timeout)
+	if s.fails.fails > 0 {
+		// The last try comes when patience is at an end.
+		wait = min(wait, s.run.opts.RetryFor-time.Since(s.fails.since))
+	}
+	return wait
 }
 
 // fetch asks for the page at p and returns a function that waits for it. The
 // page lies on the desk until the next but one is fetched.
 func (s *stream) fetch(ctx context.Context, d *desk, p place) (wait func() (*sheet, error)) {
 	page := d.sheet()
-	wait = sync.OnceValues(func() (*sheet, error) { return page, page.fetch(ctx, s, p) })
-	go wait()
-	return wait
+	s.pace.call(time.Now())
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err = page.fetch(ctx, s, p)
+	}()
+	return func() (*sheet, error) { <-done; return page, err }
 }
 
 // stumble tells what to do about a page that could not be had: pause and try
@@ -178,19 +197,14 @@ func (s *stream) stumble(err error) error {
 	if !duo.Temporary(err) {
 		return err
 	}
-	api, _ := errors.AsType[*duo.APIError](err)
-	limited := api != nil && api.Limited()
-	least, most := time.Second, time.Minute
-	if limited {
+	wait, ok := s.fails.next(s.run.opts.RetryFor, time.Second, time.Minute)
+	if api, _ := errors.AsType[*duo.APIError](err); api != nil && api.Limited() {
 		s.result.Limited++
-		least, most = 2*time.Second, s.run.cfg.Timeout
+		s.pace.refused(time.Now(), api.RetryAfter)
+		wait = s.early()
 	}
-	wait, ok := s.fails.next(s.run.opts.RetryFor, least, most)
 	if !ok {
 		return exhausted(s.run.opts.RetryFor, err)
-	}
-	if limited {
-		wait = max(wait, min(api.RetryAfter, most))
 	}
 	s.result.Retries++
 	s.run.log.Info("trying again", "stream", s.result.Name(), "in", wait.Round(time.Millisecond), "because", err)
