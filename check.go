@@ -23,7 +23,7 @@ func (c *checkCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	}
 	cfg, err := config.Load(c.Config, config.SystemEnv())
 	if err != nil {
-		fmt.Fprintln(stderr, prefixed(err))
+		slog.New(journal.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
 		return exitUsage
 	}
 	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))

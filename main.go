@@ -46,6 +46,7 @@ type commandLine struct {
 	Sync       syncCommand       `cmd:"" default:"withargs" help:"Run the job once: fetch what is new, deliver it, move the checkpoints."`
 	Pull       pullCommand       `cmd:"" help:"Fetch what Duo has of a time, to the standard output or one server; checkpoints stay as they are."`
 	Check      checkCommand      `cmd:"" help:"Try the configuration: every error of the file, then Duo, the permissions and the receivers, live."`
+	Status     statusCommand     `cmd:"" help:"Show for each stream up to when it is delivered, how far behind that is, and how its last run went."`
 	Upgrade    upgradeCommand    `cmd:"" name:"upgrade-config" help:"Turn a configuration of duologsync's first version (0.0.0) into one of version 1.0.0."`
 	Schedule   scheduleCommand   `cmd:"" help:"Print a ready, hardened job definition for a scheduler."`
 	Demo       demoCommand       `cmd:"" help:"Run the whole job against a simulated Duo and a local receiver. Needs nothing."`
@@ -100,6 +101,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return cli.Pull.run(ctx, stdout, stderr)
 	case "check":
 		return cli.Check.run(ctx, stdout, stderr)
+	case "status":
+		return cli.Status.run(stdout, stderr)
 	case "schedule":
 		return cli.Schedule.run(stdout, stderr)
 	case "completion":
@@ -194,11 +197,6 @@ func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 		return exitNone
 	}
 	return exitDone
-}
-
-// prefixed puts the program's voice before each line of an error.
-func prefixed(err error) string {
-	return "dls: error: " + strings.ReplaceAll(err.Error(), "\n", "\ndls: error: ")
 }
 
 // interrupted is the cause with which a signal ends the run.

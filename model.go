@@ -32,11 +32,13 @@ func program(app *kong.Application) usage.Program {
 		Files: []usage.Entry{
 			{Term: "/tmp/duologsync.log", Text: "Messages of the program where dls_settings.log_filepath does not say otherwise. On Windows the system's temporary folder."},
 			{Term: "/tmp/<endpoint>_checkpoint.json", Text: "A stream's checkpoint where neither dls_settings.checkpointing.directory nor $STATE_DIRECTORY says otherwise. The name goes on with _<account> for a child account."},
+			{Term: "dls_last_run.json", Text: "Beside the checkpoints: what the last run of each stream came to, for dls status."},
 		},
 		Environment: []usage.Entry{
 			{Term: "DLS_SKEY", Text: "The secret key, where nothing else gives it."},
 			{Term: "CREDENTIALS_DIRECTORY", Text: "Its file skey has the secret key. Set by systemd."},
 			{Term: "STATE_DIRECTORY", Text: "Where checkpoints are kept when the configuration does not say. Set by systemd."},
+			{Term: "DLS_PING_URL", Text: "The URL of --ping, out of sight of other users."},
 			{Term: "HTTPS_PROXY, NO_PROXY", Text: "The proxy for Duo when the configuration names none."},
 		},
 		Examples: []usage.Example{

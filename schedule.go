@@ -24,7 +24,7 @@ type scheduleCommand struct {
 func (c *scheduleCommand) run(stdout, stderr io.Writer) int {
 	d, err := c.definition()
 	if err != nil {
-		io.WriteString(stderr, prefixed(err)+"\n")
+		slog.New(journal.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
 		return exitUsage
 	}
 	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))

@@ -14,6 +14,9 @@ import (
 	"dls/job"
 	"dls/job/config"
 	"dls/job/journal"
+	"dls/job/metrics"
+	"dls/job/ping"
+	"dls/state"
 )
 
 // streamFlags say which streams a command is about, and how it works on them.
@@ -27,8 +30,12 @@ type streamFlags struct {
 }
 
 type syncCommand struct {
-	Config string    `arg:"" help:"The configuration file."`
-	Shard  job.Shard `placeholder:"K/N" help:"Only the K-th of N shares of the child accounts, K from 0 to N-1."`
+	Config      string       `arg:"" help:"The configuration file."`
+	Shard       job.Shard    `placeholder:"K/N" help:"Only the K-th of N shares of the child accounts, K from 0 to N-1."`
+	LogFormat   string       `enum:"text,json" default:"text" help:"How the log file is written: text or json."`
+	LogLevel    string       `enum:"debug,info,warn,error" default:"info" help:"What the log file gets: debug, info, warn or error."`
+	MetricsFile metrics.Path `placeholder:"FILE" help:"Write a textfile for Prometheus's node_exporter; its name must end in .prom."`
+	Ping        ping.URL     `placeholder:"URL" env:"DLS_PING_URL" help:"Call this address when all is delivered, else the same with /fail: a dead-man switch."`
 	streamFlags
 }
 
@@ -79,27 +86,89 @@ func (c *syncCommand) run(ctx context.Context, stderr io.Writer) int {
 	if err := c.check(); err != nil {
 		return misused(stderr, err)
 	}
+	start := time.Now()
+	log := slog.New(c.console(stderr))
+	code, streams := c.sync(ctx, stderr, &log)
+	c.tell(ctx, log, metrics.Run{Start: start, End: time.Now(), ExitCode: code, Streams: streams})
+	return code
+}
+
+// sync runs the job, and returns the exit code and what is known of each stream.
+// It sets log to the one for the log file, too, which closes with the process.
+func (c *syncCommand) sync(ctx context.Context, stderr io.Writer, log **slog.Logger) (code int, streams []state.StreamRun) {
 	cfg, err := config.Load(c.Config, config.SystemEnv())
 	if err != nil {
-		fmt.Fprintln(stderr, prefixed(err))
-		return exitUsage
+		(*log).Error(err.Error())
+		return exitUsage, nil
 	}
+	opts := c.options(nil)
+	opts.Shard = c.Shard
 	console := c.console(stderr)
-	log := slog.New(console)
+	if f, ok := stderr.(*os.File); ok && isTerminal(f) && os.Getenv("TERM") != "dumb" {
+		line := journal.NewStatus(f, journal.Width(f))
+		console = journal.NewConsole(line, slog.LevelInfo)
+		opts.Progress = new(job.Progress)
+		defer line.Follow(time.Second/4, opts.Progress.String)()
+	}
+	*log = slog.New(console)
+	if err := journal.RotateFile(cfg.LogFile, int64(cfg.LogMaxMegabytes)*1e6, 3); err != nil {
+		(*log).Warn(err.Error() + "; the run goes on writing to it")
+	}
 	file, err := journal.OpenFile(cfg.LogFile)
 	if err != nil {
-		log.Warn(err.Error()+"; the run goes on without it", "hint", "correct dls_settings.log_filepath")
+		(*log).Warn(err.Error()+"; the run goes on without it", "hint", "correct dls_settings.log_filepath")
 	} else {
-		defer file.Close()
-		log = slog.New(slog.NewMultiHandler(console, slog.NewTextHandler(file, nil)))
+		var level slog.Level
+		_ = level.UnmarshalText([]byte(c.LogLevel)) // one of the flag's words
+		*log = slog.New(slog.NewMultiHandler(console, journal.NewFile(file, journal.Format(c.LogFormat), level)))
 	}
 	for _, w := range cfg.Warnings {
-		log.Warn(w)
+		(*log).Warn(w)
 	}
-	opts := c.options(log)
-	opts.Shard = c.Shard
+	opts.Log = *log
 	sum, err := job.Sync(ctx, cfg, opts)
-	return concluded(ctx, log, sum, err)
+	code = concluded(ctx, *log, sum, err)
+	if sum != nil {
+		return code, sum.Runs
+	}
+	return code, lastRuns(cfg)
+}
+
+// lastRuns is what is known of each stream when a run came to nothing.
+func lastRuns(cfg *config.Config) []state.StreamRun {
+	if !cfg.Checkpointing {
+		return nil
+	}
+	dir, err := state.Open(cfg.Directory)
+	if err != nil {
+		return nil // the run has said so
+	}
+	defer dir.Close()
+	runs, _ := dir.LoadRuns(cfg.Account.IKey) // the next run that saves its own says what is wrong
+	return runs
+}
+
+// tell writes the metrics and calls the dead-man switch. While another run holds
+// the lock, that one does both.
+func (c *syncCommand) tell(ctx context.Context, log *slog.Logger, run metrics.Run) {
+	if run.ExitCode == exitLocked {
+		return
+	}
+	if c.MetricsFile != "" {
+		if err := metrics.Write(c.MetricsFile, run); err != nil {
+			log.Warn(err.Error())
+		}
+	}
+	interrupted := ctx.Err() != nil
+	ctx = context.WithoutCancel(ctx)
+	if interrupted { // the system is waiting
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+	}
+	if err := c.Ping.Send(ctx, run.ExitCode == exitDone, ping.Options{UserAgent: "dls/" + version}); err != nil {
+		log.Warn(err.Error())
+	}
 }
 
 func (c *pullCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
@@ -122,7 +191,7 @@ func (c *pullCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	}
 	cfg, err := config.Load(c.Config, config.SystemEnv())
 	if err != nil {
-		fmt.Fprintln(stderr, prefixed(err))
+		slog.New(journal.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
 		return exitUsage
 	}
 	sum, err := job.Pull(ctx, cfg, opts)

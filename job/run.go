@@ -130,7 +130,7 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.opts.Progress.begin(len(streams))
+	r.opts.Progress.begin(len(streams), r.end)
 	r.queue = newQueue(streams)
 	r.queue.work(ctx, r.opts.Parallel)
 
@@ -139,6 +139,7 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 		sum.Results = append(sum.Results, &s.result)
 	}
 	sum.sort()
+	r.remember(ctx, sum)
 	for _, result := range sum.Results {
 		if !result.Idle() {
 			r.log.Info(result.String(), "stream", result.Name())

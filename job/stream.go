@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -35,14 +36,15 @@ type stream struct {
 	fields  []string     // the members of a record that are looked at: ids, then times
 	mapping *cef.Mapping // nil where lines are JSON
 
-	cp     *state.Checkpoint // nil until the first turn
-	seen   map[state.Key]int // how many records of each key are delivered
-	place  place             // where the next page begins
-	held   bool              // records came out of order: the checkpoint waits for the end of the segment
-	high   int64             // the latest record delivered
-	fails  patience
-	pace   pace
-	result Result
+	cp      *state.Checkpoint // nil until the first turn
+	seen    map[state.Key]int // how many records of each key are delivered
+	place   place             // where the next page begins
+	held    bool              // records came out of order: the checkpoint waits for the end of the segment
+	high    int64             // the latest record delivered
+	fails   patience
+	trouble error // the last failure, until a page is answered
+	pace    pace
+	result  Result
 
 	retries, oversize atomic.Int64 // part of result; deliveries to several servers count at once
 }
@@ -64,13 +66,26 @@ func (s *stream) turn(ctx context.Context, d *desk) (done bool, wait time.Durati
 		return false, p.wait
 	}
 	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
+		err = s.cut(context.Cause(ctx), err)
 	}
 	s.result.Err = err
 	s.result.Retries += int(s.retries.Load())
 	s.result.Oversize = int(s.oversize.Load())
 	s.cp, s.seen = nil, nil
+	s.run.opts.Progress.finished(s)
 	return true, 0
+}
+
+// cut is the error of a stream that the end of the run cut short. It does not
+// hide what the stream was struggling with.
+func (s *stream) cut(cause, err error) error {
+	if errors.Is(err, cause) || errors.Is(err, context.Canceled) {
+		err = s.trouble
+	}
+	if err == nil {
+		return cause
+	}
+	return fmt.Errorf("%w; before that: %v", cause, err)
 }
 
 // pause ends a turn before the stream is done.
@@ -136,7 +151,7 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 		}
 		s.result.Pages++
 		s.pace.answered(time.Now())
-		s.fails = patience{}
+		s.fails, s.trouble = patience{}, nil
 		if s.from != nil {
 			if err := s.from.verify(s, page); err != nil {
 				return err
@@ -197,6 +212,7 @@ func (s *stream) stumble(err error) error {
 	if !duo.Temporary(err) {
 		return err
 	}
+	s.trouble = err
 	wait, ok := s.fails.next(s.run.opts.RetryFor, time.Second, time.Minute)
 	if api, _ := errors.AsType[*duo.APIError](err); api != nil && api.Limited() {
 		s.result.Limited++
@@ -289,6 +305,7 @@ func (s *stream) commit(page *sheet, marks []state.Mark, after place) error {
 		s.from = nil
 	}
 	s.place = after
+	s.run.opts.Progress.delivered(s, len(marks), s.high)
 	s.result.Until = time.UnixMilli(cp.Until).UTC()
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dls/job/endpoint"
+	"dls/state"
 )
 
 // ErrMaxRuntime is the cause with which a run ends at its --max-runtime.
@@ -74,6 +75,9 @@ type Summary struct {
 	// Results has one entry for each stream, by account and then in the order of
 	// the table of endpoints.
 	Results []*Result
+	// Runs is what is known of the last run of each stream, those of other runs
+	// included where checkpointing is on.
+	Runs []state.StreamRun
 }
 
 func (s *Summary) sort() {

@@ -119,8 +119,9 @@ func (s *Status) columns() int {
 	return 80
 }
 
-// Follow shows what line returns, now and so often, until stop is called, which
-// takes the line away and returns when nothing of it is left.
+// Follow shows what line returns, so often, until stop is called, which takes the
+// line away and returns when nothing of it is left. What ends before the first
+// time shows nothing.
 func (s *Status) Follow(every time.Duration, line func() string) (stop func()) {
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -128,9 +129,9 @@ func (s *Status) Follow(every time.Duration, line func() string) (stop func()) {
 		t := time.NewTicker(every)
 		defer t.Stop()
 		for {
-			s.Set(line())
 			select {
 			case <-t.C:
+				s.Set(line())
 			case <-end:
 				s.Clear()
 				return

@@ -150,12 +150,16 @@ func TestStatusFollow(t *testing.T) {
 		s := NewStatus(w, nil)
 		n := 0
 		stop := s.Follow(time.Second, func() string { n++; return fmt.Sprintf("%d records", n) })
+		synctest.Wait()
+		if got := w.String(); got != "" && got != "|" {
+			t.Errorf("at once: %q", got)
+		}
 		for want := 1; want <= 3; want++ {
+			time.Sleep(time.Second)
 			synctest.Wait()
 			if got := w.String(); got != fmt.Sprintf("%d records|", want) {
 				t.Errorf("got %q, want line %d", got, want)
 			}
-			time.Sleep(time.Second)
 		}
 		stop()
 		stop()

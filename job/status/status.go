@@ -1,0 +1,421 @@
+// Package status tells how far each stream is, from what runs have left in the
+// checkpoint directory: it needs no network, takes no lock and writes nothing.
+//
+// Start with [Collect]. [Report.Table] is for people, [Report.JSON] for programs,
+// and [Report.Behind] for monitoring. Foreign texts (account names, errors) are
+// cleared of control characters when they are collected. The Go API is not
+// stable.
+package status
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"dls/job/config"
+	"dls/job/endpoint"
+	"dls/state"
+)
+
+// State is how a stream stands, in a word.
+type State string
+
+// The states, the worst first.
+const (
+	Unreadable State = "unreadable" // its checkpoint cannot be used
+	Failed     State = "failed"     // its last run failed
+	Never      State = "never"      // it has not had a run
+	Unfinished State = "unfinished" // its last run was told to stop
+	OK         State = "ok"         // its last run delivered everything
+	LeftOver   State = "leftover"   // the configuration, or Duo's list of accounts, has it no more
+)
+
+var states = []State{Unreadable, Failed, Never, Unfinished, OK, LeftOver}
+
+// severity is the lower the worse.
+func (s State) severity() int { return slices.Index(states, s) }
+
+// Takeover is what became of a checkpoint file of duologsync.
+type Takeover string
+
+// The states of a takeover.
+const (
+	NoTakeover Takeover = ""         // there is no such file
+	Waiting    Takeover = "waiting"  // the next run goes on from it
+	Imported   Takeover = "imported" // a run has gone on from it
+	Unused     Takeover = "unused"   // the stream has a checkpoint of its own
+)
+
+// Row is one stream.
+type Row struct {
+	// Endpoint is the endpoint's name; Account and AccountName are the child
+	// account's id and name, or "" for a single account. An MSP of whose accounts
+	// nothing is known yet has one row for each endpoint, without an account.
+	Endpoint, Account, AccountName string
+	// State is how the stream stands.
+	State State
+	// DeliveredUntil is the time up to which everything that Duo showed is
+	// delivered, and BehindBy how long ago that is. Zero when nothing is known.
+	DeliveredUntil time.Time
+	BehindBy       time.Duration
+	// LastRun is what the last run came to, or nil when none is known.
+	LastRun *state.StreamRun
+	// Problem says why the checkpoint cannot be used, or "".
+	Problem string
+	// Takeover is what became of duologsync's checkpoint.
+	Takeover Takeover
+}
+
+// Configured tells whether runs still read the stream.
+func (r *Row) Configured() bool { return r.State != LeftOver }
+
+// Name names the stream in messages.
+func (r *Row) Name() string {
+	if r.Account == "" {
+		return r.Endpoint
+	}
+	return r.Endpoint + " of " + r.Account
+}
+
+// Report is how all streams stand.
+type Report struct {
+	// At is the time that the report is about.
+	At time.Time
+	// Directory is the checkpoint directory, or "" when checkpointing is off.
+	Directory string
+	// MSP tells whether the rows are those of child accounts.
+	MSP bool
+	// Rows are the streams. Those of an account are together in the order of the
+	// table of endpoints, those left over behind them; the account that is worst off
+	// comes first.
+	Rows []Row
+	// Notes are what the user should know beside that, one line each.
+	Notes []string
+}
+
+// collector collects the rows of one report.
+type collector struct {
+	cfg      *config.Config
+	dir      *state.Dir
+	now      time.Time
+	runs     map[state.ID]*state.StreamRun
+	files    map[string]time.Time
+	names    map[string]string // of accounts, by their ids
+	accounts map[string]bool   // whether runs still read it
+}
+
+// Collect tells how the streams of the configuration stand at the time now, and
+// those of which the directory still knows. dir is nil when checkpointing is off:
+// then nothing is known. The error is one of reading the directory; a file that
+// cannot be used is in its row, or in a note.
+//
+// The child accounts of an MSP are those of which runs have left something: Duo
+// is not asked.
+func Collect(cfg *config.Config, dir *state.Dir, now time.Time) (*Report, error) {
+	report := &Report{At: now.UTC(), MSP: cfg.Account.MSP}
+	c := &collector{
+		cfg: cfg, dir: dir, now: now,
+		runs: map[state.ID]*state.StreamRun{}, names: map[string]string{}, accounts: map[string]bool{},
+	}
+	if dir == nil {
+		report.Notes = append(report.Notes, "dls_settings.checkpointing.enabled is false: nothing is remembered")
+	} else {
+		report.Directory = dir.Path("")
+		var err error
+		if c.files, err = dir.Times(); err != nil {
+			return nil, err
+		}
+		runs, err := dir.LoadRuns(cfg.Account.IKey)
+		for _, wrong := range flat(err) {
+			report.Notes = append(report.Notes, clean(wrong.Error())+"; what it knew of last runs is missing here")
+		}
+		for i := range runs {
+			r := &runs[i]
+			r.Error, r.AccountName = clean(r.Error), clean(r.AccountName)
+			c.runs[c.id(r.Endpoint, r.Account)] = r
+		}
+	}
+	c.discover()
+	for account := range c.accounts {
+		report.Rows = append(report.Rows, c.rows(account)...)
+	}
+	if len(c.runs) == 0 && !slices.ContainsFunc(report.Rows, func(r Row) bool { return r.Configured() }) {
+		for _, route := range cfg.Routes {
+			report.Rows = append(report.Rows, Row{Endpoint: route.Endpoint.Name, State: Never})
+		}
+		report.Notes = append(report.Notes, "no child account is known yet: the first run asks Duo for them")
+	}
+	report.sort()
+	return report, nil
+}
+
+func (c *collector) id(endpoint, account string) state.ID {
+	return state.ID{IKey: c.cfg.Account.IKey, Endpoint: endpoint, Account: account}
+}
+
+// discover finds the accounts, and which of them runs still read: those of which
+// the last run of all knew, or whose files are so new that a run may just have
+// begun with them.
+func (c *collector) discover() {
+	see := func(account string, live bool) {
+		if c.cfg.Account.MSP == (account == "") || slices.Contains(c.cfg.Account.BlockList, account) {
+			live = false
+		}
+		c.accounts[account] = c.accounts[account] || live
+	}
+	if !c.cfg.Account.MSP {
+		see("", true)
+	}
+	heard := map[string]bool{}
+	for id, r := range c.runs {
+		see(id.Account, !r.Gone)
+		heard[id.Account] = true
+		if r.AccountName != "" {
+			c.names[id.Account] = r.AccountName
+		}
+	}
+	for name, written := range c.files {
+		account, own, ok := parseName(name)
+		// The files of a single account's duologsync are not an account's of an MSP.
+		if !ok || heard[account] || account == "" && !own {
+			continue
+		}
+		see(account, len(c.runs) == 0 || c.now.Sub(written) < state.KeepRuns)
+	}
+}
+
+// parseName tells whose stream's checkpoint a file is, and whether it is one of
+// dls's own or one of duologsync.
+func parseName(name string) (account string, own, ok bool) {
+	for _, row := range endpoint.All() {
+		rest, found := strings.CutPrefix(name, row.Name+"_checkpoint")
+		if !found {
+			continue
+		}
+		if account, found := strings.CutSuffix(rest, ".json"); found {
+			account, ok = identifier(account)
+			return account, true, ok
+		}
+		rest, found = strings.CutPrefix(rest, "_data")
+		if account, text := strings.CutSuffix(rest, ".txt"); found && text {
+			account, ok = identifier(account)
+			return account, false, ok
+		}
+	}
+	return "", false, false
+}
+
+// identifier reads "" or "_" and an account's id.
+func identifier(s string) (id string, ok bool) {
+	if s == "" {
+		return "", true
+	}
+	id, ok = strings.CutPrefix(s, "_")
+	foreign := func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}
+	return id, ok && id != "" && !strings.ContainsFunc(id, foreign)
+}
+
+// rows are the streams of an account: those configured, and those left over.
+func (c *collector) rows(account string) []Row {
+	var rows []Row
+	for _, row := range endpoint.All() {
+		id := c.id(row.Name, account)
+		configured := c.accounts[account] && slices.ContainsFunc(c.cfg.Routes, func(r config.Route) bool { return r.Endpoint == row })
+		_, waiting := c.files[state.LegacyName(row.Name, account)]
+		_, kept := c.files[id.File()]
+		if configured || kept || c.runs[id] != nil || waiting {
+			rows = append(rows, c.row(id, configured))
+		}
+	}
+	return rows
+}
+
+// row tells how one stream stands.
+func (c *collector) row(id state.ID, configured bool) Row {
+	r := Row{Endpoint: id.Endpoint, Account: id.Account, AccountName: c.names[id.Account], LastRun: c.runs[id]}
+	cp, err := c.checkpoint(id)
+	if err != nil {
+		if broken, ok := errors.AsType[*state.UntrustedError](err); ok {
+			err = broken.Err // the row says whose it is
+		}
+		r.Problem = clean(err.Error())
+	}
+	if cp != nil {
+		r.DeliveredUntil = time.UnixMilli(max(cp.Until, cp.Looked)).UTC()
+	}
+	if r.LastRun != nil && r.LastRun.DeliveredUntil().After(r.DeliveredUntil) {
+		r.DeliveredUntil = r.LastRun.DeliveredUntil().UTC()
+	}
+	if !r.DeliveredUntil.IsZero() {
+		r.BehindBy = c.now.Sub(r.DeliveredUntil)
+	}
+	r.Takeover = c.takeover(id)
+	switch {
+	case !configured:
+		r.State = LeftOver
+	case r.Problem != "":
+		r.State = Unreadable
+	case r.LastRun == nil:
+		r.State = Never
+	case r.LastRun.Outcome == state.Done:
+		r.State = OK
+	case r.LastRun.Outcome == state.Unfinished:
+		r.State = Unfinished
+	default:
+		r.State = Failed
+	}
+	return r
+}
+
+// checkpoint reads a stream's checkpoint, or nil when there is none.
+func (c *collector) checkpoint(id state.ID) (cp *state.Checkpoint, err error) {
+	if _, ok := c.files[id.File()]; !ok {
+		return nil, nil
+	}
+	for range 3 { // a run may put another file in its place just now
+		if cp, err = c.dir.Load(id); err == nil {
+			break
+		}
+	}
+	return cp, err
+}
+
+// takeover tells what became of duologsync's checkpoint of a stream. The children
+// of an MSP have one in common for telephony.
+func (c *collector) takeover(id state.ID) Takeover {
+	names := []string{state.LegacyName(id.Endpoint, id.Account)}
+	if id.Account != "" && id.Endpoint == "telephony" {
+		names = append(names, state.LegacyName(id.Endpoint, ""))
+	}
+	_, kept := c.files[id.File()]
+	for _, name := range names {
+		_, there := c.files[name]
+		_, retired := c.files[name+state.Imported]
+		switch {
+		case there && !kept:
+			return Waiting
+		case there:
+			return Unused
+		case retired:
+			return Imported
+		}
+	}
+	return NoTakeover
+}
+
+// Behind returns the configured streams that are further behind than maxLag, or
+// have not succeeded for that long, or whose checkpoint cannot be used. In the
+// order of Rows.
+func (r *Report) Behind(maxLag time.Duration) []Row {
+	return slices.DeleteFunc(slices.Clone(r.Rows), func(row Row) bool {
+		fresh := row.LastRun != nil && r.At.Sub(row.LastRun.Succeeded) <= maxLag
+		return !row.Configured() || row.Problem == "" && fresh && !row.DeliveredUntil.IsZero() && row.BehindBy <= maxLag
+	})
+}
+
+// sort puts the account that is worst off first: by its worst state, then by how
+// far it is behind.
+func (r *Report) sort() {
+	type rank struct {
+		severity int
+		behind   time.Duration
+	}
+	ranks := map[string]rank{}
+	for _, row := range r.Rows {
+		own, ok := ranks[row.Account]
+		this := rank{row.State.severity(), 0}
+		if row.Configured() {
+			this.behind = row.BehindBy
+		}
+		if !ok {
+			own = this
+		}
+		ranks[row.Account] = rank{min(own.severity, this.severity), max(own.behind, this.behind)}
+	}
+	order := endpoint.Names()
+	slices.SortFunc(r.Rows, func(a, b Row) int {
+		x, y := ranks[a.Account], ranks[b.Account]
+		return cmp.Or(
+			cmp.Compare(x.severity, y.severity), cmp.Compare(y.behind, x.behind), cmp.Compare(a.Account, b.Account),
+			cmp.Compare(left(a), left(b)), cmp.Compare(slices.Index(order, a.Endpoint), slices.Index(order, b.Endpoint)))
+	})
+}
+
+func left(r Row) int {
+	if r.Configured() {
+		return 0
+	}
+	return 1
+}
+
+// Summary says in one line how many streams stand how, and which is furthest
+// behind.
+func (r *Report) Summary() string {
+	accounts := map[string]bool{}
+	count := map[State]int{}
+	var worst *Row
+	configured := 0
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		count[row.State]++
+		if !row.Configured() {
+			continue
+		}
+		configured++
+		accounts[row.Account] = true
+		if row.BehindBy > 0 && (worst == nil || row.BehindBy > worst.BehindBy) {
+			worst = row
+		}
+	}
+	text := plural(configured, "stream")
+	if r.MSP {
+		delete(accounts, "")
+		text += " of " + plural(len(accounts), "child account")
+	}
+	var parts []string
+	for _, s := range states {
+		if count[s] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", count[s], s))
+		}
+	}
+	text += ": " + strings.Join(parts, ", ")
+	if worst != nil {
+		text += fmt.Sprintf("; furthest behind: %s by %s", worst.Name(), human(worst.BehindBy))
+	}
+	return text
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// flat returns the errors of which an error is made up.
+func flat(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+// clean takes out of a foreign text what could move a terminal's cursor, hide or
+// reorder what is shown: each such character is a question mark.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,421 @@
+package status
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"dls/job/config"
+	"dls/job/endpoint"
+	"dls/state"
+)
+
+const ikey = "DIAAAAAAAAAAAAAAAAAA"
+
+var now = time.Date(2025, 11, 24, 12, 0, 0, 0, time.UTC)
+
+// ago is the time so long before now.
+func ago(d time.Duration) time.Time { return now.Add(-d) }
+
+func settings(msp bool, endpoints ...string) *config.Config {
+	cfg := &config.Config{Checkpointing: true, Account: config.Account{IKey: ikey, MSP: msp}}
+	for _, name := range endpoints {
+		cfg.Routes = append(cfg.Routes, config.Route{Endpoint: endpoint.Named(name), Servers: []int{0}})
+	}
+	return cfg
+}
+
+func open(t *testing.T) *state.Dir {
+	t.Helper()
+	dir, err := state.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dir.Close() })
+	return dir
+}
+
+// checkpoint saves one of a stream whose last record is so old.
+func checkpoint(t *testing.T, dir *state.Dir, key, name, account string, old time.Duration) {
+	t.Helper()
+	id := state.ID{IKey: key, Endpoint: name, Account: account}
+	if err := dir.Save(id, &state.Checkpoint{From: 1, Until: ago(old).UnixMilli()}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// write writes a file that was last changed so long ago.
+func write(t *testing.T, dir *state.Dir, name, content string, old time.Duration) {
+	t.Helper()
+	if err := os.WriteFile(dir.Path(name), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(dir.Path(name), ago(old), ago(old)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// done is a run that ended so long ago and delivered everything.
+func done(name, account string, old time.Duration) state.StreamRun {
+	return state.StreamRun{
+		Endpoint: name, Account: account, Ended: ago(old), Outcome: state.Done, Fetched: 7, Delivered: 5, Already: 2,
+		Bytes: 900, Pages: 1, Duration: 1500 * time.Millisecond, CompleteUntil: ago(old + 2*time.Minute), Succeeded: ago(old),
+	}
+}
+
+func failed(name, account, because string, old time.Duration) state.StreamRun {
+	return state.StreamRun{Endpoint: name, Account: account, Ended: ago(old), Outcome: state.Failed, Error: because, Retries: 3}
+}
+
+func save(t *testing.T, dir *state.Dir, all bool, runs ...state.StreamRun) {
+	t.Helper()
+	if _, err := dir.SaveRuns("", ikey, runs, all); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func collect(t *testing.T, cfg *config.Config, dir *state.Dir) *Report {
+	t.Helper()
+	report, err := Collect(cfg, dir, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// table returns the table with blanks squeezed, without its heading.
+func table(t *testing.T, r *Report) []string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := r.Table(&b); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")[1:]
+	for i, line := range lines {
+		lines[i] = strings.Join(strings.Fields(line), " ")
+	}
+	return lines
+}
+
+func TestTable(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		cfg  *config.Config
+		make func(t *testing.T, dir *state.Dir)
+		want []string
+	}{
+		{"never ran", settings(false, "auth", "activity"), func(*testing.T, *state.Dir) {}, []string{
+			"auth never - - - -", "activity never - - - -", "",
+			"2 streams: 2 never",
+		}},
+		{"idle and busy", settings(false, "auth", "activity"), func(t *testing.T, dir *state.Dir) {
+			checkpoint(t, dir, ikey, "auth", "", 5*24*time.Hour)
+			checkpoint(t, dir, ikey, "activity", "", 90*time.Second)
+			save(t, dir, true, done("auth", "", time.Minute), done("activity", "", time.Minute))
+		}, []string{
+			"auth ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5",
+			"activity ok 2025-11-24T11:58:30Z 1m 2025-11-24T11:59:00Z 5", "",
+			"2 streams: 2 ok; furthest behind: auth by 3m",
+		}},
+		{"fails after a success", settings(false, "auth"), func(t *testing.T, dir *state.Dir) {
+			checkpoint(t, dir, ikey, "auth", "", 5*time.Hour)
+			save(t, dir, true, done("auth", "", 130*time.Minute))
+			save(t, dir, true, failed("auth", "", "no answer "+strings.Repeat("x", 200), time.Minute))
+		}, []string{
+			"auth failed 2025-11-24T09:48:00Z 2h12m 2025-11-24T11:59:00Z 0 no answer " + strings.Repeat("x", 89) + "…", "",
+			"1 stream: 1 failed; furthest behind: auth by 2h12m",
+		}},
+		{"checkpoint that cannot be used", settings(false, "auth", "activity"), func(t *testing.T, dir *state.Dir) {
+			checkpoint(t, dir, "DIB", "auth", "", time.Hour)
+			write(t, dir, "activity_checkpoint.json", "", 0)
+			save(t, dir, true, done("auth", "", time.Minute))
+		}, []string{
+			`auth unreadable 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5 checkpoint: it belongs to another account, of the integration key "DIB"`,
+			"activity unreadable - - - - checkpoint: it is empty", "",
+			"2 streams: 2 unreadable; furthest behind: auth by 3m",
+		}},
+		{"no longer mapped", settings(false, "activity"), func(t *testing.T, dir *state.Dir) {
+			checkpoint(t, dir, ikey, "auth", "", 5*24*time.Hour)
+			checkpoint(t, dir, ikey, "auth", "DA1", 4*24*time.Hour)
+			save(t, dir, true, done("activity", "", time.Minute))
+		}, []string{
+			"activity ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5",
+			"auth leftover 2025-11-19T12:00:00Z 5d - -",
+			"auth leftover 2025-11-20T12:00:00Z 4d - -", "",
+			"1 stream: 1 ok, 2 leftover; furthest behind: activity by 3m",
+		}},
+		{"takeover", settings(false, "auth", "telephony", "activity"), func(t *testing.T, dir *state.Dir) {
+			write(t, dir, "auth_checkpoint_data.txt", "1", 0)
+			write(t, dir, "telephony_checkpoint_data.txt.imported", "1", 0)
+			checkpoint(t, dir, ikey, "telephony", "", time.Hour)
+			write(t, dir, "activity_checkpoint_data.txt", "1", 0)
+			checkpoint(t, dir, ikey, "activity", "", time.Hour)
+		}, []string{
+			"auth never - - - - duologsync's checkpoint is waiting",
+			"telephony never 2025-11-24T11:00:00Z 1h0m - - taken over from duologsync",
+			"activity never 2025-11-24T11:00:00Z 1h0m - - duologsync's checkpoint is not used", "",
+			"3 streams: 3 never; furthest behind: telephony by 1h0m",
+		}},
+		{"msp before its first run", settings(true, "auth", "activity"), func(t *testing.T, dir *state.Dir) {
+			write(t, dir, "telephony_checkpoint_data.txt", "1", 0)
+		}, []string{
+			"(no account)", "auth never - - - -", "activity never - - - -", "",
+			"2 streams of 0 child accounts: 2 never", "note: no child account is known yet: the first run asks Duo for them",
+		}},
+		{"msp moving from duologsync", settings(true, "auth", "telephony"), func(t *testing.T, dir *state.Dir) {
+			write(t, dir, "telephony_checkpoint_data.txt", "1", 0)
+			write(t, dir, "auth_checkpoint_data_DA1.txt", "1", 365*24*time.Hour)
+		}, []string{
+			"DA1", "auth never - - - - duologsync's checkpoint is waiting", "telephony never - - - - duologsync's checkpoint is waiting", "",
+			"2 streams of 1 child account: 2 never",
+		}},
+		{"msp, worst first", settings(true, "auth", "activity"), func(t *testing.T, dir *state.Dir) {
+			named := done("auth", "DA3", 2*time.Hour)
+			named.AccountName = "Evil \x1b[2J\n" + strings.Repeat("é", 100)
+			save(t, dir, true,
+				done("auth", "DA1", time.Minute), done("activity", "DA1", time.Minute),
+				done("auth", "DA2", time.Minute), failed("activity", "DA2", "because\x1b]0;x\x07\nok", time.Minute),
+				named, done("activity", "DA3", time.Minute),
+				done("auth", "DA4", time.Minute))
+			checkpoint(t, dir, ikey, "auth", "DA5", time.Minute) // a child that is new
+		}, []string{
+			"DA2", "auth ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5", "activity failed - - 2025-11-24T11:59:00Z 0 because?]0;x??ok",
+			"DA4", "auth ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5", "activity never - - - -",
+			"DA5", "auth never 2025-11-24T11:59:00Z 1m - -", "activity never - - - -",
+			"Evil ?[2J?" + strings.Repeat("é", 49) + "… (DA3)", "auth ok 2025-11-24T09:58:00Z 2h2m 2025-11-24T10:00:00Z 5", "activity ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5",
+			"DA1", "auth ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5", "activity ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5", "",
+			"10 streams of 5 child accounts: 1 failed, 3 never, 6 ok; furthest behind: auth of DA3 by 2h2m",
+		}},
+		{"msp, children that are gone", func() *config.Config {
+			cfg := settings(true, "auth")
+			cfg.Account.BlockList = []string{"DA3"}
+			return cfg
+		}(), func(t *testing.T, dir *state.Dir) {
+			save(t, dir, true, done("auth", "DA1", time.Hour), done("auth", "DA2", time.Hour), done("auth", "DA3", time.Hour))
+			save(t, dir, true, done("auth", "DA1", time.Minute), done("auth", "DA3", time.Minute))
+			checkpoint(t, dir, ikey, "auth", "DA2", time.Hour)
+			checkpoint(t, dir, ikey, "auth", "DA4", 40*24*time.Hour) // of whose runs nothing is known any more
+			if err := os.Chtimes(dir.Path("auth_checkpoint_DA4.json"), ago(31*24*time.Hour), ago(31*24*time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+			checkpoint(t, dir, ikey, "auth", "", time.Hour)
+		}, []string{
+			"DA1", "auth ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5",
+			"(no account)", "auth leftover 2025-11-24T11:00:00Z 1h0m - -",
+			"DA2", "auth leftover 2025-11-24T11:00:00Z 1h0m 2025-11-24T11:00:00Z 5",
+			"DA3", "auth leftover 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5",
+			"DA4", "auth leftover 2025-10-15T12:00:00Z 40d - -", "",
+			"1 stream of 1 child account: 1 ok, 4 leftover; furthest behind: auth of DA1 by 3m",
+		}},
+		{"last runs that cannot be read", settings(false, "auth"), func(t *testing.T, dir *state.Dir) {
+			write(t, dir, "dls_last_run.json", "{", 0)
+		}, []string{
+			"auth never - - - -", "", "1 stream: 1 never", "note: it is damaged",
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := open(t)
+			tt.make(t, dir)
+			got := table(t, collect(t, tt.cfg, dir))
+			for i, line := range got {
+				if _, rest, ok := strings.Cut(line, `.json": `); ok { // the path differs
+					rest, _, _ = strings.Cut(rest, ";")
+					got[i] = "note: " + rest
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestColumnsAreAligned(t *testing.T) {
+	dir := open(t)
+	save(t, dir, true, done("auth", "DA1", time.Minute), failed("adminaction", "DA2", "refused", time.Minute))
+	var b bytes.Buffer
+	if err := collect(t, settings(true, "auth", "adminaction"), dir).Table(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := `  ENDPOINT     STATE   DELIVERED UP TO       BEHIND  LAST RUN              RECORDS  NOTE
+DA2
+  auth         never   -                     -       -                     -
+  adminaction  failed  -                     -       2025-11-24T11:59:00Z  0        refused
+DA1
+  auth         ok      2025-11-24T11:57:00Z  3m      2025-11-24T11:59:00Z  5
+  adminaction  never   -                     -       -                     -
+
+4 streams of 2 child accounts: 1 failed, 2 never, 1 ok; furthest behind: auth of DA1 by 3m
+`
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestWithoutCheckpointing(t *testing.T) {
+	report := collect(t, settings(false, "auth"), nil)
+	want := []string{"auth never - - - -", "", "1 stream: 1 never", "note: dls_settings.checkpointing.enabled is false: nothing is remembered"}
+	if diff := cmp.Diff(want, table(t, report)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(report.Behind(time.Hour)) != 1 {
+		t.Error("a stream of which nothing is known is not behind")
+	}
+}
+
+func TestBehind(t *testing.T) {
+	dir := open(t)
+	checkpoint(t, dir, "DIB", "telephony", "", time.Minute)
+	checkpoint(t, dir, ikey, "trustmonitor", "", time.Minute)
+	late := done("activity", "", 30*time.Minute)
+	late.CompleteUntil = ago(2 * time.Hour)
+	save(t, dir, false, done("auth", "", 30*time.Minute), late, done("telephony", "", time.Minute))
+	cfg := settings(false, "auth", "telephony", "activity", "adminaction")
+	for lag, want := range map[time.Duration][]string{
+		29 * time.Minute: {"auth", "telephony", "activity", "adminaction"},
+		32 * time.Minute: {"telephony", "activity", "adminaction"},
+		3 * time.Hour:    {"telephony", "adminaction"},
+	} {
+		var got []string
+		for _, row := range collect(t, cfg, dir).Behind(lag) {
+			got = append(got, row.Name())
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("behind by more than %v (-want +got):\n%s", lag, diff)
+		}
+	}
+	// Records are delivered up to now, and yet no run has come to its end.
+	save(t, dir, false, done("adminaction", "", 2*time.Hour))
+	save(t, dir, false, failed("adminaction", "", "no answer", time.Minute))
+	checkpoint(t, dir, ikey, "adminaction", "", time.Minute)
+	behind := collect(t, settings(false, "adminaction"), dir).Behind(time.Hour)
+	if len(behind) != 1 || behind[0].BehindBy != time.Minute {
+		t.Errorf("got %+v", behind)
+	}
+}
+
+func TestJSON(t *testing.T) {
+	dir := open(t)
+	save(t, dir, true, done("auth", "DA1", time.Minute), failed("activity", "DA1", "a\u009b<b>", time.Minute))
+	var b bytes.Buffer
+	if err := collect(t, settings(true, "auth", "activity", "telephony"), dir).JSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var got, want any
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf(`{"at":"2025-11-24T12:00:00Z","directory":%q,"msp":true,"notes":[],"streams":[
+{"endpoint":"auth","account_id":"DA1","account_name":"","state":"ok","configured":true,"delivered_until":"2025-11-24T11:57:00Z","behind_seconds":180,
+ "last_success":"2025-11-24T11:59:00Z","checkpoint_problem":"","takeover":"","last_run":{"ended":"2025-11-24T11:59:00Z","outcome":"done","error":"",
+ "fetched":7,"delivered":5,"already":2,"bytes":900,"pages":1,"retries":0,"rate_limited":0,"duration_seconds":1.5}},
+{"endpoint":"telephony","account_id":"DA1","account_name":"","state":"never","configured":true,"delivered_until":null,"behind_seconds":null,
+ "last_success":null,"checkpoint_problem":"","takeover":"","last_run":null},
+{"endpoint":"activity","account_id":"DA1","account_name":"","state":"failed","configured":true,"delivered_until":null,"behind_seconds":null,
+ "last_success":null,"checkpoint_problem":"","takeover":"","last_run":{"ended":"2025-11-24T11:59:00Z","outcome":"failed","error":"a?<b>",
+ "fetched":0,"delivered":0,"already":0,"bytes":0,"pages":0,"retries":3,"rate_limited":0,"duration_seconds":0}}]}`, dir.Path(""))
+	if err := json.Unmarshal([]byte(text), &want); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestHuman(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 59*time.Second + 999*time.Millisecond: "59s", time.Minute: "1m", 59*time.Minute + 59*time.Second: "59m",
+		time.Hour: "1h0m", 2*time.Hour + 10*time.Minute: "2h10m", 24*time.Hour - 1: "23h59m", 24 * time.Hour: "1d", 5*24*time.Hour + 23*time.Hour: "5d",
+		-3 * time.Minute: "-3m",
+	} {
+		if got := human(d); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestParseName(t *testing.T) {
+	type parsed struct {
+		Account string
+		Own, OK bool
+	}
+	for name, want := range map[string]parsed{
+		"auth_checkpoint.json":                        {"", true, true},
+		"trustmonitor_checkpoint.json":                {"", true, true},
+		"auth_checkpoint_DA1.json":                    {"DA1", true, true},
+		"auth_checkpoint_data.txt":                    {"", false, true},
+		"auth_checkpoint_data_DA1.txt":                {"DA1", false, true},
+		"auth_checkpoint_data_DA1.txt.imported":       {},
+		"auth_checkpoint_.json":                       {},
+		"auth_checkpoint_DA1\x1b.json":                {},
+		"auth_checkpoint_DA 1.json":                   {},
+		"authx_checkpoint.json":                       {},
+		"auth_checkpoint":                             {},
+		"dls_last_run.json":                           {},
+		"auth_udp_failed_ingestion_logs.txt":          {},
+		"adminaction_checkpoint_data_DA1_checkpoint.": {},
+	} {
+		account, own, ok := parseName(name)
+		if !ok {
+			account, own = "", false
+		}
+		if diff := cmp.Diff(want, parsed{account, own, ok}); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// FuzzTable holds that no foreign text makes lines, or characters that a
+// terminal acts on.
+func FuzzTable(f *testing.F) {
+	f.Add("Acme", "no answer")
+	f.Add("a\nb\x1b[2J", "\u202E\u009b\t\xff")
+	f.Fuzz(func(t *testing.T, name, text string) {
+		dir := open(t)
+		run := failed("auth", "DA1", text, time.Minute)
+		run.AccountName = name
+		save(t, dir, true, run)
+		report := collect(t, settings(true, "auth"), dir)
+		var table, object bytes.Buffer
+		if err := report.Table(&table); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(table.String(), "\n"); n != 5 {
+			t.Errorf("%d lines:\n%s", n, table.String())
+		}
+		if err := report.JSON(&object); err != nil {
+			t.Fatal(err)
+		}
+		for _, out := range []string{table.String(), object.String()} {
+			if lines := strings.ReplaceAll(out, "\n", ""); clean(lines) != lines {
+				t.Errorf("it holds what cannot be printed: %q", out)
+			}
+		}
+	})
+}
+
+// An account's rows stay together, whatever order they are found in.
+func TestOrderIsTheSameEachTime(t *testing.T) {
+	dir := open(t)
+	var runs []state.StreamRun
+	for i := range 30 {
+		runs = append(runs, done("auth", fmt.Sprintf("DA%d", i), time.Minute), done("activity", fmt.Sprintf("DA%d", i), time.Minute))
+	}
+	save(t, dir, true, runs...)
+	first := collect(t, settings(true, "auth", "activity"), dir)
+	for range 5 {
+		if diff := cmp.Diff(first, collect(t, settings(true, "auth", "activity"), dir), cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("(-first +again):\n%s", diff)
+		}
+	}
+}

@@ -1,0 +1,308 @@
+package state
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Outcome is how a run ended for a stream.
+type Outcome string
+
+// The outcomes of a stream.
+const (
+	// Done: the window was read to its end, and everything in it is confirmed.
+	Done Outcome = "done"
+	// Failed: an error ended it; the next run goes on from there.
+	Failed Outcome = "failed"
+	// Unfinished: the run was told to stop, by a signal or for want of time.
+	Unfinished Outcome = "unfinished"
+)
+
+// StreamRun is what the last run of a stream came to. Nothing is delivered or
+// left out because of it: it is there to be shown.
+type StreamRun struct {
+	// Endpoint is the endpoint's name; Account and AccountName are the child
+	// account's id and name, or "" for a single account.
+	Endpoint    string `json:"endpoint"`
+	Account     string `json:"account_id,omitempty"`
+	AccountName string `json:"account_name,omitempty"`
+
+	// Ended is when the last run of the stream ended. Required.
+	Ended time.Time `json:"ended"`
+	// Outcome is how it ended. Required.
+	Outcome Outcome `json:"outcome"`
+	// Error says why it was not Done, else "". [Dir.SaveRuns] cuts it.
+	Error string `json:"error,omitempty"`
+
+	// Fetched counts the records received, Delivered those of them that were
+	// confirmed, Already those that had been delivered before.
+	Fetched   int `json:"fetched"`
+	Delivered int `json:"delivered"`
+	Already   int `json:"already"`
+	// Bytes counts what was sent.
+	Bytes int64 `json:"bytes"`
+	// Pages counts Duo's answers, Retries what was tried again, Limited the answers
+	// that were Duo's rate limit.
+	Pages   int `json:"pages"`
+	Retries int `json:"retries"`
+	Limited int `json:"limited"`
+	// Duration is how long the stream was worked on.
+	Duration time.Duration `json:"duration_ns"`
+
+	// Until is the time of the checkpoint when the run ended, or zero when that
+	// could not be read.
+	Until time.Time `json:"delivered_until,omitzero"`
+	// CompleteUntil is the end of the window of the last run that was Done, and
+	// Succeeded when that run ended: everything that Duo showed up to CompleteUntil
+	// is delivered. Zero when there was no such run.
+	CompleteUntil time.Time `json:"complete_until,omitzero"`
+	Succeeded     time.Time `json:"succeeded,omitzero"`
+
+	// Gone tells that a later run of all streams did not have this one: Duo no
+	// longer lists the account, or the configuration leaves the stream out.
+	Gone bool `json:"gone,omitempty"`
+}
+
+// DeliveredUntil is the time up to which everything that Duo showed is
+// delivered, or zero when nothing is known of it.
+func (r *StreamRun) DeliveredUntil() time.Time {
+	if r.Until.After(r.CompleteUntil) {
+		return r.Until
+	}
+	return r.CompleteUntil
+}
+
+// RunsError is a file of last runs that is there and cannot be used.
+type RunsError struct {
+	// Path is the file's path.
+	Path string
+	// Err says what is wrong with it.
+	Err error
+}
+
+// Error names the file and what is wrong with it.
+func (e *RunsError) Error() string { return fmt.Sprintf("last runs %q: %v", e.Path, e.Err) }
+
+// Unwrap returns the cause.
+func (e *RunsError) Unwrap() error { return e.Err }
+
+// KeepRuns is how long a stream without a run is remembered while others run.
+const KeepRuns = 30 * 24 * time.Hour
+
+// runsVersion is the version of the files of last runs that this program writes,
+// and the only one that it reads.
+const runsVersion = 1
+
+// maxRunError is how many bytes of an error's text are kept, and maxRunName of an
+// account's name.
+const maxRunError, maxRunName = 500, 200
+
+// runsForm is the form of a file of last runs.
+type runsForm struct {
+	Version int         `json:"version"`
+	IKey    string      `json:"ikey"`
+	Streams []StreamRun `json:"streams"`
+}
+
+const runsPrefix, runsSuffix = "dls_last_run", ".json"
+
+// RunsFile is the name of the file of last runs with the given suffix: "" for a
+// run of all accounts, and another for each that may go on beside others in the
+// same directory.
+func RunsFile(suffix string) string { return runsPrefix + suffix + runsSuffix }
+
+// LoadRuns returns what is known of the last run of each stream, ordered by
+// account and endpoint: of all the files of last runs in the directory, the
+// newest that tells of a stream counts. It takes no lock. ikey is whose streams
+// they must be.
+//
+// Files that cannot be used are left out; each is a *RunsError in the error, and
+// the rest is returned all the same.
+func (d *Dir) LoadRuns(ikey string) ([]StreamRun, error) {
+	names, err := fs.Glob(d.root.FS(), runsPrefix+"*"+runsSuffix)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoint directory %q: %w", d.path, err)
+	}
+	var all []StreamRun
+	var wrong []error
+	for _, name := range names {
+		runs, err := d.loadRuns(name, ikey)
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+		all = append(all, runs...)
+	}
+	return merge(all), errors.Join(wrong...)
+}
+
+// loadRuns reads one file; one that is not there has no runs.
+func (d *Dir) loadRuns(name, ikey string) ([]StreamRun, error) {
+	var data []byte
+	var err error
+	for range 3 { // a run that ends just now may put another file in its place
+		var before fs.FileInfo
+		if before, err = d.own(name); err == nil {
+			data, err = d.read(name, before)
+		}
+		if err == nil {
+			break
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var runs []StreamRun
+	if err == nil {
+		runs, err = decodeRuns(data, ikey)
+	}
+	if err != nil {
+		return nil, &RunsError{d.Path(name), err}
+	}
+	return runs, nil
+}
+
+func decodeRuns(data []byte, ikey string) ([]StreamRun, error) {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, errors.New("it is empty")
+	}
+	var f runsForm
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(&f)
+	if err != nil { // perhaps for a key that a newer version has
+		_ = json.Unmarshal(data, &struct {
+			Version *int `json:"version"`
+		}{&f.Version})
+	}
+	switch {
+	case f.Version > runsVersion:
+		return nil, fmt.Errorf("it is of version %d, newer than this program knows", f.Version)
+	case err != nil || f.Version != runsVersion || slices.ContainsFunc(f.Streams, StreamRun.damaged):
+		return nil, errors.New("it is damaged")
+	}
+	if f.IKey != ikey {
+		return nil, fmt.Errorf("it belongs to another account, of the integration key %q", f.IKey)
+	}
+	return f.Streams, nil
+}
+
+func (r StreamRun) damaged() bool {
+	known := r.Outcome == Done || r.Outcome == Failed || r.Outcome == Unfinished
+	return r.Endpoint == "" || r.Ended.IsZero() || !known
+}
+
+// SaveRuns notes what a run came to, one entry for each of its streams, and
+// returns what is then known of all. Streams that the run did not touch keep
+// what is known of them; those of which nothing was heard for [KeepRuns] are
+// dropped. all tells that the run was of every stream there is (for the suffix):
+// others are gone then. An entry that is not Done keeps its stream's
+// CompleteUntil and Succeeded, whatever it says itself.
+//
+// The caller holds the lock under which nobody else writes this suffix. When the
+// error is, or is made up of, *RunsError, files could not be read: the runs are
+// saved, but what those files knew is missing. Any other error is one of
+// writing. Neither is a reason to fail a run.
+func (d *Dir) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]StreamRun, error) {
+	known, damage := d.LoadRuns(ikey)
+	before := make(map[streamName]StreamRun, len(known))
+	for _, r := range known {
+		before[r.name()] = r
+	}
+	fresh := make([]StreamRun, 0, len(runs))
+	touched := make(map[streamName]bool, len(runs))
+	for _, r := range runs {
+		touched[r.name()] = true
+		r.Error, r.AccountName = cut(r.Error, maxRunError), cut(r.AccountName, maxRunName)
+		old := before[r.name()]
+		if r.Outcome != Done {
+			r.CompleteUntil, r.Succeeded = old.CompleteUntil, old.Succeeded
+		}
+		if r.Until.IsZero() {
+			r.Until = old.Until
+		}
+		r.Gone = false
+		fresh = append(fresh, r)
+	}
+	// A run of all accounts knows of the streams in every file.
+	mine := known
+	if suffix != "" {
+		mine, _ = d.loadRuns(RunsFile(suffix), ikey) // what is wrong with it is in damage
+	}
+	for _, r := range mine {
+		if !touched[r.name()] {
+			r.Gone = r.Gone || all
+			fresh = append(fresh, r)
+		}
+	}
+	mine = merge(fresh)
+	data, err := json.Marshal(runsForm{runsVersion, ikey, mine})
+	if err == nil {
+		err = d.replace(RunsFile(suffix), append(data, '\n'), 0o600)
+	}
+	if err != nil {
+		damage = fmt.Errorf("write last runs %q: %w", d.Path(RunsFile(suffix)), err)
+	}
+	for _, r := range known {
+		if !touched[r.name()] {
+			fresh = append(fresh, r)
+		}
+	}
+	return merge(fresh), damage
+}
+
+// merge keeps the newest entry of each stream, and of these the ones that are
+// not much older than the newest of all.
+func merge(runs []StreamRun) []StreamRun {
+	byName := func(a, b StreamRun) int { return a.name().compare(b.name()) }
+	runs = slices.Clone(runs)
+	slices.SortStableFunc(runs, func(a, b StreamRun) int {
+		// A run of all streams that misses one notes it as gone, and leaves its time.
+		gone := 0
+		if a.Gone != b.Gone {
+			gone = 1
+			if a.Gone {
+				gone = -1
+			}
+		}
+		return cmp.Or(byName(a, b), b.Ended.Compare(a.Ended), gone)
+	})
+	runs = slices.CompactFunc(runs, func(a, b StreamRun) bool { return byName(a, b) == 0 })
+	var newest time.Time
+	now := time.Now() // an entry of a wrong clock must not age the others
+	for _, r := range runs {
+		if r.Ended.After(newest) && !r.Ended.After(now) {
+			newest = r.Ended
+		}
+	}
+	return slices.DeleteFunc(runs, func(r StreamRun) bool { return newest.Sub(r.Ended) > KeepRuns })
+}
+
+// streamName tells a stream from the others of its integration key.
+type streamName struct{ account, endpoint string }
+
+func (r *StreamRun) name() streamName { return streamName{r.Account, r.Endpoint} }
+
+func (n streamName) compare(o streamName) int {
+	return cmp.Or(cmp.Compare(n.account, o.account), cmp.Compare(n.endpoint, o.endpoint))
+}
+
+// cut returns text of at most so many bytes, and whole characters of it.
+func cut(text string, most int) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) <= most {
+		return text
+	}
+	most -= len("…")
+	for !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most] + "…"
+}

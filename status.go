@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"dls/job"
+	"dls/job/config"
+	"dls/job/journal"
+	"dls/job/status"
+	"dls/state"
+)
+
+type statusCommand struct {
+	Config string        `arg:"" help:"The configuration file."`
+	JSON   bool          `name:"json" help:"Print one JSON document."`
+	MaxLag time.Duration `placeholder:"1h" help:"Exit with 1 when a stream is further behind, or has not succeeded for that long."`
+}
+
+func (c *statusCommand) run(stdout, stderr io.Writer) int {
+	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
+	if c.MaxLag < 0 {
+		return misused(stderr, fmt.Errorf("--max-lag=%v cannot be negative", c.MaxLag))
+	}
+	cfg, err := config.Load(c.Config, config.SystemEnv())
+	if err != nil {
+		log.Error(err.Error())
+		return exitUsage
+	}
+	report, err := c.collect(cfg)
+	if err != nil {
+		log.Error(err.Error(), "hint", job.Hint(err))
+		return exitUsage
+	}
+	print := report.Table
+	if c.JSON {
+		print = report.JSON
+	}
+	if err := print(stdout); err != nil {
+		log.Error(err.Error())
+		return exitNone
+	}
+	if c.MaxLag == 0 {
+		return exitDone
+	}
+	behind := report.Behind(c.MaxLag)
+	if len(behind) == 0 {
+		return exitDone
+	}
+	log.Error(fmt.Sprintf("%d of the streams are behind by more than %v, or have not succeeded for that long; the first is %s",
+		len(behind), c.MaxLag, behind[0].Name()))
+	return exitNone
+}
+
+// collect opens the checkpoint directory only where runs do.
+func (c *statusCommand) collect(cfg *config.Config) (*status.Report, error) {
+	if !cfg.Checkpointing {
+		return status.Collect(cfg, nil, time.Now())
+	}
+	dir, err := state.Open(cfg.Directory)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return status.Collect(cfg, dir, time.Now())
+}
