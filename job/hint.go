@@ -45,6 +45,9 @@ func Hint(err error) string {
 	case errors.Is(err, fs.ErrNotExist):
 		return "create it, or correct the path"
 	}
+	if _, ok := errors.AsType[*duo.BodyError](err); ok {
+		return "something between here and Duo may answer in its place: check the proxy, and see status.duo.com"
+	}
 	if call, ok := errors.AsType[*duo.CallError](err); ok {
 		return callHint(call)
 	}
@@ -71,7 +74,7 @@ func (r *Result) Hint() string {
 		switch {
 		case api.Gone() && row.Gone != "":
 			return row.Gone
-		case api.Status == 403:
+		case api.Refusal() == 403:
 			who := "the Admin API application"
 			if r.Account != "" {
 				who = "the Accounts API application for this child account"
@@ -83,27 +86,28 @@ func (r *Result) Hint() string {
 }
 
 func apiHint(api *duo.APIError) string {
+	status := api.Refusal()
 	off := api.Skew.Abs().Round(time.Second)
 	way := "ahead of"
 	if api.Skew < 0 {
 		way = "behind"
 	}
 	switch {
-	case api.Status == 401 && (api.Code == 40105 || off > skew):
+	case status == 401 && (api.Code == 40105 || off > skew):
 		return fmt.Sprintf("set this machine's clock: it is %v %s Duo's", off, way)
-	case api.Status == 401 && api.Code == 40103:
+	case status == 401 && api.Code == 40103:
 		return "check account.skey: it is not the secret key of this ikey"
-	case api.Status == 401:
+	case status == 401:
 		return "check account.ikey and account.hostname: both are on the application's page in Duo's Admin Panel"
-	case api.Status == 403:
+	case status == 403:
 		return "give the application the permission that the endpoint needs in Duo's Admin Panel"
-	case api.Status == 404:
+	case status == 404:
 		return "check account.hostname: Duo knows no such endpoint there"
 	case api.Limited():
 		return "Duo limits calls: is another program reading the same logs? Otherwise run less often"
-	case api.Status >= 300 && api.Status < 400:
+	case status >= 300 && status < 400:
 		return "something between here and Duo redirects the call: check the proxy"
-	case api.Status >= 500:
+	case status >= 500:
 		return "Duo, or something before it, is in trouble; see status.duo.com"
 	}
 	return ""

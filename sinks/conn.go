@@ -19,6 +19,7 @@ type conn struct {
 	endErr error         // how, once ended is closed; nil: in order
 	done   chan struct{} // closed when the TCP stream below it has ended as well
 	err    error         // how, once done is closed; nil: in order
+	early  bool          // whether some of ours was on its way then
 
 	release func() bool // lets go of the context
 }
@@ -26,6 +27,7 @@ type conn struct {
 // newConn takes over a connection. The end of ctx closes it, so that every call
 // that is under way returns.
 func newConn(ctx context.Context, tcp *net.TCPConn, client *tls.Conn) *conn {
+	limitUnsent(tcp)
 	c := &conn{tcp: tcp, tls: client, ended: make(chan struct{}), done: make(chan struct{})}
 	c.release = context.AfterFunc(ctx, c.abort)
 	go c.read()
@@ -50,6 +52,18 @@ func (c *conn) read() {
 		// reset: a receiver that ends TLS with data unread resets.
 		_, c.err = io.Copy(io.Discard, c.tcp)
 	}
+	// A receiver that closes because our stream has ended acknowledges that end
+	// before or with its own. Over TLS it may close at our close_notify, which is
+	// one before.
+	slack := 0
+	if c.tls != nil {
+		slack = 1
+	}
+	left, _, err := unacknowledged(c.tcp)
+	if c.err == nil {
+		c.err = err // it is told once only
+	}
+	c.early = left > slack
 }
 
 // hasEnded reports whether the receiver's stream was seen to end.

@@ -179,6 +179,9 @@ func (s *tcpSink) confirm(ctx context.Context, c *conn, wait bool) (closed bool,
 		if closed && c.err != nil {
 			return true, c.err
 		}
+		if closed && c.early {
+			return true, errClosedEarly
+		}
 		// After the end of the receiver's stream, so that the reset by which a
 		// system answers data that nobody will read is in the answer.
 		left, known, err := unacknowledged(c.tcp)

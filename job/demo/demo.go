@@ -137,7 +137,7 @@ func checkpoints(w io.Writer, dir string) error {
 	}
 	fmt.Fprintf(w, "\n== The checkpoints\n\n")
 	for _, e := range entries {
-		if filepath.Ext(e.Name()) != ".json" {
+		if !strings.HasSuffix(e.Name(), "_checkpoint.json") {
 			continue
 		}
 		data, err := os.ReadFile(filepath.Join(dir, e.Name()))

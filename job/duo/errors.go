@@ -49,6 +49,15 @@ func (e *APIError) Error() string {
 // Limited tells whether the answer is Duo's rate limit.
 func (e *APIError) Limited() bool { return e.Status == 429 }
 
+// Refusal is the status that the answer comes to: that of Duo's code where the
+// HTTP status says success.
+func (e *APIError) Refusal() int {
+	if e.Status == 200 && e.Code > 0 {
+		return e.Code / 100
+	}
+	return e.Status
+}
+
 // Gone tells whether the answer says that there is no such endpoint.
 func (e *APIError) Gone() bool { return e.Status == 404 || e.Status == 410 }
 

@@ -1,6 +1,7 @@
 package duo
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -41,7 +42,7 @@ type page struct {
 func answer(body []byte, response func(i int) (int, error)) (stat string, err error) {
 	found := false
 	var wrong error
-	_, err = record.Object(body, 0, func(key []byte, i int) (int, error) {
+	end, err := record.Object(body, 0, func(key []byte, i int) (int, error) {
 		if string(key) == "response" && !found {
 			found = true
 			end, err := response(i)
@@ -60,6 +61,8 @@ func answer(body []byte, response func(i int) (int, error)) (stat string, err er
 	switch {
 	case err != nil:
 		return stat, err
+	case len(bytes.TrimSpace(body[end:])) > 0:
+		return stat, errors.New("something follows it")
 	case stat == "FAIL":
 		return stat, nil
 	case stat != "OK":
