@@ -1,0 +1,69 @@
+package job_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"dls/job"
+	"dls/job/duosim"
+)
+
+// One child account with a large backlog does not hold back the others, even
+// when there is one worker for all; and a run after one that was cut short begins
+// with the streams that were not reached.
+func TestFairness(t *testing.T) {
+	w, siem := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth"}}
+	const large = "DACHILD0000000000000"
+	w.child(large, "Large")
+	w.sim.SetBacklog(large, "auth", duosim.Backlog{N: 20_000, From: time.Now().Add(-24 * time.Hour), Step: time.Second})
+	for i := range 5 {
+		id := fmt.Sprintf("DACHILD000000000000%d", i+1)
+		w.child(id, "Small")
+		w.fill(id, 10, time.Now().Add(-time.Hour), uint64(i))
+	}
+	w.clean(w.sync(func(o *job.Options) { o.Parallel = 1 }))
+	if n := len(siem.Take()); n != 20_000+5*10 {
+		t.Errorf("%d records, want %d", n, 20_000+5*10)
+	}
+	pages, small := 0, 0
+	for _, c := range w.sim.Calls() {
+		switch {
+		case c.Endpoint != "auth":
+		case c.Account == large:
+			pages++
+		default:
+			small++
+			if pages > 2*4 {
+				t.Errorf("a small stream had to wait for %d pages of the large one", pages)
+			}
+		}
+	}
+	if pages < 20 || small != 5 {
+		t.Errorf("%d pages of the large stream and %d of the small ones", pages, small)
+	}
+}
+
+// A run that its time cuts short keeps its progress, says so, and leaves the rest
+// to the next run, which begins with what was not reached.
+func TestMaxRuntime(t *testing.T) {
+	w, siem := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth", "activity"}}
+	w.fill(parent, 10, time.Now().Add(-time.Hour), 1)
+	w.sim.Inject(duosim.Match{Endpoint: "auth"}, duosim.Hang().Forever())
+	sum := w.sync(func(o *job.Options) { o.MaxRuntime = 300 * time.Millisecond })
+	failed := sum.Failed()
+	if len(failed) != 1 || failed[0].Endpoint != "auth" || !errors.Is(failed[0].Err, job.ErrMaxRuntime) || failed[0].Hint() == "" {
+		t.Errorf("failed: %v", failed)
+	}
+	exactly(t, w.lines(parent, "activity"), siem.Take())
+	w.sim.Heal()
+	before := len(w.sim.Calls())
+	w.clean(w.sync(func(o *job.Options) { o.Parallel = 1 }))
+	exactly(t, w.lines(parent, "auth"), siem.Take())
+	if first := w.sim.Calls()[before].Endpoint; first != "auth" {
+		t.Errorf("the next run began with %s", first)
+	}
+}
