@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -55,6 +56,9 @@ type scriptWorld struct {
 	siem *sinktest.Receiver
 }
 
+// root is the folder of this package.
+var root, _ = os.Getwd()
+
 func setup(env *testscript.Env) error {
 	tb := env.T().(testing.TB)
 	sim := duosim.New(duosim.Account{ID: scriptAccount, Name: "Script", Ikey: "DISCRIPT000000000000", Skey: scriptSecret, MSP: true})
@@ -66,6 +70,16 @@ func setup(env *testscript.Env) error {
 	env.Values[worldKey{}] = w
 	if err := os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), sim.CAPEM(), 0o600); err != nil {
 		return err
+	}
+	// The README shows the usage texts: a script compares them with the program's.
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		return err
+	}
+	for i, block := range regexp.MustCompile("(?ms)^```usage [^\n]*\n(.*?)^```$").FindAllSubmatch(readme, -1) {
+		if err := os.WriteFile(filepath.Join(env.WorkDir, fmt.Sprintf("usage%d.txt", i)), block[1], 0o600); err != nil {
+			return err
+		}
 	}
 	env.Setenv("DUO", sim.Host(scriptAccount))
 	env.Setenv("SIEM_PORT", strconv.Itoa(w.siem.Port()))
