@@ -216,7 +216,7 @@ func restarts(s *scene) {
 	s.wire = func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
 			if strings.Contains(r.URL.Path, victim) && asked.Add(1) == 2 {
-				s.outside(s.target.Close)
+				s.outside(s.close)
 				go func() {
 					time.Sleep(2 * time.Minute)
 					s.outside(s.listen)

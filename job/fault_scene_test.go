@@ -49,6 +49,8 @@ type scene struct {
 	want    map[string][]string // the lines of each stream
 	got     [][]byte
 
+	outer     *testing.T           // not that of a bubble
+	mu        sync.Mutex           // guards receivers and target
 	receivers []*sinktest.Receiver // whose lines count
 	siem      *sinktest.Receiver   // the bystanders'
 	target    *sinktest.Receiver   // the victim's, once it listens
@@ -82,6 +84,7 @@ func newScene(t *testing.T, f *fault) *scene {
 	s := &scene{
 		world:   &world{t: t, dir: t.TempDir(), text: settings{format: "JSON", enabled: true, skey: skey}},
 		fault:   f,
+		outer:   t,
 		now:     time.Now(),
 		errands: make(chan func()), errand: make(chan struct{}),
 	}
@@ -126,25 +129,40 @@ func newScene(t *testing.T, f *fault) *scene {
 
 // receiver starts a receiver whose lines count.
 func (s *scene) receiver(o sinktest.Options) *sinktest.Receiver {
-	s.t.Helper()
-	r := sinktest.Listen(s.t, o)
+	s.outer.Helper()
+	r := sinktest.Listen(s.outer, o)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.receivers = append(s.receivers, r)
 	return r
 }
 
 // listen starts the victim's receiver.
 func (s *scene) listen() {
-	s.t.Helper()
+	s.outer.Helper()
 	o := sinktest.Options{Port: s.port, Behave: func(c *sinktest.Conn) { (*s.behave.Load())(c) }}
-	if s.fault.udp {
-		s.target = sinktest.ListenUDP(s.t, o)
-		s.receivers = append(s.receivers, s.target)
+	switch {
+	case s.fault.udp:
+		r := sinktest.ListenUDP(s.outer, o)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.receivers, s.target = append(s.receivers, r), r
 		return
-	}
-	if s.fault.tls {
+	case s.fault.tls:
 		o.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.cert.Load(), nil }}
 	}
-	s.target = s.receiver(o)
+	r := s.receiver(o)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.target = r
+}
+
+// close stops the victim's receiver.
+func (s *scene) close() {
+	s.mu.Lock()
+	r := s.target
+	s.mu.Unlock()
+	r.Close()
 }
 
 // behaves tells the victim's receiver how to treat connections from now on.
@@ -161,6 +179,8 @@ func (s *scene) outside(do func()) {
 
 // received are all lines received so far.
 func (s *scene) received() [][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, r := range s.receivers {
 		s.got = append(s.got, r.Take()...)
 	}

@@ -1,0 +1,81 @@
+package main
+
+// The examples at the end of each command's --help. Indented lines stay as they
+// are.
+
+func (syncCommand) Help() string {
+	return `Examples:
+
+    dls /etc/dls/config.yml
+    dls sync --verbose --endpoint auth,activity config.yml
+    dls sync --max-runtime 50m --metrics-file /var/lib/node_exporter/dls.prom config.yml
+
+It exits with 0 when everything fetched is confirmed, 1 when no stream got
+through, 2 for a usage or configuration error, 3 when some streams failed, 75
+when another run holds the lock.`
+}
+
+func (pullCommand) Help() string {
+	return `Examples:
+
+    dls pull config.yml --endpoint auth --since 24h
+    dls pull config.yml --since 2026-11-20 --until 2026-11-21 --server siem
+    dls pull config.yml --endpoint activity --since 7d --format cef > activity.cef
+
+Days begin at midnight UTC.`
+}
+
+func (checkCommand) Help() string {
+	return `Examples:
+
+    dls check /etc/dls/config.yml
+    dls check --offline config.yml
+
+It sends no record and moves no checkpoint. It exits with 0 when all is well, 1
+when something failed, 2 for an error in the configuration.`
+}
+
+func (statusCommand) Help() string {
+	return `Examples:
+
+    dls status /etc/dls/config.yml
+    dls status --max-lag 1h config.yml
+    dls status --json config.yml | jq .
+
+It needs no network.`
+}
+
+func (upgradeCommand) Help() string {
+	return `Examples:
+
+    dls upgrade-config old.yml config.yml
+    dls upgrade-config old.yml -
+
+What the new file still needs is said on stderr; it is written all the same.`
+}
+
+func (scheduleCommand) Help() string {
+	return `Examples:
+
+    dls schedule /etc/dls/config.yml systemd
+    dls schedule /etc/dls/config.yml cron --every 15m
+
+The definition goes to the standard output; its first lines say how to install
+it.`
+}
+
+func (demoCommand) Help() string {
+	return `Example:
+
+    dls demo --keep
+
+The simulated Duo and the receiver listen on loopback only.`
+}
+
+func (completionCommand) Help() string {
+	return `Examples:
+
+    dls completion bash > /etc/bash_completion.d/dls
+    dls completion zsh > "${fpath[1]}/_dls"
+    dls completion fish > ~/.config/fish/completions/dls.fish`
+}
