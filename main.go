@@ -204,6 +204,9 @@ type interrupted struct{ signal os.Signal }
 
 func (i *interrupted) Error() string { return "interrupted by " + i.signal.String() }
 
+// Unwrap makes an interruption a cancellation, which the next run makes good.
+func (i *interrupted) Unwrap() error { return context.Canceled }
+
 // interruptible returns a context that the first SIGINT or SIGTERM ends. The
 // second ends the process at once.
 func interruptible() (context.Context, func()) {

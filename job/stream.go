@@ -94,7 +94,7 @@ type pause struct{ wait time.Duration }
 func (p *pause) Error() string { return "paused" }
 
 // errHost is a child account of which Duo tells no API host.
-var errHost = errors.New("Duo's list of child accounts names no API host for it")
+var errHost = errors.New("no API host: Duo's list of child accounts names none for it")
 
 // open reads the checkpoint and lays out the window.
 func (s *stream) open() error {

@@ -153,7 +153,7 @@ func (s *stream) params(p place) url.Values {
 }
 
 // errStuck is a full page after which Duo shows no way on.
-var errStuck = errors.New("Duo's cursor does not move on from a full page, so the records behind it cannot be had")
+var errStuck = errors.New("the cursor does not move on from a full page of Duo's, so the records behind it cannot be had")
 
 // after returns the place after a page that was read at p.
 func (s *stream) after(p place, page *sheet) (place, error) {

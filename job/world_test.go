@@ -29,12 +29,11 @@ const (
 // world is all that a run meets: a simulated Duo, receivers, and a directory
 // with the configuration and the checkpoints.
 type world struct {
-	t     *testing.T
-	sim   *duosim.Server
-	dir   string
-	hosts int // accounts so far
-	text  settings
-	log   lockedBuffer
+	t    *testing.T
+	sim  *duosim.Server
+	dir  string
+	text settings
+	log  lockedBuffer
 }
 
 // settings is what the tests vary of the configuration.
@@ -47,7 +46,6 @@ type settings struct {
 	blockList []string
 	skey      string
 	endpoints map[string][]string // by server id; nil: all of them to each server
-	proxy     string
 }
 
 type server struct {
