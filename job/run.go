@@ -13,6 +13,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -382,6 +383,32 @@ func (r *run) save(id state.ID, cp *state.Checkpoint) error {
 		return nil
 	}
 	return r.dir.Save(id, cp)
+}
+
+// draft writes a stream's checkpoint beside the one that counts, while the page
+// that it tells of is being delivered. settle waits for it and is told how the
+// delivery ended: only a page that is confirmed makes the draft count.
+func (r *run) draft(id state.ID, cp *state.Checkpoint) (settle func(delivered error) error) {
+	if !r.cfg.Checkpointing {
+		return func(delivered error) error { return delivered }
+	}
+	var pending *state.Pending
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		pending, err = r.dir.Prepare(id, cp)
+	}()
+	return func(delivered error) error {
+		<-done
+		switch {
+		case err == nil && delivered == nil:
+			return pending.Commit()
+		case err == nil:
+			pending.Discard()
+		}
+		return cmp.Or(delivered, err)
+	}
 }
 
 // oldest is the time from which on this run's windows may begin.

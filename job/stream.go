@@ -166,13 +166,12 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 			fetched = s.fetch(ctx, d, after)
 		}
 		fresh := s.sift(d, page)
-		if err := s.deliver(ctx, page.lines); err != nil {
+		next := s.next(page, d.marks, after)
+		settle := next.draft(s)
+		if err := settle(s.deliver(ctx, page.lines)); err != nil {
 			return err
 		}
-		s.result.Delivered += fresh
-		if err := s.commit(page, d.marks, after); err != nil {
-			return err
-		}
+		s.take(next, d.marks, fresh)
 		if s.place.end() {
 			return nil
 		}
@@ -268,51 +267,63 @@ func (s *stream) sift(d *desk, page *sheet) (fresh int) {
 	return fresh
 }
 
-// commit notes that the page is delivered and where the next one begins, and
-// moves the checkpoint.
-func (s *stream) commit(page *sheet, marks []state.Mark, after place) error {
-	cp := s.cp
-	changed := len(marks) > 0
-	cp.Add(marks)
-	for _, m := range marks {
-		s.seen[m.Key] = m.Count
-		s.high = max(s.high, m.At)
+// move is what a page makes of a stream when it is delivered.
+type move struct {
+	cp      *state.Checkpoint
+	changed bool         // cp is to be written
+	gone    []state.Mark // what cp no longer remembers
+	held    bool
+	high    int64
+	place   place
+}
+
+// next is the move that a page makes, with the marks of its new records and the
+// place after it.
+func (s *stream) next(page *sheet, marks []state.Mark, after place) move {
+	m := move{cp: s.cp.Clone(), changed: len(marks) > 0 || s.from != nil, high: s.high, place: after}
+	m.cp.Add(marks)
+	for _, mark := range marks {
+		m.high = max(m.high, mark.At)
 	}
-	s.held = s.held || s.row.Unordered || !page.ascending()
-	drained := len(after.todo) < len(s.place.todo)
-	if drained && s.place.todo[0].reread {
-		cp.Reread = s.place.todo[0].resume
-		changed = true
-	}
-	if drained {
-		s.held = false
-	}
-	if !s.held && s.high > cp.Until {
-		cp.Until = s.high
-		s.forget(cp.Until - s.run.cfg.Overlap.Milliseconds())
-		changed = true
-	}
-	if after.end() && (changed || s.run.end-cp.Looked > looked.Milliseconds()) {
-		cp.Looked, changed = s.run.end, true
-	}
-	if changed || s.from != nil {
-		if err := s.run.save(s.id, cp); err != nil {
-			return err
+	m.held = s.held || s.row.Unordered || !page.ascending()
+	if drained := len(after.todo) < len(s.place.todo); drained {
+		m.held = false
+		if s.place.todo[0].reread {
+			m.cp.Reread, m.changed = s.place.todo[0].resume, true
 		}
 	}
+	if !m.held && m.high > m.cp.Until {
+		m.cp.Until, m.changed = m.high, true
+		m.gone = m.cp.Forget(m.cp.Until - s.run.cfg.Overlap.Milliseconds())
+	}
+	if after.end() && (m.changed || s.run.end-m.cp.Looked > looked.Milliseconds()) {
+		m.cp.Looked, m.changed = s.run.end, true
+	}
+	return m
+}
+
+// draft begins to write the checkpoint of the move, if it has to be written.
+func (m *move) draft(s *stream) (settle func(delivered error) error) {
+	if !m.changed {
+		return func(delivered error) error { return delivered }
+	}
+	return s.run.draft(s.id, m.cp)
+}
+
+// take makes the move: the page is delivered, and the checkpoint says so.
+func (s *stream) take(m move, marks []state.Mark, fresh int) {
+	for _, mark := range marks {
+		s.seen[mark.Key] = mark.Count
+	}
+	for _, mark := range m.gone {
+		delete(s.seen, mark.Key)
+	}
+	s.cp, s.held, s.high, s.place = m.cp, m.held, m.high, m.place
 	if s.from != nil {
 		s.from.done(s)
 		s.from = nil
 	}
-	s.place = after
-	s.run.opts.Progress.delivered(s, len(marks), s.high)
-	s.result.Until = time.UnixMilli(cp.Until).UTC()
-	return nil
-}
-
-// forget drops what is known of records before the time given.
-func (s *stream) forget(before int64) {
-	for _, m := range s.cp.Forget(before) {
-		delete(s.seen, m.Key)
-	}
+	s.result.Delivered += fresh
+	s.result.Until = time.UnixMilli(s.cp.Until).UTC()
+	s.run.opts.Progress.delivered(s, fresh, s.high)
 }

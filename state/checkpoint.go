@@ -202,6 +202,13 @@ func (cp *Checkpoint) decode(data []byte, id ID) error {
 
 func byTime(a, b Mark) int { return cmp.Compare(a.At, b.At) }
 
+// Clone returns a copy that shares nothing with the checkpoint.
+func (cp *Checkpoint) Clone() *Checkpoint {
+	c := *cp
+	c.Delivered = slices.Clone(cp.Delivered)
+	return &c
+}
+
 // Add notes marks of records whose delivery is confirmed. A mark with a count
 // takes the place of the one with its key and time.
 func (cp *Checkpoint) Add(marks []Mark) {

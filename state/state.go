@@ -57,7 +57,8 @@ type Dir struct {
 	root *os.Root
 	// Step, when set, is called before each step of a write with the step's name
 	// (create, write, sync, close, rename, syncdir) and may return an error in its
-	// place. It is there for tests that break things. Set it before the first use.
+	// place. It is there for tests that break things. Set it before the first use;
+	// it may be called by several goroutines at once.
 	Step func(name string) error
 }
 
@@ -192,60 +193,103 @@ func (d *Dir) read(name string, before fs.FileInfo) ([]byte, error) {
 // Save writes the checkpoint: when it returns nil, a crash no longer undoes it;
 // when it returns an error, the file is the old one or the new one, whole.
 func (d *Dir) Save(id ID, cp *Checkpoint) error {
+	p, err := d.Prepare(id, cp)
+	if err != nil {
+		return err
+	}
+	return p.Commit()
+}
+
+// Prepare writes the checkpoint to a file beside the one that counts. The caller
+// must call Commit or Discard of what it returns. The checkpoint may change
+// afterwards.
+func (d *Dir) Prepare(id ID, cp *Checkpoint) (*Pending, error) {
 	data, err := cp.encode(id)
+	var p *Pending
 	if err == nil {
-		err = d.replace(id.File(), data, 0o600)
+		p, err = d.stage(id.File(), data, 0o600)
 	}
 	if err != nil {
-		return fmt.Errorf("write checkpoint %q: %w", d.Path(id.File()), err)
+		return nil, fmt.Errorf("write checkpoint %q: %w", d.Path(id.File()), err)
+	}
+	return p, nil
+}
+
+// Pending is a checkpoint that is written and does not count yet.
+type Pending struct {
+	dir        *Dir
+	name, temp string
+}
+
+// Commit makes the checkpoint count. Its error is as that of [Dir.Save].
+func (p *Pending) Commit() error {
+	if err := p.commit(); err != nil {
+		return fmt.Errorf("write checkpoint %q: %w", p.dir.Path(p.name), err)
 	}
 	return nil
 }
 
-// replace puts a file with the given content in the place of name.
-func (d *Dir) replace(name string, data []byte, mode fs.FileMode) (err error) {
-	if _, err := d.own(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (p *Pending) commit() error {
+	err := p.dir.step("rename", func() error { return p.dir.rename(p.temp, p.name) })
+	if err != nil {
+		p.Discard()
 		return err
 	}
-	temp := tempPrefix + rand.Text()
+	return p.dir.step("syncdir", p.dir.sync)
+}
+
+// Discard removes what Prepare wrote.
+func (p *Pending) Discard() { _ = p.dir.root.Remove(p.temp) } // a later run sweeps what stays
+
+// replace puts a file with the given content in the place of name.
+func (d *Dir) replace(name string, data []byte, mode fs.FileMode) error {
+	p, err := d.stage(name, data, mode)
+	if err != nil {
+		return err
+	}
+	return p.commit()
+}
+
+// stage writes a file that is to take the place of name.
+func (d *Dir) stage(name string, data []byte, mode fs.FileMode) (*Pending, error) {
+	if _, err := d.own(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	p := &Pending{d, name, tempPrefix + rand.Text()}
 	var f *os.File
-	renamed := false
-	defer func() {
-		if f != nil {
-			// A second Close does no harm; a file must be closed before it can be
-			// removed on Windows.
-			_ = f.Close()
-			if !renamed {
-				_ = d.root.Remove(temp)
-			}
-		}
-	}()
 	for _, step := range []struct {
 		name string
 		do   func() error
 	}{
 		{"create", func() (err error) {
-			f, err = d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+			f, err = d.root.OpenFile(p.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 			return err
 		}},
 		{"write", func() error { _, err := f.Write(data); return err }},
 		{"sync", func() error { return f.Sync() }},
 		{"close", func() error { return f.Close() }},
-		{"rename", func() error {
-			err := d.rename(temp, name)
-			renamed = err == nil
-			return err
-		}},
-		{"syncdir", d.sync},
 	} {
-		if d.Step != nil {
-			if err := d.Step(step.name); err != nil {
-				return err
+		if err := d.step(step.name, step.do); err != nil {
+			if f != nil {
+				// A second Close does no harm; Windows removes no open file.
+				_ = f.Close()
+				p.Discard()
 			}
+			return nil, err
 		}
-		if err := step.do(); err != nil {
-			return fmt.Errorf("%s: %w", step.name, cause(err))
+	}
+	return p, nil
+}
+
+// step takes one step of a write.
+func (d *Dir) step(name string, do func() error) error {
+	if d.Step != nil {
+		if err := d.Step(name); err != nil {
+			return err
 		}
+	}
+	if err := do(); err != nil {
+		return fmt.Errorf("%s: %w", name, cause(err))
 	}
 	return nil
 }

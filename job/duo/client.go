@@ -219,7 +219,11 @@ func (c *call) read(resp *http.Response) ([]byte, error) {
 	if n > maxBody {
 		return c.buf, errBig
 	}
-	buf := slices.Grow(c.buf, int(max(n, 0))+bytes.MinRead)
+	buf := c.buf
+	if need := int(max(n, 0)) + bytes.MinRead; cap(buf) < need {
+		// Pages differ a little in size: room for the next one, too.
+		buf = make([]byte, 0, need+need/8)
+	}
 	told := 0
 	for {
 		buf = slices.Grow(buf, bytes.MinRead)
