@@ -111,7 +111,7 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 		defer r.dir.Close()
 	}
 	if cfg.Checkpointing {
-		unlock, err := r.lock()
+		unlock, err := opts.Shard.lock(r.dir)
 		if err != nil {
 			return nil, err
 		}
@@ -282,6 +282,12 @@ func (r *run) plan(ctx context.Context) ([]*stream, error) {
 		}
 	}
 	if r.cfg.Checkpointing {
+		if r.opts.Shard.N == 0 {
+			// A shard leaves this to a whole run: the others' files are at work.
+			if err := r.dir.Sweep(); err != nil {
+				return nil, &SetupError{err}
+			}
+		}
 		times, err := r.dir.Times()
 		if err != nil {
 			return nil, &SetupError{err}
@@ -351,22 +357,6 @@ func (r *run) children(ctx context.Context) ([]account, error) {
 		r.log.Warn(fmt.Sprintf("nothing to read: Duo lists %d child accounts, and block_list leaves none of them", len(list)))
 	}
 	return accounts, nil
-}
-
-// lock takes the run's lock, and clears away what killed runs left behind.
-func (r *run) lock() (unlock func(), err error) {
-	release, err := r.opts.Shard.lock(r.dir)
-	if err != nil {
-		return nil, err
-	}
-	if r.opts.Shard.N == 0 {
-		// A shard leaves this to a whole run: the others' files are at work.
-		if err := r.dir.Sweep(); err != nil {
-			release()
-			return nil, &SetupError{err}
-		}
-	}
-	return release, nil
 }
 
 // load reads a stream's checkpoint, or nil when there is none.

@@ -142,13 +142,22 @@ func (c *Client) do(ctx context.Context, host, method, path string, params url.V
 
 var errSlow = fmt.Errorf("no whole answer within %v", callTime)
 
-// host returns the library's client for a host. It is made once, because each
-// one parses the pinned roots anew.
+// maxHosts bounds how many of the library's clients are kept. Each has a copy of
+// the pinned roots, some 40 kB.
+const maxHosts = 64
+
+// host returns the library's client for a host. It is kept for the calls that
+// follow, because each one parses the pinned roots anew.
 func (c *Client) host(host string) *duoapi.DuoApi {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	api := c.hosts[host]
 	if api == nil {
+		if len(c.hosts) >= maxHosts {
+			// The hosts of an MSP's children come one after the other: one that is
+			// needed again soon is made again soon.
+			clear(c.hosts)
+		}
 		api = duoapi.NewDuoApi(c.opts.IKey, c.opts.SKey, host, c.opts.UserAgent)
 		c.hosts[host] = api
 	}
