@@ -22,6 +22,12 @@ func (s *stream) deliver(ctx context.Context, lines []byte) error {
 	if len(s.sinks) == 1 {
 		return s.deliverTo(ctx, s.sinks[0], lines)
 	}
+	// A server that is down must not make the others get the page in every run.
+	for _, sink := range s.sinks {
+		if err := s.reach(ctx, sink); err != nil {
+			return err
+		}
+	}
 	var g errgroup.Group
 	for _, sink := range s.sinks {
 		g.Go(func() error { return s.deliverTo(ctx, sink, lines) })
@@ -29,24 +35,44 @@ func (s *stream) deliver(ctx context.Context, lines []byte) error {
 	return g.Wait()
 }
 
-// deliverTo sends the lines to one server, again and again while that may help:
-// a receiver that restarts does not fail the run. Once a stream has given a
-// server up, the others of the run try once.
-func (s *stream) deliverTo(ctx context.Context, sink sinks.Sink, lines []byte) error {
-	limit := s.run.opts.RetryFor
-	if _, down := s.run.down.Load(sink); down {
-		limit = 0
+// reach makes sure, once in a run, that a server can be reached.
+func (s *stream) reach(ctx context.Context, sink sinks.Sink) error {
+	if _, proven := s.run.proven.Load(sink); proven {
+		return nil
 	}
+	err := s.insist(ctx, sink, func() error {
+		_, err := sink.Check(ctx)
+		return err
+	})
+	if err == nil {
+		s.run.proven.Store(sink, true)
+	}
+	return err
+}
+
+// deliverTo sends the lines to one server.
+func (s *stream) deliverTo(ctx context.Context, sink sinks.Sink, lines []byte) error {
 	// A page under way when the run is told to stop may still be confirmed.
 	late, cancel := grace(ctx, s.run.opts.Grace)
 	defer cancel()
-	err := persist(ctx, limit, func() error {
+	return s.insist(ctx, sink, func() error {
 		err := sink.Deliver(late, lines)
 		if over, ok := errors.AsType[*sinks.OversizeError](err); ok {
 			err = s.keep(over.Records)
 		}
 		return err
-	}, func(err error) bool {
+	})
+}
+
+// insist tries again and again while that may help: a receiver that restarts
+// does not fail the run. Once a stream has given a server up, the others of the
+// run try once.
+func (s *stream) insist(ctx context.Context, sink sinks.Sink, try func() error) error {
+	limit := s.run.opts.RetryFor
+	if _, down := s.run.down.Load(sink); down {
+		limit = 0
+	}
+	err := persist(ctx, limit, try, func(err error) bool {
 		_, final := errors.AsType[*sinks.PermanentError](err)
 		_, kept := errors.AsType[*keepError](err)
 		return !final && !kept

@@ -46,6 +46,7 @@ type sheet struct {
 	lines   []byte
 	entries []entry
 	next    string        // Duo's cursor, or ""
+	total   int           // how many records Duo says the segment has, or 0
 	last    record.Fields // of the last record
 
 	writer *record.Writer
@@ -58,6 +59,8 @@ type entry struct {
 	end      int   // where its line ends; it begins where the one before ends
 	at       int64 // its time in milliseconds since the epoch, or -1 when it tells none that can be read
 	key      state.Key
+	counted  bool // it has no id: equal ones are told apart by counting them
+	odd      bool // at cannot be its time: it is not in the segment that was asked for
 }
 
 // fetch asks for the page at where. Its records become the stream's lines while
@@ -80,7 +83,7 @@ func (p *sheet) fetch(ctx context.Context, s *stream, where place) (err error) {
 // written before.
 func (p *sheet) read(s *stream, body []byte, whole bool) (err error) {
 	n := 0
-	p.next, err = duo.ReadPage(s.row, body, func(i int) (end int, err error) {
+	p.next, p.total, err = duo.ReadPage(s.row, body, func(i int) (end int, err error) {
 		if n < len(p.entries) && p.entries[n].from == i {
 			n++
 			return p.entries[n-1].to, nil
@@ -95,7 +98,8 @@ func (p *sheet) read(s *stream, body []byte, whole bool) (err error) {
 		p.lines = lines
 		n++
 		at := s.time(&p.writer.Fields)
-		p.entries = append(p.entries, entry{i, end, len(lines), at, s.key(&p.writer.Fields, body[i:end], at)})
+		key, counted := s.key(&p.writer.Fields, body[i:end], at)
+		p.entries = append(p.entries, entry{from: i, to: end, end: len(lines), at: at, key: key, counted: counted})
 		p.last = p.writer.Fields
 		return end, nil
 	})
@@ -110,14 +114,29 @@ func (p *sheet) cursor() string {
 	return cursorAfter(p.entries[len(p.entries)-1].at, record.Text(p.last.Values[0]))
 }
 
-// ascending tells whether the records are in the order of their time.
+// ascending tells whether the records are in the order of their time, odd ones
+// left out.
 func (p *sheet) ascending() bool {
-	for i := 1; i < len(p.entries); i++ {
-		if p.entries[i].at < p.entries[i-1].at {
-			return false
+	last := int64(-1)
+	for _, e := range p.entries {
+		if !e.odd {
+			if e.at < last {
+				return false
+			}
+			last = e.at
 		}
 	}
 	return true
+}
+
+// begins is the time of the first record that is not odd, or -1.
+func (p *sheet) begins() int64 {
+	for _, e := range p.entries {
+		if !e.odd {
+			return e.at
+		}
+	}
+	return -1
 }
 
 // append appends the line of the record at body[i] and fills in the fields of w.
@@ -147,16 +166,16 @@ func (s *stream) time(f *record.Fields) int64 {
 	return -1
 }
 
-// key is what tells a record from all others: its ids and its time, or, where it
-// has no id, all of it.
-func (s *stream) key(f *record.Fields, raw []byte, at int64) state.Key {
-	if f.Values[0] == nil || len(s.row.ID) == 0 {
-		return state.NewKey(raw)
+// key is what tells a record from all others: its ids and its time. Where it has
+// no id it is all of the record, and counted: two such records may be equal.
+func (s *stream) key(f *record.Fields, raw []byte, at int64) (key state.Key, counted bool) {
+	if len(s.row.ID) == 0 || record.Text(f.Values[0]) == "" {
+		return state.NewKey(raw), true
 	}
 	var ms [8]byte
 	binary.BigEndian.PutUint64(ms[:], uint64(at))
 	if len(s.row.ID) == 1 {
-		return state.NewKey(f.Values[0], ms[:])
+		return state.NewKey(f.Values[0], ms[:]), false
 	}
-	return state.NewKey(f.Values[0], f.Values[1], ms[:])
+	return state.NewKey(f.Values[0], f.Values[1], ms[:]), false
 }

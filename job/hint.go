@@ -36,6 +36,8 @@ func Hint(err error) string {
 		return "wait for it to end; if it is a run for another account, give each account a checkpointing.directory of its own"
 	case errors.Is(err, errStuck):
 		return "what was delivered is checkpointed; if it happens again, tell Duo's support"
+	case errors.Is(err, errNoChildren):
+		return "check in Duo's Admin Panel that the Accounts API application may still see them; if there are none, is_msp is not for this account"
 	case errors.Is(err, errHost):
 		return "ask Duo's support about this account, or leave it out with account.block_list"
 	case errors.Is(err, syscall.ENOSPC):

@@ -63,6 +63,9 @@ func (p *Progress) finished(s *stream) {
 // go, and how long that takes at the pace at which it came so far, which is the
 // pace that Duo's limit allows.
 func (p *Progress) String() string {
+	if p == nil {
+		return ""
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.began.IsZero() {

@@ -90,6 +90,7 @@ type run struct {
 	client  *duo.Client
 	dir     *state.Dir     // nil when checkpointing is off and no server needs it
 	servers []sinks.Sink   // as cfg.Servers; nil where no endpoint is mapped
+	proven  sync.Map       // the servers that were reached in this run
 	down    sync.Map       // the servers that a stream has given up
 	cef     *cef.Formatter // nil where lines are JSON
 	queue   *queue
@@ -112,8 +113,11 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 	}
 	if cfg.Checkpointing {
 		unlock, err := opts.Shard.lock(r.dir)
-		if err != nil {
+		switch {
+		case errors.Is(err, state.ErrLocked):
 			return nil, err
+		case err != nil:
+			return nil, &SetupError{err}
 		}
 		defer unlock()
 	}
@@ -325,6 +329,10 @@ func (r *run) stream(a account, route config.Route) *stream {
 	return s
 }
 
+// errNoChildren is an MSP without child accounts: more likely a permission that
+// was taken away than the truth.
+var errNoChildren = errors.New("list the child accounts: Duo lists none")
+
 // children lists the child accounts that the run is about.
 func (r *run) children(ctx context.Context) ([]account, error) {
 	var list []duo.Child
@@ -353,6 +361,8 @@ func (r *run) children(ctx context.Context) ([]account, error) {
 	case known > 0:
 	case r.opts.Account != "":
 		return nil, fmt.Errorf("--account %q: Duo lists no such child account, or block_list leaves it out", r.opts.Account)
+	case len(list) == 0:
+		return nil, errNoChildren
 	default:
 		r.log.Warn(fmt.Sprintf("nothing to read: Duo lists %d child accounts, and block_list leaves none of them", len(list)))
 	}
@@ -376,29 +386,35 @@ func (r *run) save(id state.ID, cp *state.Checkpoint) error {
 }
 
 // draft writes a stream's checkpoint beside the one that counts, while the page
-// that it tells of is being delivered. settle waits for it and is told how the
+// that it tells of is being delivered; or before, if wait is set, so that nothing
+// is delivered that cannot be noted. conclude waits for it and is told how the
 // delivery ended: only a page that is confirmed makes the draft count.
-func (r *run) draft(id state.ID, cp *state.Checkpoint) (settle func(delivered error) error) {
+func (r *run) draft(id state.ID, cp *state.Checkpoint, wait bool) (conclude func(delivered error) error, err error) {
 	if !r.cfg.Checkpointing {
-		return func(delivered error) error { return delivered }
+		return func(delivered error) error { return delivered }, nil
 	}
 	var pending *state.Pending
-	var err error
+	var failed error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		pending, err = r.dir.Prepare(id, cp)
+		pending, failed = r.dir.Prepare(id, cp)
 	}()
+	if wait {
+		if <-done; failed != nil {
+			return nil, failed
+		}
+	}
 	return func(delivered error) error {
 		<-done
 		switch {
-		case err == nil && delivered == nil:
+		case failed == nil && delivered == nil:
 			return pending.Commit()
-		case err == nil:
+		case failed == nil:
 			pending.Discard()
 		}
-		return cmp.Or(delivered, err)
-	}
+		return cmp.Or(delivered, failed)
+	}, nil
 }
 
 // oldest is the time from which on this run's windows may begin.

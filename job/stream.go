@@ -41,6 +41,7 @@ type stream struct {
 	place   place             // where the next page begins
 	held    bool              // records came out of order: the checkpoint waits for the end of the segment
 	high    int64             // the latest record delivered
+	fresh   bool              // cp is not saved yet: it waits for Duo's first answer
 	fails   patience
 	trouble error // the last failure, until a page is answered
 	pace    pace
@@ -105,11 +106,11 @@ func (s *stream) open() error {
 	if err == nil && cp == nil {
 		cp, err = s.inherit()
 	}
-	if err == nil && cp == nil {
-		cp, err = s.begin()
-	}
 	if err != nil {
 		return err
+	}
+	if cp == nil {
+		cp = s.begin()
 	}
 	s.seen = make(map[state.Key]int, len(cp.Delivered))
 	for _, m := range cp.Delivered {
@@ -117,18 +118,30 @@ func (s *stream) open() error {
 	}
 	s.cp, s.high = cp, cp.Until
 	s.result.Until = time.UnixMilli(cp.Until).UTC()
-	s.place, err = s.window()
+	if s.place, err = s.window(); err == nil && s.place.end() {
+		err = s.settle() // there is nothing to ask Duo for
+	}
 	return err
 }
 
 // begin makes the checkpoint of a stream that has none. It is saved before
-// anything is fetched, so that the window begins where it was first meant to,
-// however many runs it takes to deliver the first page.
-func (s *stream) begin() (*state.Checkpoint, error) {
+// anything is delivered, so that the window begins where it was first meant to,
+// however many runs it takes to deliver the first page; but not before Duo has
+// answered, which it does only where the clock is right.
+func (s *stream) begin() *state.Checkpoint {
 	from := max(s.run.start.Add(-s.run.cfg.Offset).UnixMilli(), s.run.oldest())
 	from -= from % s.unit()
-	cp := &state.Checkpoint{From: from, Until: from}
-	return cp, s.run.save(s.id, cp)
+	s.fresh = true
+	return &state.Checkpoint{From: from, Until: from}
+}
+
+// settle saves the checkpoint of a stream that had none.
+func (s *stream) settle() error {
+	if !s.fresh {
+		return nil
+	}
+	s.fresh = false
+	return s.run.save(s.id, s.cp)
 }
 
 // unit is the unit of the endpoint's mintime, in milliseconds.
@@ -147,31 +160,43 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 	for n := 1; ; n++ {
 		page, err := fetched()
 		if err != nil {
-			return s.stumble(err)
+			return s.stumble(ctx, err)
 		}
 		s.result.Pages++
 		s.pace.answered(time.Now())
 		s.fails, s.trouble = patience{}, nil
+		if err := s.settle(); err != nil {
+			return err
+		}
 		if s.from != nil {
 			if err := s.from.verify(s, page); err != nil {
 				return err
 			}
 		}
-		after, err := s.after(s.place, page)
-		if err != nil {
-			return err
+		after, stuck := s.after(s.place, page)
+		if stuck != nil {
+			after = s.place
 		}
 		yield := s.early() > 0 || n >= share && s.run.queue.crowded()
-		if !after.end() && !yield {
+		if !after.end() && !yield && stuck == nil {
 			fetched = s.fetch(ctx, d, after)
 		}
 		fresh := s.sift(d, page)
+		if stuck != nil && 0 <= page.begins() && page.begins() < s.cp.Known {
+			return stuck // the page shows again what is delivered and no longer remembered
+		}
 		next := s.next(page, d.marks, after)
-		settle := next.draft(s)
-		if err := settle(s.deliver(ctx, page.lines)); err != nil {
+		conclude, err := next.draft(s)
+		if err != nil {
+			return err
+		}
+		if err := conclude(s.deliver(ctx, page.lines)); err != nil {
 			return err
 		}
 		s.take(next, d.marks, fresh)
+		if stuck != nil {
+			return stuck
+		}
 		if s.place.end() {
 			return nil
 		}
@@ -207,8 +232,8 @@ func (s *stream) fetch(ctx context.Context, d *desk, p place) (wait func() (*she
 
 // stumble tells what to do about a page that could not be had: pause and try
 // again, or, when it is hopeless or has gone on for too long, fail.
-func (s *stream) stumble(err error) error {
-	if !duo.Temporary(err) {
+func (s *stream) stumble(ctx context.Context, err error) error {
+	if ctx.Err() != nil || !duo.Temporary(err) {
 		return err
 	}
 	s.trouble = err
@@ -231,24 +256,39 @@ func (s *stream) stumble(err error) error {
 func (s *stream) sift(d *desk, page *sheet) (fresh int) {
 	d.marks = d.marks[:0]
 	clear(d.count)
-	at, start, kept, fetched := s.cp.Until, 0, 0, 0
+	segment := s.place.todo[0]
+	// Where Duo found a record and its text tells no time, or another, all that can
+	// be said is that it is no later than the last one of the page.
+	last := min(s.high, segment.max)
+	for i := range page.entries {
+		e := &page.entries[i]
+		if e.odd = e.at < segment.min || e.at > segment.max; !e.odd {
+			last = max(last, e.at)
+		}
+	}
+	at, start, kept, fetched := int64(-1), 0, 0, 0
 	for i := range page.entries {
 		e := &page.entries[i]
 		line := page.lines[start:e.end]
 		moved := start > kept // lines before this one were taken out
 		start = e.end
-		if e.at < 0 {
-			e.at = at // the best that can be said of a record without a time
+		if e.at > segment.max && s.row.Cursor == endpoint.Mintime {
+			continue // without a maxtime Duo shows what is newer than the window, too
 		}
-		at = e.at
-		if at > s.place.todo[0].max {
-			// Only an endpoint without maxtime shows what is newer than the window.
-			continue
+		switch {
+		case e.odd:
+			at = last
+		case s.row.Unordered:
+			at = e.at
+		default:
+			// A mark is kept for as long as Duo may show its record again: a text that
+			// reads earlier than the record before it is not believed.
+			at = max(at, e.at)
 		}
 		fetched++
 		d.count[e.key]++
 		count := d.count[e.key]
-		if count > 1 && len(s.row.ID) > 0 {
+		if count > 1 && !e.counted {
 			continue // the page shows the record twice
 		}
 		if count <= s.seen[e.key] {
@@ -285,7 +325,13 @@ func (s *stream) next(page *sheet, marks []state.Mark, after place) move {
 	for _, mark := range marks {
 		m.high = max(m.high, mark.At)
 	}
-	m.held = s.held || s.row.Unordered || !page.ascending()
+	switch {
+	case s.row.Unordered || !page.ascending():
+		m.held = true
+	default:
+		// What follows a page that was out of order may be in order again.
+		m.held = s.held && page.begins() < s.high
+	}
 	if drained := len(after.todo) < len(s.place.todo); drained {
 		m.held = false
 		if s.place.todo[0].reread {
@@ -302,12 +348,14 @@ func (s *stream) next(page *sheet, marks []state.Mark, after place) move {
 	return m
 }
 
-// draft begins to write the checkpoint of the move, if it has to be written.
-func (m *move) draft(s *stream) (settle func(delivered error) error) {
+// draft begins to write the checkpoint of the move, if it has to be written. Of
+// the first page of a run it waits for that: a full disk shows before anything is
+// sent.
+func (m *move) draft(s *stream) (conclude func(delivered error) error, err error) {
 	if !m.changed {
-		return func(delivered error) error { return delivered }
+		return func(delivered error) error { return delivered }, nil
 	}
-	return s.run.draft(s.id, m.cp)
+	return s.run.draft(s.id, m.cp, s.result.Delivered == 0)
 }
 
 // take makes the move: the page is delivered, and the checkpoint says so.

@@ -40,6 +40,7 @@ type place struct {
 	todo   []segment
 	min    int64  // mintime of the next call
 	cursor string // cursor of the next call, or ""
+	read   int    // how many records of the segment lie before it
 }
 
 // end tells whether there is nothing more to read.
@@ -79,7 +80,7 @@ func (s *stream) window() (place, error) {
 			text(known), text(oldest)), "stream", s.result.Name())
 	}
 	overlap := s.run.cfg.Overlap.Milliseconds()
-	from := max(cp.Until-overlap, cp.From, oldest)
+	from := max(cp.Until-overlap, cp.From, cp.Known, oldest)
 	from -= from % unit
 
 	newest := from
@@ -94,7 +95,7 @@ func (s *stream) window() (place, error) {
 			todo = append(todo, slice)
 		}
 	}
-	if newest < end {
+	if newest <= end {
 		todo = append(todo, segment{min: newest, max: end})
 	}
 	return beginning(todo), nil
@@ -168,11 +169,12 @@ func (s *stream) after(p place, page *sheet) (place, error) {
 		next.cursor = page.next
 	case endpoint.NextOffset:
 		// A short page has a cursor too, most likely; asking on would cost a call to
-		// learn that there is nothing.
-		if n < s.row.Limit {
+		// learn that there is nothing. Only where Duo says that there is more are its
+		// pages shorter than was asked for.
+		if n == 0 || n < s.row.Limit && (page.next == "" || p.read+n >= page.total) {
 			return drained, nil
 		}
-		next.cursor = page.next
+		next.cursor, next.read = page.next, p.read+n
 		if next.cursor == "" || next.cursor == p.cursor {
 			next.cursor = page.cursor()
 		}
@@ -198,7 +200,7 @@ func (s *stream) after(p place, page *sheet) (place, error) {
 		next.min = last
 		return next, nil
 	}
-	if next.cursor == p.cursor {
+	if next.cursor == "" || next.cursor == p.cursor {
 		return place{}, errStuck
 	}
 	return next, nil

@@ -109,6 +109,9 @@ type Checkpoint struct {
 	// shows up later, behind it, is found by the overlap. In milliseconds since the
 	// epoch, as all times here.
 	Until int64
+	// Known is since when Delivered is complete: what lies before it may be
+	// delivered and is not remembered, whatever the overlap is now.
+	Known int64
 	// Looked is the end of the last window that was read to its end and noted, so
 	// that a stream on which nothing happens is not taken for one with a gap.
 	Looked int64
@@ -129,6 +132,7 @@ type form struct {
 	Account     string    `json:"account_id,omitempty"`
 	From        time.Time `json:"began"`
 	Until       time.Time `json:"delivered_until"`
+	Known       time.Time `json:"remembered_since,omitzero"`
 	Looked      time.Time `json:"looked_until,omitzero"`
 	Reread      time.Time `json:"reread_from,omitzero"`
 	RereadBegan time.Time `json:"reread_began,omitzero"`
@@ -144,7 +148,7 @@ func (cp *Checkpoint) encode(id ID) ([]byte, error) {
 	}
 	data, err := json.Marshal(form{
 		Version: Version, IKey: id.IKey, Endpoint: id.Endpoint, Account: id.Account,
-		From: time.UnixMilli(cp.From).UTC(), Until: time.UnixMilli(cp.Until).UTC(), Looked: stamp(cp.Looked),
+		From: time.UnixMilli(cp.From).UTC(), Until: time.UnixMilli(cp.Until).UTC(), Known: stamp(cp.Known), Looked: stamp(cp.Looked),
 		Reread: stamp(cp.Reread), RereadBegan: stamp(cp.RereadBegan),
 	})
 	// The marks can be tens of thousands, and are written after each page.
@@ -191,7 +195,7 @@ func (cp *Checkpoint) decode(data []byte, id ID) error {
 		return t.UnixMilli()
 	}
 	*cp = Checkpoint{
-		From: ms(f.From), Until: ms(f.Until), Looked: ms(f.Looked),
+		From: ms(f.From), Until: ms(f.Until), Known: ms(f.Known), Looked: ms(f.Looked),
 		Reread: ms(f.Reread), RereadBegan: ms(f.RereadBegan), Delivered: f.Delivered,
 	}
 	if !slices.IsSortedFunc(cp.Delivered, byTime) {
@@ -260,6 +264,7 @@ func (cp *Checkpoint) Since(at int64) []Mark { return cp.Delivered[cp.since(at):
 
 // Forget drops the marks of records before the time given and returns them.
 func (cp *Checkpoint) Forget(before int64) []Mark {
+	cp.Known = max(cp.Known, before)
 	i := cp.since(before)
 	gone := cp.Delivered[:i]
 	cp.Delivered = cp.Delivered[i:]

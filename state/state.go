@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -53,8 +54,9 @@ func (e *UntrustedError) Unwrap() error { return e.Err }
 // Dir is a checkpoint directory. Its methods are safe for concurrent use, but
 // for two writers of the same file.
 type Dir struct {
-	path string
-	root *os.Root
+	path      string
+	root      *os.Root
+	appending sync.Mutex
 	// Step, when set, is called before each step of a write with the step's name
 	// (create, write, sync, close, rename, syncdir) and may return an error in its
 	// place. It is there for tests that break things. Set it before the first use;
@@ -135,7 +137,7 @@ func (d *Dir) regular(name string) (fs.FileInfo, error) {
 	info, err := d.root.Lstat(name)
 	switch {
 	case err != nil:
-		return nil, errors.Unwrap(err)
+		return nil, cause(err)
 	case info.Mode()&fs.ModeSymlink != 0:
 		return nil, errors.New("it is a symbolic link")
 	case !info.Mode().IsRegular():
@@ -172,7 +174,7 @@ func (d *Dir) Load(id ID) (*Checkpoint, error) {
 func (d *Dir) read(name string, before fs.FileInfo) ([]byte, error) {
 	f, err := d.root.Open(name)
 	if err != nil {
-		return nil, errors.Unwrap(err)
+		return nil, cause(err)
 	}
 	defer f.Close()
 	// What was looked at must be what was opened.
@@ -334,8 +336,10 @@ func cause(err error) error {
 }
 
 // Append adds data to the end of a file in the directory, of mode 0600, and
-// syncs it.
+// syncs it. Several goroutines may append to one file.
 func (d *Dir) Append(name string, data []byte) error {
+	d.appending.Lock()
+	defer d.appending.Unlock()
 	if _, err := d.own(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("write %q: %w", d.Path(name), err)
 	}

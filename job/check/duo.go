@@ -264,7 +264,7 @@ func (c *checker) ask(ctx context.Context, host string, row *endpoint.Endpoint, 
 	if err != nil {
 		return err
 	}
-	_, err = duo.ReadPage(row, body, func(i int) (int, error) { return record.Skip(body, i) })
+	_, _, err = duo.ReadPage(row, body, func(i int) (int, error) { return record.Skip(body, i) })
 	return err
 }
 

@@ -210,7 +210,7 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 		c.retryAfter = time.Duration(s) * time.Second
 	}
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		c.skew = time.Until(date) * -1
+		c.skew = time.Since(date)
 	}
 	resp.Body = http.NoBody
 	if c.status == http.StatusTooManyRequests {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"dls/job/endpoint"
@@ -16,25 +17,27 @@ import (
 // back, or "" when the answer has none.
 //
 // Where the answer is none of Duo's the error is a *BodyError, where Duo answered
-// FAIL an *APIError; each may have been called before that shows.
-func ReadPage(row *endpoint.Endpoint, body []byte, each func(i int) (end int, err error)) (next string, err error) {
+// FAIL an *APIError; each may have been called before that shows. total is how many
+// records Duo says the asked-for time holds, or 0 when it does not say.
+func ReadPage(row *endpoint.Endpoint, body []byte, each func(i int) (end int, err error)) (next string, total int, err error) {
 	p := page{row: row, body: body, each: each}
 	stat, err := answer(body, p.response)
 	switch {
 	case stat == "FAIL":
-		return "", failure(200, body)
+		return "", 0, failure(200, body)
 	case err != nil:
-		return "", &BodyError{err}
+		return "", 0, &BodyError{err}
 	}
-	return p.next, nil
+	return p.next, p.total, nil
 }
 
 // page is an answer that is being read.
 type page struct {
-	row  *endpoint.Endpoint
-	body []byte
-	each func(i int) (int, error)
-	next string
+	row   *endpoint.Endpoint
+	body  []byte
+	each  func(i int) (int, error)
+	next  string
+	total int
 }
 
 // answer walks Duo's envelope: it calls response with the index of the
@@ -92,6 +95,10 @@ func (p *page) response(i int) (int, error) {
 				end, err := record.Skip(p.body, i)
 				if err == nil && string(key) == "next_offset" {
 					p.next, err = cursor(p.body[i:end])
+				}
+				if err == nil && string(key) == "total_objects" {
+					// A number, or an object of which nobody has seen one.
+					p.total, _ = strconv.Atoi(string(p.body[i:end]))
 				}
 				return end, err
 			})

@@ -13,7 +13,7 @@ import (
 
 // readAll returns the records and the cursor of an answer.
 func readAll(row *endpoint.Endpoint, body []byte) (records []string, next string, err error) {
-	next, err = ReadPage(row, body, func(i int) (int, error) {
+	next, _, err = ReadPage(row, body, func(i int) (int, error) {
 		end, err := record.Skip(body, i)
 		if err == nil {
 			records = append(records, string(body[i:end]))

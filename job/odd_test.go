@@ -1,0 +1,184 @@
+package job_test
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"dls/job"
+)
+
+// oddDuo is a Duo whose records say of themselves what the test likes, beside the
+// time at which Duo keeps them. It answers the authentication log.
+type oddDuo struct {
+	records []oddRecord
+	most    int  // records on a page, whatever the call asks for; 0: as asked
+	stuck   bool // the cursor never moves
+	failing int  // calls from this one on fail; 0: none
+	calls   int
+}
+
+type oddRecord struct {
+	at      int64 // milliseconds
+	id, raw string
+}
+
+func (d *oddDuo) RoundTrip(r *http.Request) (*http.Response, error) {
+	if d.calls++; d.failing > 0 && d.calls >= d.failing {
+		return nil, io.ErrUnexpectedEOF
+	}
+	q := r.URL.Query()
+	number := func(name string) int64 {
+		n, _ := strconv.ParseInt(q.Get(name), 10, 64)
+		return n
+	}
+	limit := int(number("limit"))
+	if d.most > 0 {
+		limit = d.most
+	}
+	after, id, _ := strings.Cut(q.Get("next_offset"), ",")
+	ms, _ := strconv.ParseInt(after, 10, 64)
+	records := slices.Clone(d.records)
+	slices.SortStableFunc(records, func(a, b oddRecord) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id)) })
+	var page []string
+	next, total := "null", 0
+	for _, rec := range records {
+		if rec.at < number("mintime") || rec.at > number("maxtime") {
+			continue
+		}
+		total++
+		if after != "" && (rec.at < ms || rec.at == ms && rec.id <= id) || len(page) == limit {
+			continue
+		}
+		page = append(page, rec.raw)
+		next = fmt.Sprintf(`["%d",%q]`, rec.at, rec.id)
+	}
+	if d.stuck && after != "" {
+		next = fmt.Sprintf(`[%q,%q]`, after, id)
+	}
+	body := fmt.Sprintf(`{"stat":"OK","response":{"authlogs":[%s],"metadata":{"next_offset":%s,"total_objects":%d}}}`, strings.Join(page, ","), next, total)
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), Request: r}, nil
+}
+
+// oddTime is a time in the form of Duo.
+func oddTime(ms int64) string {
+	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000000+00:00")
+}
+
+// add adds n records, step milliseconds apart, that say of themselves what is so.
+func (d *oddDuo) add(n int, from, step int64) {
+	for i := range n {
+		at, id := from+int64(i)*step, fmt.Sprintf("id%08d", len(d.records))
+		d.records = append(d.records, oddRecord{at, id, fmt.Sprintf(`{"isotimestamp":%q,"txid":%q}`, oddTime(at), id)})
+	}
+}
+
+// say makes record i say another time of itself.
+func (d *oddDuo) say(i int, when string) {
+	d.records[i].raw = fmt.Sprintf(`{"isotimestamp":%q,"txid":%q}`, when, d.records[i].id)
+}
+
+// Whatever a record says of itself, it is delivered, once, and a run ends.
+func TestOddRecords(t *testing.T) {
+	from := time.Now().Add(-5 * time.Hour).UnixMilli()
+	for _, tt := range []struct {
+		name string
+		duo  func(*oddDuo)
+		runs int // how many runs it takes
+		api  map[string]any
+	}{
+		{name: "equal times and no id", runs: 1, duo: func(d *oddDuo) {
+			for i, id := range []string{"null", "null", `""`, `""`, "7"} {
+				d.records = append(d.records, oddRecord{from, fmt.Sprint(i), fmt.Sprintf(`{"isotimestamp":%q,"txid":%s,"n":%d}`, oddTime(from), id, i)})
+			}
+		}},
+		{name: "two that are equal and have no id", runs: 1, duo: func(d *oddDuo) {
+			for i := range 2 {
+				d.records = append(d.records, oddRecord{from, fmt.Sprint(i), fmt.Sprintf(`{"isotimestamp":%q}`, oddTime(from))})
+			}
+		}},
+		{name: "pages shorter than asked for", runs: 1, duo: func(d *oddDuo) { d.most = 900; d.add(5000, from, 10) }},
+		{name: "a time after the window", runs: 1, duo: func(d *oddDuo) {
+			d.add(10, from, 1000)
+			d.say(5, oddTime(time.Now().Add(time.Hour).UnixMilli()))
+		}},
+		{name: "a time long ago", runs: 1, duo: func(d *oddDuo) {
+			d.add(10, from, 1000)
+			d.say(5, oddTime(from-24*time.Hour.Milliseconds()))
+		}},
+		{name: "no time that can be read", runs: 1, duo: func(d *oddDuo) {
+			d.add(10, from, 1000)
+			d.say(0, "soon")
+			d.say(9, "soon")
+		}},
+		{name: "a page out of order, and Duo fails again and again", runs: 3, duo: func(d *oddDuo) {
+			d.add(20_000, from, 10)
+			d.say(500, oddTime(d.records[501].at+1))
+			d.failing = 11
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w, siem := newWorld(t)
+			w.text.endpoints = map[string][]string{"siem": {"auth"}}
+			w.text.api = map[string]any{"offset": 2}
+			var duo oddDuo
+			tt.duo(&duo)
+			run := func() *job.Summary {
+				duo.calls = 0
+				return w.sync(func(o *job.Options) { o.Transport = &duo })
+			}
+			for range tt.runs {
+				run()
+			}
+			if n := len(siem.Take()); n != len(duo.records) {
+				t.Errorf("%d records came of %d", n, len(duo.records))
+			}
+			for range 2 {
+				w.clean(run())
+				if n := len(siem.Take()); n != 0 {
+					t.Errorf("%d records came again", n)
+				}
+			}
+		})
+	}
+}
+
+// A cursor that does not move from a record that tells no time is an error, not
+// an endless loop.
+func TestOddCursor(t *testing.T) {
+	w, _ := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth"}}
+	duo := oddDuo{stuck: true}
+	duo.add(3000, time.Now().Add(-5*time.Hour).UnixMilli(), 10)
+	duo.say(1999, "soon")
+	sum := w.sync(func(o *job.Options) { o.Transport = &duo })
+	if len(sum.Failed()) != 1 || duo.calls > 3 {
+		t.Errorf("%d calls, failed %v", duo.calls, sum.Failed())
+	}
+}
+
+// A longer overlap does not reach back to what is no longer remembered.
+func TestOverlapRaised(t *testing.T) {
+	w, siem := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth"}}
+	var duo oddDuo
+	duo.add(5000, time.Now().Add(-5*time.Hour).UnixMilli(), 1000)
+	run := func() int {
+		w.clean(w.sync(func(o *job.Options) { o.Transport = &duo }))
+		return len(siem.Take())
+	}
+	if n := run(); n != 5000 {
+		t.Errorf("%d records, want 5000", n)
+	}
+	w.text.api = map[string]any{"overlap": 300}
+	if n := run(); n != 0 {
+		t.Errorf("%d records came again", n)
+	}
+}
