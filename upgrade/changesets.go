@@ -199,11 +199,17 @@ func certFile(d *document, path string, transport *yaml.Node) (*yaml.Node, error
 	return transport, nil
 }
 
-// minutes turns minutes into seconds.
+// minutes turns minutes into seconds. Text it repeats sixty times, as
+// upgrade_config.py does: the result is to be the same, and the note says what to
+// write instead.
 func minutes(d *document, path string, n *yaml.Node) (*yaml.Node, error) {
-	n, err := number(d, path, n)
-	if n == nil {
-		return nil, err
+	if empty(n) {
+		d.note("%q is empty; the default counts", path)
+		return nil, nil
+	}
+	if s, ok := pyyaml.Text(n); ok && len(s) <= maxRepeated {
+		d.note("%q is text, which cannot be turned into seconds: write timeout as a number of seconds, such as 300", path)
+		return text(strings.Repeat(s, 60)), nil
 	}
 	if f, ok := pyyaml.Float64(n); ok {
 		return plain(formatFloat(f * 60)), nil
@@ -240,6 +246,9 @@ func minutesOrSeconds(d *document, path string, n *yaml.Node) (*yaml.Node, error
 	d.note("%q is 120 or more, and taken as seconds", path)
 	return n, nil
 }
+
+// maxRepeated bounds the text that minutes repeats.
+const maxRepeated = 200
 
 var digits = regexp.MustCompile(`^(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,8})?$`)
 
