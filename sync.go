@@ -43,7 +43,7 @@ type pullCommand struct {
 	Config string `arg:"" help:"The configuration file."`
 	Since  string `required:"" placeholder:"24h" help:"From when on: a duration before now (24h, 7d), a day, or a time of RFC 3339."`
 	Until  string `placeholder:"1h" help:"Up to when, written like --since. Left out: the newest that Duo shows."`
-	Format string `enum:"json,cef" default:"json" help:"How records are written: json or cef."`
+	Format string `enum:"json,cef,auto" default:"auto" help:"How records are written: json, cef, or auto: as configured for a server, json for the standard output."`
 	Server string `placeholder:"ID" help:"Send to this server of the configuration instead of the standard output."`
 	streamFlags
 }
@@ -186,13 +186,13 @@ func (c *pullCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 			return misused(stderr, fmt.Errorf("--until: %w", err))
 		}
 	}
-	if c.Format == "cef" {
-		opts.Format = config.CEF
-	}
 	cfg, err := config.Load(c.Config, config.SystemEnv())
 	if err != nil {
 		slog.New(journal.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
 		return exitUsage
+	}
+	if c.Format == "cef" || c.Format == "auto" && c.Server != "" && cfg.Format == config.CEF {
+		opts.Format = config.CEF
 	}
 	sum, err := job.Pull(ctx, cfg, opts)
 	return concluded(ctx, opts.Log, sum, err)

@@ -56,6 +56,9 @@ func (r *Result) Idle() bool { return r.Err == nil && r.Delivered == 0 && r.Retr
 // String is the summary of the stream in one line.
 func (r *Result) String() string {
 	var b strings.Builder
+	if r.Err != nil {
+		b.WriteString("not finished: ")
+	}
 	fmt.Fprintf(&b, "fetched %d, delivered %d, already delivered %d, pages %d, retries %d, in %v",
 		r.Fetched, r.Delivered, r.Already, r.Pages, r.Retries, r.Duration.Round(time.Millisecond))
 	if r.Oversize > 0 {
@@ -112,7 +115,11 @@ func (s *Summary) Report(log *slog.Logger) {
 		names[why] = append(names[why], r.Name())
 	}
 	for _, why := range reasons {
-		log.Error(why.err, "stream", several(names[why]), "hint", why.hint)
+		attrs := []any{"stream", several(names[why])}
+		if why.hint != "" {
+			attrs = append(attrs, "hint", why.hint)
+		}
+		log.Error(why.err, attrs...)
 	}
 }
 
