@@ -62,7 +62,7 @@ var machineFaults = []fault{
 	{
 		name: "checkpoint is of another account", what: "does not use it, and says so",
 		breaks: spoils(edits(ikey, "DIBBBBBBBBBBBBBBBBBB")),
-		mend:   restores, err: "it belongs to another account", hint: "put back a good copy",
+		mend:   restores, err: "it belongs to another account", hint: "correct account.ikey",
 	},
 	{name: "two runs at once", what: "the second one ends with exit code 75 and fetches nothing", test: "TestFaultTwoRuns"},
 	{name: "clock is set back by an hour", what: "fetches nothing until the clock is right, and says so", test: "TestFaultClockBack"},
@@ -185,7 +185,7 @@ func TestFaultForeignCheckpoint(t *testing.T) {
 	t.Parallel()
 	play(t, &fault{
 		breaks: spoils(func(_ *scene, path string) error { return os.Chown(path, 12345, 12345) }),
-		mend:   restores, err: "it belongs to another user", hint: "put back a good copy",
+		mend:   restores, err: "it belongs to another user", hint: "run dls as the user that owns it",
 	})
 }
 

@@ -183,7 +183,7 @@ func (cp *Checkpoint) decode(data []byte, id ID) error {
 		return errors.New("it is damaged")
 	}
 	if f.IKey != id.IKey {
-		return fmt.Errorf("it belongs to another account, of the integration key %q", f.IKey)
+		return fmt.Errorf("%w, of the integration key %q", ErrAccount, f.IKey)
 	}
 	if f.Endpoint != id.Endpoint || f.Account != id.Account {
 		return fmt.Errorf("it belongs to another stream, %q", ID{Endpoint: f.Endpoint, Account: f.Account}.File())

@@ -37,6 +37,13 @@ const maxFile = 256 << 20
 // ErrLocked is returned by [Dir.Lock] while another process holds the lock.
 var ErrLocked = errors.New("another run holds the lock")
 
+// ErrOwner and ErrAccount are causes of an [UntrustedError]: the file belongs to
+// another user of this machine, or was written for another account of Duo.
+var (
+	ErrOwner   = errors.New("it belongs to another user")
+	ErrAccount = errors.New("it belongs to another account")
+)
+
 // UntrustedError is a file that is there and cannot be used as it is.
 type UntrustedError struct {
 	// Path is the file's path.
@@ -127,7 +134,7 @@ func (d *Dir) Sweep() error {
 func (d *Dir) own(name string) (fs.FileInfo, error) {
 	info, err := d.regular(name)
 	if err == nil && !owned(info) {
-		err = errors.New("it belongs to another user")
+		err = ErrOwner
 	}
 	return info, err
 }

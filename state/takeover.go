@@ -22,7 +22,7 @@ func (d *Dir) LoadLegacy(name string, kind LegacyKind, now time.Time) (l Legacy,
 		return Legacy{}, false, nil
 	}
 	if err == nil && !owned(info) && !rooted(info) {
-		err = errors.New("it belongs to another user")
+		err = ErrOwner
 	}
 	var data []byte
 	if err == nil {

@@ -53,7 +53,7 @@ func TestFiles(t *testing.T) {
 		{"checkpoint of another account", func(w *world) {
 			w.save(state.ID{IKey: "DIBBBBBBBBBBBBBBBBBB", Endpoint: "auth"}, time.Now())
 		}, func(w *world) []want {
-			return []want{{check.Failed, "checkpoint of auth", "another account", "put back a good copy"}}
+			return []want{{check.Failed, "checkpoint of auth", "another account", "correct account.ikey"}}
 		}},
 		{"checkpoint in the future", func(w *world) { w.save(auth, time.Now().Add(time.Hour)) },
 			func(w *world) []want {
