@@ -65,17 +65,19 @@ type entry struct {
 
 // fetch asks for the page at where. Its records become the stream's lines while
 // the answer still comes.
-func (p *sheet) fetch(ctx context.Context, s *stream, where place) (err error) {
+func (p *sheet) fetch(ctx context.Context, s *stream, where place) error {
 	p.lines, p.entries, p.last = p.lines[:0], p.entries[:0], record.Fields{}
 	if p.of != s {
 		p.writer, p.of = record.NewWriter(s.fields, s.extra...), s
 	}
 	// What is wrong with an answer shows when it is whole.
 	arrived := func(body []byte) { _ = p.read(s, body, false) }
-	if p.body, err = s.run.client.Get(ctx, s.host, s.row.Path, s.params(where), p.body, arrived); err != nil {
-		return err
+	body, err := s.run.client.Get(ctx, s.host, s.row.Path, s.params(where), p.body, arrived)
+	if err != nil {
+		return err // and keep the buffer for the next try
 	}
-	return p.read(s, p.body, true)
+	p.body = body
+	return p.read(s, body, true)
 }
 
 // read takes the answer apart, as far as it is there, and writes its records.
@@ -106,12 +108,17 @@ func (p *sheet) read(s *stream, body []byte, whole bool) (err error) {
 	return err
 }
 
-// cursor is the cursor that Duo would make of the last record, or "".
-func (p *sheet) cursor() string {
+// cursor is the cursor that Duo would make of the last record, or "" where the
+// record does not tell it: a time outside the segment would lead past others.
+func (p *sheet) cursor(of segment) string {
 	if len(p.entries) == 0 || len(p.of.row.ID) == 0 {
 		return ""
 	}
-	return cursorAfter(p.entries[len(p.entries)-1].at, record.Text(p.last.Values[0]))
+	at := p.entries[len(p.entries)-1].at
+	if at < of.min || at > of.max {
+		return ""
+	}
+	return cursorAfter(at, record.Text(p.last.Values[0]))
 }
 
 // ascending tells whether the records are in the order of their time, odd ones

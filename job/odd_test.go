@@ -150,17 +150,19 @@ func TestOddRecords(t *testing.T) {
 	}
 }
 
-// A cursor that does not move from a record that tells no time is an error, not
-// an endless loop.
+// A cursor that does not move from a record that tells no time, or one that
+// cannot be, is an error, not an endless loop and not the way past other records.
 func TestOddCursor(t *testing.T) {
-	w, _ := newWorld(t)
-	w.text.endpoints = map[string][]string{"siem": {"auth"}}
-	duo := oddDuo{stuck: true}
-	duo.add(3000, time.Now().Add(-5*time.Hour).UnixMilli(), 10)
-	duo.say(1999, "soon")
-	sum := w.sync(func(o *job.Options) { o.Transport = &duo })
-	if len(sum.Failed()) != 1 || duo.calls > 3 {
-		t.Errorf("%d calls, failed %v", duo.calls, sum.Failed())
+	for _, when := range []string{"soon", oddTime(time.Now().Add(time.Hour).UnixMilli())} {
+		w, _ := newWorld(t)
+		w.text.endpoints = map[string][]string{"siem": {"auth"}}
+		duo := oddDuo{stuck: true}
+		duo.add(3000, time.Now().Add(-5*time.Hour).UnixMilli(), 10)
+		duo.say(1999, when)
+		sum := w.sync(func(o *job.Options) { o.Transport = &duo })
+		if len(sum.Failed()) != 1 || duo.calls > 3 {
+			t.Errorf("%s: %d calls, failed %v", when, duo.calls, sum.Failed())
+		}
 	}
 }
 

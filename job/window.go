@@ -176,7 +176,7 @@ func (s *stream) after(p place, page *sheet) (place, error) {
 		}
 		next.cursor, next.read = page.next, p.read+n
 		if next.cursor == "" || next.cursor == p.cursor {
-			next.cursor = page.cursor()
+			next.cursor = page.cursor(p.todo[0])
 		}
 	case endpoint.Mintime:
 		if n < s.row.Limit {
