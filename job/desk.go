@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"encoding/binary"
+	"strconv"
 
 	"dls/job/duo"
 	"dls/job/record"
@@ -114,11 +115,11 @@ func (p *sheet) cursor(of segment) string {
 	if len(p.entries) == 0 || len(p.of.row.ID) == 0 {
 		return ""
 	}
-	at := p.entries[len(p.entries)-1].at
-	if at < of.min || at > of.max {
+	at, id := p.entries[len(p.entries)-1].at, record.Text(p.last.Values[0])
+	if at < of.min || at > of.max || id == "" {
 		return ""
 	}
-	return cursorAfter(at, record.Text(p.last.Values[0]))
+	return strconv.FormatInt(at, 10) + "," + id
 }
 
 // ascending tells whether the records are in the order of their time, odd ones

@@ -206,14 +206,6 @@ func (s *stream) after(p place, page *sheet) (place, error) {
 	return next, nil
 }
 
-// cursorAfter is the cursor that stands after a record: Duo makes its own so.
-func cursorAfter(at int64, id string) string {
-	if at < 0 || id == "" {
-		return ""
-	}
-	return strconv.FormatInt(at, 10) + "," + id
-}
-
 // oldest is the time from which on records can be asked for at a time, in
 // milliseconds since the epoch.
 func oldest(now time.Time) int64 { return now.Add(margin - keep).UnixMilli() }
