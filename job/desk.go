@@ -16,7 +16,7 @@ type desk struct {
 	sheets [2]sheet // one page is delivered while the next is fetched
 	turn   int
 	marks  []state.Mark      // of the page's new records, one for each key
-	count  map[state.Key]int // how many records of each key the page holds
+	count  map[state.Key]int // how many records without an id, of each key, the page holds
 }
 
 func newDesk() *desk { return &desk{count: map[state.Key]int{}} }
@@ -41,55 +41,66 @@ func (d *desk) mark(m state.Mark) {
 	d.marks = append(d.marks, m)
 }
 
-// sheet is one page: the answer, and its records as lines.
+// sheet is one page: its records as lines, and what the answer says beside them.
 type sheet struct {
-	body    []byte
 	lines   []byte
 	entries []entry
-	next    string        // Duo's cursor, or ""
-	total   int           // how many records Duo says the segment has, or 0
-	last    record.Fields // of the last record
+	next    string // Duo's cursor, or ""
+	total   int    // how many records Duo says the segment has, or 0
+	lastID  []byte // the first id of the last record, as JSON text
+	sought  string // an id, or ""
+	found   bool   // a record has the id sought
 
+	body   []byte // the answer, as far as it is not lines yet
 	writer *record.Writer
 	of     *stream // whose records writer writes
 }
 
 // entry is one record of a page.
 type entry struct {
-	from, to int   // where it stands in body
-	end      int   // where its line ends; it begins where the one before ends
-	at       int64 // its time in milliseconds since the epoch, or -1 when it tells none that can be read
-	key      state.Key
-	counted  bool // it has no id: equal ones are told apart by counting them
-	odd      bool // at cannot be its time: it is not in the segment that was asked for
+	end     int   // where its line ends; it begins where the one before ends
+	at      int64 // its time in milliseconds since the epoch, or -1 when it tells none that can be read
+	key     state.Key
+	counted bool // it has no id: equal ones are told apart by counting them
+	odd     bool // at cannot be its time: it is not in the segment that was asked for
 }
 
 // fetch asks for the page at where. Its records become the stream's lines while
 // the answer still comes.
 func (p *sheet) fetch(ctx context.Context, s *stream, where place) error {
-	p.lines, p.entries, p.last = p.lines[:0], p.entries[:0], record.Fields{}
+	p.lines, p.entries, p.lastID, p.found = p.lines[:0], p.entries[:0], p.lastID[:0], false
 	if p.of != s {
 		p.writer, p.of = record.NewWriter(s.fields, s.extra...), s
 	}
-	// What is wrong with an answer shows when it is whole.
-	arrived := func(body []byte) { _ = p.read(s, body, false) }
+	arrived := func(body []byte) []byte {
+		// What is wrong with an answer shows when it is whole.
+		body, _ = p.read(s, body, false)
+		return body
+	}
 	body, err := s.run.client.Get(ctx, s.host, s.row.Path, s.params(where), p.body, arrived)
 	if err != nil {
 		return err // and keep the buffer for the next try
 	}
-	p.body = body
-	return p.read(s, body, true)
+	p.body, err = p.read(s, body, true)
+	return err
 }
 
-// read takes the answer apart, as far as it is there, and writes its records.
-// It begins at the beginning each time, and passes over those that it has
-// written before.
-func (p *sheet) read(s *stream, body []byte, whole bool) (err error) {
-	n := 0
+// taken stands in a body for the records that are lines already: one element in
+// place of them all.
+const taken = '0'
+
+// read takes the answer apart, as far as it is there, and writes its records. It
+// returns the body without these.
+func (p *sheet) read(s *stream, body []byte, whole bool) (rest []byte, err error) {
+	stands := len(p.entries) > 0 // taken does
+	from, to := 0, 0
 	p.next, p.total, err = duo.ReadPage(s.row, body, func(i int) (end int, err error) {
-		if n < len(p.entries) && p.entries[n].from == i {
-			n++
-			return p.entries[n-1].to, nil
+		if to == 0 {
+			from = i
+			if stands {
+				to = i + 1
+				return to, nil
+			}
 		}
 		lines, end, err := s.append(p.writer, p.lines, body, i)
 		switch {
@@ -98,15 +109,27 @@ func (p *sheet) read(s *stream, body []byte, whole bool) (err error) {
 		case err != nil:
 			return 0, err
 		}
-		p.lines = lines
-		n++
-		at := s.time(&p.writer.Fields)
-		key, counted := s.key(&p.writer.Fields, body[i:end], at)
-		p.entries = append(p.entries, entry{from: i, to: end, end: len(lines), at: at, key: key, counted: counted})
-		p.last = p.writer.Fields
+		p.lines, to = lines, end
+		p.note(s, body[i:end])
 		return end, nil
 	})
-	return err
+	if to > from {
+		body[from] = taken
+		body = append(body[:from+1], body[to:]...)
+	}
+	return body, err
+}
+
+// note makes the entry of the record that writer wrote last.
+func (p *sheet) note(s *stream, raw []byte) {
+	fields := &p.writer.Fields
+	at := s.time(fields)
+	key, counted := s.key(fields, raw, at)
+	p.entries = append(p.entries, entry{end: len(p.lines), at: at, key: key, counted: counted})
+	p.lastID = append(p.lastID[:0], fields.Values[0]...)
+	if p.sought != "" && record.Text(fields.Values[0]) == p.sought {
+		p.found = true
+	}
 }
 
 // cursor is the cursor that Duo would make of the last record, or "" where the
@@ -115,7 +138,7 @@ func (p *sheet) cursor(of segment) string {
 	if len(p.entries) == 0 || len(p.of.row.ID) == 0 {
 		return ""
 	}
-	at, id := p.entries[len(p.entries)-1].at, record.Text(p.last.Values[0])
+	at, id := p.entries[len(p.entries)-1].at, record.Text(p.lastID)
 	if at < of.min || at > of.max || id == "" {
 		return ""
 	}

@@ -37,7 +37,7 @@ type stream struct {
 	mapping *cef.Mapping // nil where lines are JSON
 
 	cp      *state.Checkpoint // nil until the first turn
-	seen    map[state.Key]int // how many records of each key are delivered
+	seen    map[state.Key]int // how many records of each key are delivered, or in the page under way
 	place   place             // where the next page begins
 	held    bool              // records came out of order: the checkpoint waits for the end of the segment
 	high    int64             // the latest record delivered
@@ -193,7 +193,7 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 		if err := conclude(s.deliver(ctx, page.lines)); err != nil {
 			return err
 		}
-		s.take(next, d.marks, fresh)
+		s.take(next, fresh)
 		if stuck != nil {
 			return stuck
 		}
@@ -220,6 +220,10 @@ func (s *stream) early() time.Duration {
 // page lies on the desk until the next but one is fetched.
 func (s *stream) fetch(ctx context.Context, d *desk, p place) (wait func() (*sheet, error)) {
 	page := d.sheet()
+	page.sought = ""
+	if s.from != nil {
+		page.sought = s.from.id
+	}
 	s.pace.call(time.Now())
 	var err error
 	done := make(chan struct{})
@@ -251,8 +255,9 @@ func (s *stream) stumble(ctx context.Context, err error) error {
 	return &pause{wait}
 }
 
-// sift takes the lines of records that are delivered already out of the page,
-// puts the marks of the others on the desk, and counts these.
+// sift takes the lines of records that are delivered already, or stand in the page
+// before, out of the page, puts the marks of the others on the desk, and counts
+// these. They are seen from now on: if their delivery fails, so does the stream.
 func (s *stream) sift(d *desk, page *sheet) (fresh int) {
 	d.marks = d.marks[:0]
 	clear(d.count)
@@ -286,14 +291,15 @@ func (s *stream) sift(d *desk, page *sheet) (fresh int) {
 			at = max(at, e.at)
 		}
 		fetched++
-		d.count[e.key]++
-		count := d.count[e.key]
-		if count > 1 && !e.counted {
-			continue // the page shows the record twice
+		count := 1
+		if e.counted {
+			d.count[e.key]++
+			count = d.count[e.key]
 		}
 		if count <= s.seen[e.key] {
 			continue
 		}
+		s.seen[e.key] = count
 		fresh++
 		if moved {
 			copy(page.lines[kept:], line)
@@ -320,8 +326,7 @@ type move struct {
 // next is the move that a page makes, with the marks of its new records and the
 // place after it.
 func (s *stream) next(page *sheet, marks []state.Mark, after place) move {
-	m := move{cp: s.cp.Clone(), changed: len(marks) > 0 || s.from != nil, high: s.high, place: after}
-	m.cp.Add(marks)
+	m := move{cp: s.cp.With(marks), changed: len(marks) > 0 || s.from != nil, high: s.high, place: after}
 	for _, mark := range marks {
 		m.high = max(m.high, mark.At)
 	}
@@ -359,10 +364,7 @@ func (m *move) draft(s *stream) (conclude func(delivered error) error, err error
 }
 
 // take makes the move: the page is delivered, and the checkpoint says so.
-func (s *stream) take(m move, marks []state.Mark, fresh int) {
-	for _, mark := range marks {
-		s.seen[mark.Key] = mark.Count
-	}
+func (s *stream) take(m move, fresh int) {
 	for _, mark := range m.gone {
 		delete(s.seen, mark.Key)
 	}

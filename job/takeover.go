@@ -1,7 +1,6 @@
 package job
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -63,7 +62,7 @@ func (t *takeover) verify(s *stream, page *sheet) error {
 	if t.id == "" || legacyKinds[s.row.Name] != state.LegacyMillisID || s.id.Account != "" || t.at.UnixMilli() < s.run.oldest() {
 		return nil
 	}
-	if bytes.Contains(page.body, fmt.Appendf(nil, "%q", t.id)) {
+	if page.found {
 		return nil
 	}
 	return &state.UntrustedError{Path: s.run.dir.Path(t.name), Err: &state.LegacyError{

@@ -47,8 +47,9 @@ func NewKey(parts ...[]byte) Key {
 	var room [256]byte
 	b := room[:0]
 	for _, p := range parts {
-		// The lengths keep ("ab", "c") and ("a", "bc") apart.
-		b = binary.BigEndian.AppendUint64(b, uint64(len(p)))
+		// The lengths keep ("ab", "c") and ("a", "bc") apart. A UUID and a time must
+		// not be longer than 55 bytes with them: one block of SHA-256.
+		b = binary.AppendUvarint(b, uint64(len(p)))
 		b = append(b, p...)
 	}
 	sum := sha256.Sum256(b)
@@ -206,36 +207,23 @@ func (cp *Checkpoint) decode(data []byte, id ID) error {
 
 func byTime(a, b Mark) int { return cmp.Compare(a.At, b.At) }
 
-// Clone returns a copy that shares nothing with the checkpoint.
-func (cp *Checkpoint) Clone() *Checkpoint {
+// With returns a checkpoint with the marks of more records whose delivery is
+// confirmed. A mark with a count takes the place of the one with its key and time.
+// It shares nothing with cp, which stays as it is.
+func (cp *Checkpoint) With(marks []Mark) *Checkpoint {
 	c := *cp
-	c.Delivered = slices.Clone(cp.Delivered)
-	return &c
-}
-
-// Add notes marks of records whose delivery is confirmed. A mark with a count
-// takes the place of the one with its key and time.
-func (cp *Checkpoint) Add(marks []Mark) {
-	fresh := make([]Mark, 0, len(marks))
+	c.Delivered = append(make([]Mark, 0, len(cp.Delivered)+len(marks)), cp.Delivered...)
 	for _, m := range marks {
 		if i := cp.find(m); i >= 0 {
-			cp.Delivered[i].Count = m.Count
+			c.Delivered[i].Count = m.Count
 		} else {
-			fresh = append(fresh, m)
+			c.Delivered = append(c.Delivered, m)
 		}
 	}
-	if len(fresh) == 0 {
-		return
+	if !slices.IsSortedFunc(c.Delivered, byTime) {
+		slices.SortStableFunc(c.Delivered, byTime)
 	}
-	slices.SortStableFunc(fresh, byTime)
-	all := make([]Mark, 0, len(cp.Delivered)+len(fresh))
-	for _, m := range cp.Delivered {
-		for len(fresh) > 0 && fresh[0].At < m.At {
-			all, fresh = append(all, fresh[0]), fresh[1:]
-		}
-		all = append(all, m)
-	}
-	cp.Delivered = append(all, fresh...)
+	return &c
 }
 
 // find returns the index of the mark with m's key and time, or -1. Only a count

@@ -104,16 +104,17 @@ func (c *Client) Close() {
 }
 
 // Get makes one signed GET call and returns the body of an answer of status 200,
-// read into buf where it fits. While the body comes, arrived, when it is not nil, is
-// called now and then with all of it that is there; the answer may yet turn out
-// to be broken. host may carry a port. Each value of params must
+// read into buf where it fits. While the body comes, arrived, when it is not nil,
+// is called now and then with what is there of it, and returns what is to be kept
+// of that, in the same memory; the rest of the body follows it. The answer may
+// yet turn out to be broken. host may carry a port. Each value of params must
 // stand alone under its key. Other answers are an *APIError, none at all is a
 // *CallError; see [Temporary].
-func (c *Client) Get(ctx context.Context, host, path string, params url.Values, buf []byte, arrived func(body []byte)) ([]byte, error) {
+func (c *Client) Get(ctx context.Context, host, path string, params url.Values, buf []byte, arrived func(body []byte) []byte) ([]byte, error) {
 	return c.do(ctx, host, http.MethodGet, path, params, buf, arrived)
 }
 
-func (c *Client) do(ctx context.Context, host, method, path string, params url.Values, buf []byte, arrived func([]byte)) ([]byte, error) {
+func (c *Client) do(ctx context.Context, host, method, path string, params url.Values, buf []byte, arrived func([]byte) []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, callTime, errSlow)
 	defer cancel()
 	call := call{ctx: ctx, transport: c.transport, buf: buf[:0], arrived: arrived}
@@ -170,7 +171,7 @@ func (c *Client) host(host string) *duoapi.DuoApi {
 type call struct {
 	ctx       context.Context
 	transport http.RoundTripper
-	arrived   func(body []byte) // of an answer of status 200; may be nil
+	arrived   func(body []byte) []byte // of an answer of status 200; may be nil
 
 	buf        []byte
 	status     int
@@ -219,35 +220,37 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// piece is how much of a body comes between two calls of arrived.
+// piece is how much of a body is there when arrived is called.
 const piece = 128 << 10
 
 // read reads the answer's body into buf, which grows where it must.
 func (c *call) read(resp *http.Response) ([]byte, error) {
-	n := resp.ContentLength
-	if n > maxBody {
+	if resp.ContentLength > maxBody {
 		return c.buf, errBig
 	}
-	buf := c.buf
-	if need := int(max(n, 0)) + bytes.MinRead; cap(buf) < need {
-		// Pages differ a little in size: room for the next one, too.
-		buf = make([]byte, 0, need+need/8)
+	arrived, room := c.arrived, 2*piece
+	if arrived == nil || resp.StatusCode != http.StatusOK {
+		arrived, room = nil, int(max(resp.ContentLength, 0))+bytes.MinRead
 	}
-	told := 0
-	for {
+	buf := c.buf
+	if cap(buf) < room {
+		buf = make([]byte, 0, room)
+	}
+	for total, due := 0, piece; ; {
 		buf = slices.Grow(buf, bytes.MinRead)
 		n, err := resp.Body.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
+		buf, total = buf[:len(buf)+n], total+n
 		switch {
 		case err == io.EOF:
 			return buf, nil
 		case err != nil:
 			return buf, err
-		case len(buf) > maxBody:
+		case total > maxBody:
 			return buf, errBig
-		case c.arrived != nil && resp.StatusCode == http.StatusOK && len(buf)-told >= piece:
-			told = len(buf)
-			c.arrived(buf)
+		case arrived != nil && len(buf) >= due:
+			buf = arrived(buf)
+			// What is kept is read again: a record of megabytes must not be, over and over.
+			due = max(piece, 2*len(buf))
 		}
 	}
 }
