@@ -200,7 +200,7 @@ func (s *stream) time(f *record.Fields) int64 {
 // key is what tells a record from all others: its ids and its time. Where it has
 // no id it is all of the record, and counted: two such records may be equal.
 func (s *stream) key(f *record.Fields, raw []byte, at int64) (key state.Key, counted bool) {
-	if len(s.row.ID) == 0 || record.Text(f.Values[0]) == "" {
+	if len(s.row.ID) == 0 || record.Empty(f.Values[0]) {
 		return state.NewKey(raw), true
 	}
 	var ms [8]byte

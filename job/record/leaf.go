@@ -1,7 +1,6 @@
 package record
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"slices"
@@ -11,23 +10,33 @@ import (
 // leaf marks the bytes with which a leaf begins.
 var leaf = [256]bool{'"': true, '-': true, '0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true, 't': true, 'f': true, 'n': true}
 
+// The literals' first four bytes, as a number.
+const (
+	null = 'n' | 'u'<<8 | 'l'<<16 | 'l'<<24
+	tru  = 't' | 'r'<<8 | 'u'<<16 | 'e'<<24
+	fals = 'f' | 'a'<<8 | 'l'<<16 | 's'<<24
+)
+
 // appendWord appends the literal or the number at i.
 func appendWord(dst, src []byte, i int) ([]byte, int, error) {
-	word := ""
-	switch src[i] {
-	case 'n':
-		word = "null"
-	case 't':
-		word = "true"
-	case 'f':
-		word = "false"
+	var eight [8]byte // what stands at i, and zeros behind the end
+	if len(src)-i >= 8 {
+		eight = [8]byte(src[i:])
+	} else {
+		copy(eight[:], src[i:])
+	}
+	x, n := binary.LittleEndian.Uint64(eight[:]), 0
+	switch {
+	case uint32(x) == null || uint32(x) == tru:
+		n = 4
+	case uint32(x) == fals && eight[4] == 'e':
+		n = 5
+	case 'a' <= eight[0]:
+		return dst, i, errAt(i)
 	default:
 		return appendNumber(dst, src, i)
 	}
-	if !bytes.HasPrefix(src[i:], []byte(word)) {
-		return dst, i, errAt(i)
-	}
-	return append(dst, word...), i + len(word), nil
+	return append(dst, eight[:n]...), i + n, nil
 }
 
 // appendNumber appends the number at i as it stands (RFC 8259 §6).
@@ -143,7 +152,7 @@ func appendString(dst, src []byte, i int) ([]byte, int, error) {
 // which borrow, below ' ', for '"' and for '\\'.
 func special(x uint64) uint64 {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	return (x | (x + ones) | (x - ones*' ') | ((x ^ ones*'"') - ones) | ((x ^ ones*'\\') - ones)) & tops
+	return (x | (x + ones) | ((x ^ ones*2) - ones*0x21) | ((x ^ ones*'\\') - ones)) & tops
 }
 
 // unescape reads the escape sequence at i and returns the UTF-16 unit that it

@@ -38,6 +38,14 @@ func Text(b []byte) string {
 	return s
 }
 
+// Empty tells whether [Text] is "" for a member's value b.
+func Empty(b []byte) bool {
+	if len(b) == 0 || b[0] == '"' {
+		return len(b) <= 2
+	}
+	return b[0] != '-' && (b[0] < '0' || '9' < b[0])
+}
+
 // layouts are the forms of time text that Duo is known to write; the fraction
 // may have any length or be absent.
 var layouts = []string{time.RFC3339, "2006-01-02T15:04:05-0700", "2006-01-02T15:04:05"}

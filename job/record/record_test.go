@@ -52,6 +52,9 @@ func TestText(t *testing.T) {
 		if got := Text([]byte(in)); got != want {
 			t.Errorf("Text(%s) = %q, want %q", in, got, want)
 		}
+		if got := Empty([]byte(in)); got != (want == "") {
+			t.Errorf("Empty(%s) = %v", in, got)
+		}
 	}
 }
 

@@ -1,6 +1,9 @@
 package record
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // Writer writes records as lines, and shows fields of the last one, which alias
 // its source. It learns how records are built and writes those that are like
@@ -50,8 +53,9 @@ type gap struct {
 // passage is a gap with those that may follow.
 type passage struct {
 	gap
-	short [short]byte // line, if it is no longer
-	next  [8]*passage // in the order in which they were first seen, which is roughly how frequent they are
+	short      [short]byte       // line, if it is no longer
+	head, mask [short / 8]uint64 // text, as far as it goes
+	next       [8]*passage       // in the order in which they were first seen, which is roughly how frequent they are
 }
 
 // short is a length that most gaps do not exceed. That many bytes are moved
@@ -99,7 +103,7 @@ func (w *Writer) Append(dst, src []byte, i int) (line []byte, end int, err error
 	dst = append(dst, '{')
 	i++
 	for p := &w.start; ; {
-		if next := p.follow(src[i:]); next != nil {
+		if next := p.follow(src, i); next != nil {
 			if next.ends >= 0 {
 				w.Values[p.field] = src[w.from : i+next.ends]
 			}
@@ -131,9 +135,36 @@ func (w *Writer) Append(dst, src []byte, i int) (line []byte, end int, err error
 	}
 }
 
-// follow returns the gap with which rest begins, nil when it is none that is
-// known to follow. A leaf must stand behind it: else the gap goes on.
-func (p *passage) follow(rest []byte) *passage {
+// follow returns the gap that stands at src[i], nil when it is none that is known
+// to follow. A leaf must stand behind it: else the gap goes on.
+func (p *passage) follow(src []byte, i int) *passage {
+	rest := src[i:]
+	if len(rest) <= short {
+		return p.search(rest)
+	}
+	at := (*[short]byte)(rest)
+	a, b, c, d := binary.LittleEndian.Uint64(at[:]), binary.LittleEndian.Uint64(at[8:]), binary.LittleEndian.Uint64(at[16:]), binary.LittleEndian.Uint64(at[24:])
+	for _, next := range &p.next {
+		if next == nil {
+			break
+		}
+		t, m := &next.head, &next.mask
+		if (a^t[0])&m[0]|(b^t[1])&m[1]|(c^t[2])&m[2]|(d^t[3])&m[3] != 0 {
+			continue
+		}
+		n := len(next.text)
+		if n > short && (n > len(rest) || string(rest[short:n]) != next.text[short:]) {
+			continue
+		}
+		if next.last || n < len(rest) && leaf[rest[n]] {
+			return next
+		}
+	}
+	return nil
+}
+
+// search is follow where little of src is left.
+func (p *passage) search(rest []byte) *passage {
 	for _, next := range &p.next {
 		if next == nil {
 			break
@@ -158,6 +189,10 @@ func (w *Writer) learn(p *passage, g gap, text, line []byte) *passage {
 		g.text, g.line, g.field, g.placed, g.due = string(text), string(line), w.field, w.placed, string(w.due)
 		next = &passage{gap: g}
 		copy(next.short[:], g.line)
+		for k := range min(len(g.text), short) {
+			next.head[k/8] |= uint64(g.text[k]) << (k % 8 * 8)
+			next.mask[k/8] |= 0xff << (k % 8 * 8)
+		}
 		w.known[g] = next
 	}
 	if p != &w.unknown {
