@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"encoding/binary"
+	"net/url"
 	"strconv"
 
 	"dls/job/duo"
@@ -65,9 +66,9 @@ type entry struct {
 	odd     bool // at cannot be its time: it is not in the segment that was asked for
 }
 
-// fetch asks for the page at where. Its records become the stream's lines while
-// the answer still comes.
-func (p *sheet) fetch(ctx context.Context, s *stream, where place) error {
+// fetch makes the call with these parameters. The records of the page become the
+// stream's lines while the answer still comes.
+func (p *sheet) fetch(ctx context.Context, s *stream, params url.Values) error {
 	p.lines, p.entries, p.lastID, p.found = p.lines[:0], p.entries[:0], p.lastID[:0], false
 	if p.of != s {
 		p.writer, p.of = record.NewWriter(s.fields, s.extra...), s
@@ -77,7 +78,7 @@ func (p *sheet) fetch(ctx context.Context, s *stream, where place) error {
 		body, _ = p.read(s, body, false)
 		return body
 	}
-	body, err := s.run.client.Get(ctx, s.host, s.row.Path, s.params(where), p.body, arrived)
+	body, err := s.run.client.Get(ctx, s.host, s.row.Path, params, p.body, arrived)
 	if err != nil {
 		return err // and keep the buffer for the next try
 	}

@@ -91,7 +91,7 @@ func TestOddRecords(t *testing.T) {
 		name string
 		duo  func(*oddDuo)
 		runs int // how many runs it takes
-		api  map[string]any
+		warn string
 	}{
 		{name: "equal times and no id", runs: 1, duo: func(d *oddDuo) {
 			for i, id := range []string{"null", "null", `""`, `""`, "7"} {
@@ -104,7 +104,7 @@ func TestOddRecords(t *testing.T) {
 			}
 		}},
 		{name: "pages shorter than asked for", runs: 1, duo: func(d *oddDuo) { d.most = 900; d.add(5000, from, 10) }},
-		{name: "a time after the window", runs: 1, duo: func(d *oddDuo) {
+		{name: "a time after the window", warn: "1 new record tells no time", runs: 1, duo: func(d *oddDuo) {
 			d.add(10, from, 1000)
 			d.say(5, oddTime(time.Now().Add(time.Hour).UnixMilli()))
 		}},
@@ -112,7 +112,7 @@ func TestOddRecords(t *testing.T) {
 			d.add(10, from, 1000)
 			d.say(5, oddTime(from-24*time.Hour.Milliseconds()))
 		}},
-		{name: "no time that can be read", runs: 1, duo: func(d *oddDuo) {
+		{name: "no time that can be read", warn: "2 new records tell no time", runs: 1, duo: func(d *oddDuo) {
 			d.add(10, from, 1000)
 			d.say(0, "soon")
 			d.say(9, "soon")
@@ -139,6 +139,9 @@ func TestOddRecords(t *testing.T) {
 			}
 			if n := len(siem.Take()); n != len(duo.records) {
 				t.Errorf("%d records came of %d", n, len(duo.records))
+			}
+			if log := w.log.String(); !strings.Contains(log, tt.warn) || tt.warn == "" && strings.Contains(log, "tell") {
+				t.Errorf("the log says %s", log)
 			}
 			for range 2 {
 				w.clean(run())

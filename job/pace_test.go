@@ -164,6 +164,27 @@ func once(t *testing.T, got [][]byte, n int) {
 	}
 }
 
+// What Duo no longer keeps when a run at last comes to it is not passed over in
+// silence.
+func TestTooLate(t *testing.T) {
+	for minutes, warned := range map[int]bool{0: false, 4: true} {
+		paced(t, []string{"auth"}, func(w *pacedWorld) {
+			w.text.api = map[string]any{"offset": 180}
+			began := time.Now()
+			w.before = func(*http.Request) int {
+				if time.Since(began) < time.Duration(minutes)*time.Minute {
+					return http.StatusBadGateway
+				}
+				return 0
+			}
+			w.clean(w.sync())
+			if got := strings.Contains(w.log.String(), "this run came too late to those from"); got != warned {
+				t.Errorf("after %d minutes: %v, the log says %s", minutes, got, w.log.String())
+			}
+		})
+	}
+}
+
 // Whatever Duo's limit, at least 85 % of it is used, and at most 10 % of the
 // calls after the first minute are refused.
 func TestPaceUsesWhatIsAllowed(t *testing.T) {

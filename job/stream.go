@@ -42,6 +42,8 @@ type stream struct {
 	held    bool              // records came out of order: the checkpoint waits for the end of the segment
 	high    int64             // the latest record delivered
 	fresh   bool              // cp is not saved yet: it waits for Duo's first answer
+	late    bool              // records were gone before the run came to them, and the log says so
+	odd     int               // how many new records told no time that could be theirs
 	fails   patience
 	trouble error // the last failure, until a page is answered
 	pace    pace
@@ -72,6 +74,13 @@ func (s *stream) turn(ctx context.Context, d *desk) (done bool, wait time.Durati
 	s.result.Err = err
 	s.result.Retries += int(s.retries.Load())
 	s.result.Oversize = int(s.oversize.Load())
+	if s.odd > 0 {
+		what := "1 new record tells"
+		if s.odd > 1 {
+			what = fmt.Sprintf("%d new records tell", s.odd)
+		}
+		s.run.log.Warn(what+" no time, or one outside the time asked for, and cannot move the checkpoint", "stream", s.result.Name())
+	}
 	s.cp, s.seen = nil, nil
 	s.run.opts.Progress.finished(s)
 	return true, 0
@@ -224,12 +233,13 @@ func (s *stream) fetch(ctx context.Context, d *desk, p place) (wait func() (*she
 	if s.from != nil {
 		page.sought = s.from.id
 	}
+	params := s.params(p)
 	s.pace.call(time.Now())
 	var err error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err = page.fetch(ctx, s, p)
+		err = page.fetch(ctx, s, params)
 	}()
 	return func() (*sheet, error) { <-done; return page, err }
 }
@@ -301,6 +311,9 @@ func (s *stream) sift(d *desk, page *sheet) (fresh int) {
 		}
 		s.seen[e.key] = count
 		fresh++
+		if e.odd {
+			s.odd++
+		}
 		if moved {
 			copy(page.lines[kept:], line)
 		}

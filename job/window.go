@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"dls/job/endpoint"
@@ -21,6 +22,9 @@ const (
 	// skew is how far a checkpoint may lie in the future: Duo accepts calls whose
 	// clock is off by as much.
 	skew = 5 * time.Minute
+	// slow is how much of a window that began at 180 days may be gone by the time
+	// of a call without a word: it was cut to 180 days in any case.
+	slow = time.Minute
 )
 
 // segment is a part of the window, from min to max, both included, in
@@ -45,6 +49,15 @@ type place struct {
 
 // end tells whether there is nothing more to read.
 func (p place) end() bool { return len(p.todo) == 0 }
+
+// at is the time from which on the records are still to be read.
+func (p place) at() int64 {
+	ms, _, _ := strings.Cut(p.cursor, ",")
+	if at, err := strconv.ParseInt(ms, 10, 64); err == nil && at > p.min {
+		return at
+	}
+	return p.min
+}
 
 // beginning is the place before the first of some segments.
 func beginning(todo []segment) place {
@@ -132,6 +145,11 @@ func (s *stream) params(p place) url.Values {
 	mintime := max(p.min, oldest(time.Now()))
 	if unit := s.unit(); mintime%unit != 0 {
 		mintime += unit - mintime%unit
+	}
+	if from := p.at(); mintime-from > slow.Milliseconds() && !s.late {
+		s.late = true
+		s.run.log.Warn(fmt.Sprintf("Duo keeps records for 180 days: this run came too late to those from %s to %s", text(from), text(mintime)),
+			"stream", s.result.Name())
 	}
 	ask := func(ms int64) string { return strconv.FormatInt(ms/s.unit(), 10) }
 	v := url.Values{"mintime": {ask(mintime)}}
