@@ -62,11 +62,13 @@ type upgradeCommand struct {
 }
 
 type demoCommand struct {
-	Keep   bool   `help:"Keep the temporary directory with the configuration and the checkpoints."`
-	Bench  int    `hidden:"" placeholder:"N" help:"Measure a backlog of N records against the bare copy of its pages."`
-	MSP    int    `hidden:"" placeholder:"N" help:"Measure an MSP of N child accounts."`
-	Rounds int    `hidden:"" default:"3" help:"How often to measure."`
-	Copy   string `hidden:"" placeholder:"CONFIG" help:"Make the bare copy."`
+	Keep   bool `help:"Keep the temporary directory with the configuration and the checkpoints."`
+	Bench  int  `hidden:"" placeholder:"N" help:"Measure a backlog of N records against the bare copy of its pages."`
+	MSP    int  `hidden:"" placeholder:"N" help:"Measure an MSP of N child accounts."`
+	Rounds int  `hidden:"" default:"3" help:"How often to measure."`
+
+	Latency time.Duration `hidden:"" default:"50ms" help:"How long each answer of Duo takes."`
+	Copy    string        `hidden:"" placeholder:"CONFIG" help:"Make the bare copy."`
 }
 
 type completionCommand struct {
@@ -181,9 +183,9 @@ func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	var err error
 	switch {
 	case c.Bench > 0:
-		err = demo.Bench(ctx, stdout, c.Bench, c.Rounds)
+		err = demo.Bench(ctx, stdout, c.Bench, c.Rounds, c.Latency)
 	case c.MSP > 0:
-		err = demo.BenchMSP(ctx, stdout, c.MSP, 50*time.Millisecond)
+		err = demo.BenchMSP(ctx, stdout, c.MSP, c.Latency)
 	case c.Copy != "":
 		var cfg *config.Config
 		if cfg, err = config.Load(c.Copy, config.SystemEnv()); err == nil {

@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"net/url"
 	"strconv"
 
@@ -108,7 +109,7 @@ func (p *sheet) read(s *stream, body []byte, whole bool) (rest []byte, err error
 		case err != nil && !whole:
 			return 0, record.ErrCut
 		case err != nil:
-			return 0, err
+			return 0, fmt.Errorf("record %d: %w", len(p.entries)+1, err)
 		}
 		p.lines, to = lines, end
 		p.note(s, body[i:end])

@@ -228,9 +228,12 @@ func (c *call) read(resp *http.Response) ([]byte, error) {
 	if resp.ContentLength > maxBody {
 		return c.buf, errBig
 	}
-	arrived, room := c.arrived, 2*piece
-	if arrived == nil || resp.StatusCode != http.StatusOK {
-		arrived, room = nil, int(max(resp.ContentLength, 0))+bytes.MinRead
+	arrived, room := c.arrived, int(max(resp.ContentLength, 0))+bytes.MinRead
+	if resp.StatusCode != http.StatusOK {
+		arrived = nil
+	}
+	if arrived != nil && (resp.ContentLength < 0 || room > 2*piece) {
+		room = 2 * piece
 	}
 	buf := c.buf
 	if cap(buf) < room {
