@@ -112,7 +112,7 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 		defer r.dir.Close()
 	}
 	if cfg.Checkpointing {
-		unlock, err := opts.Shard.lock(r.dir)
+		unlock, err := opts.Shard.claim(ctx, r.dir)
 		switch {
 		case errors.Is(err, state.ErrLocked):
 			return nil, err
@@ -286,11 +286,8 @@ func (r *run) plan(ctx context.Context) ([]*stream, error) {
 		}
 	}
 	if r.cfg.Checkpointing {
-		if r.opts.Shard.N == 0 {
-			// A shard leaves this to a whole run: the others' files are at work.
-			if err := r.dir.Sweep(); err != nil {
-				return nil, &SetupError{err}
-			}
+		if err := r.opts.Shard.sweep(r.dir); err != nil {
+			return nil, &SetupError{err}
 		}
 		times, err := r.dir.Times()
 		if err != nil {

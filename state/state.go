@@ -8,6 +8,7 @@
 package state
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -34,7 +35,8 @@ const tempPrefix = ".dls-tmp-"
 // maxFile bounds a checkpoint file.
 const maxFile = 256 << 20
 
-// ErrLocked is returned by [Dir.Lock] while another process holds the lock.
+// ErrLocked is returned by [Dir.Lock] and [Dir.ShareLock] while another process
+// holds the lock.
 var ErrLocked = errors.New("another run holds the lock")
 
 // ErrOwner and ErrAccount are causes of an [UntrustedError]: the file belongs to
@@ -98,6 +100,18 @@ func (d *Dir) ShareLock(name string) (unlock func(), err error) {
 	return d.lock(name, (*flock.Flock).TryRLock)
 }
 
+// WaitLock takes a lock as [Dir.Lock] does and waits for it until ctx ends; the
+// error then wraps the cause of that.
+func (d *Dir) WaitLock(ctx context.Context, name string) (unlock func(), err error) {
+	return d.lock(name, func(lock *flock.Flock) (bool, error) {
+		got, err := lock.TryLockContext(ctx, 5*time.Millisecond)
+		if err != nil && err == ctx.Err() {
+			err = context.Cause(ctx)
+		}
+		return got, err
+	})
+}
+
 func (d *Dir) lock(name string, try func(*flock.Flock) (bool, error)) (unlock func(), err error) {
 	if _, err := d.own(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("lock %q: %w", d.Path(name), err)
@@ -114,20 +128,43 @@ func (d *Dir) lock(name string, try func(*flock.Flock) (bool, error)) (unlock fu
 }
 
 // Sweep removes temporary files that a killed run left behind. The caller holds
-// the directory's lock.
+// the directory's lock alone.
 func (d *Dir) Sweep() error {
-	entries, err := fs.ReadDir(d.root.FS(), ".")
+	return d.sweep(func(fs.FileInfo) bool { return true })
+}
+
+// SweepOlder removes those last written longer ago than age, by this machine's
+// clock. The caller shares the directory with others, whose files are younger.
+func (d *Dir) SweepOlder(age time.Duration) error {
+	return d.sweep(func(info fs.FileInfo) bool { return time.Since(info.ModTime()) > age })
+}
+
+func (d *Dir) sweep(left func(fs.FileInfo) bool) error {
+	names, err := d.Names()
 	if err != nil {
-		return fmt.Errorf("read checkpoint directory %q: %w", d.path, err)
+		return err
 	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), tempPrefix) && e.Type().IsRegular() {
-			if _, err := d.own(e.Name()); err == nil {
-				_ = d.root.Remove(e.Name())
+	for _, name := range names {
+		if strings.HasPrefix(name, tempPrefix) {
+			if info, err := d.own(name); err == nil && left(info) {
+				_ = d.root.Remove(name)
 			}
 		}
 	}
 	return nil
+}
+
+// Names returns the names of what is in the directory, in order.
+func (d *Dir) Names() ([]string, error) {
+	entries, err := fs.ReadDir(d.root.FS(), ".")
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoint directory %q: %w", d.path, err)
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names, nil
 }
 
 // own returns the file's facts when it is a regular file of this user's own.

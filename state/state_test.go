@@ -1,6 +1,7 @@
 package state
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -217,18 +219,91 @@ func TestLock(t *testing.T) {
 	unlock()
 }
 
-func TestSweep(t *testing.T) {
+func TestWaitLock(t *testing.T) {
 	d := open(t)
-	for _, name := range []string{tempPrefix + "AAAA", "keep.json"} {
-		if err := os.WriteFile(d.Path(name), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := d.Sweep(); err != nil {
+	held, err := d.Lock(LockName)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"keep.json"}, names(t, d)); diff != "" {
-		t.Errorf("files (-want +got):\n%s", diff)
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error)
+	go func() {
+		_, err := d.WaitLock(ctx, LockName)
+		ended <- err
+	}()
+	cancel(why)
+	if err := <-ended; !errors.Is(err, why) {
+		t.Errorf("error %v, want %v", err, why)
+	}
+	go func() {
+		unlock, err := d.WaitLock(t.Context(), LockName)
+		if err == nil {
+			unlock()
+		}
+		ended <- err
+	}()
+	held()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// A lock file that is not this user's own regular file is not opened.
+func TestLockRefuses(t *testing.T) {
+	d := open(t)
+	target := filepath.Join(t.TempDir(), "target")
+	if err := os.Symlink(target, d.Path(LockName)); err != nil {
+		t.Skip("no symbolic links here:", err)
+	}
+	for name, lock := range map[string]func() (func(), error){
+		"lock":   func() (func(), error) { return d.Lock(LockName) },
+		"shared": func() (func(), error) { return d.ShareLock(LockName) },
+		"wait":   func() (func(), error) { return d.WaitLock(t.Context(), LockName) },
+	} {
+		if _, err := lock(); err == nil || !strings.Contains(err.Error(), "it is a symbolic link") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := os.Lstat(target); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the target is there: %v", err)
+	}
+}
+
+func TestSweep(t *testing.T) {
+	young, old, dir := tempPrefix+"AAAA", tempPrefix+"BBBB", tempPrefix+"CCCC"
+	for _, tt := range []struct {
+		name  string
+		sweep func(*Dir) error
+		want  []string
+	}{
+		{"all", (*Dir).Sweep, []string{dir, "keep.json"}},
+		{"older", func(d *Dir) error { return d.SweepOlder(time.Hour) }, []string{young, dir, "keep.json"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := open(t)
+			if err := os.Mkdir(d.Path(dir), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			now := time.Now()
+			for name, written := range map[string]time.Time{
+				young: now.Add(time.Minute), // by a file server's clock
+				old:   now.Add(-2 * time.Hour), "keep.json": now.Add(-2 * time.Hour),
+			} {
+				if err := os.WriteFile(d.Path(name), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Chtimes(d.Path(name), written, written); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := tt.sweep(d); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, names(t, d)); diff != "" {
+				t.Errorf("files (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
