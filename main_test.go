@@ -11,9 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"dls/job/config"
 	"dls/job/duosim"
+	"dls/job/schedule"
 	"dls/sinks/sinktest"
 )
 
@@ -41,6 +44,43 @@ func TestScripts(t *testing.T) {
 			"envsubst": envsubst,
 		},
 	})
+}
+
+// A job definition accounts for every file that a run reads.
+func TestScheduledFiles(t *testing.T) {
+	dir := t.TempDir()
+	path, key := filepath.Join(dir, "config.yml"), filepath.Join(dir, "skey")
+	text := `version: '1.0.0'
+dls_settings:
+  api: {ca_filepath: /etc/dls/ca.pem}
+servers:
+  - {id: plain, hostname: 127.0.0.1, port: 5140, protocol: TCP, cert_filepath: /unused.pem}
+  - {id: tls, hostname: 127.0.0.1, port: 6514, protocol: TCPSSL, cert_filepath: /etc/dls/siem.pem, key_filepath: /etc/dls/siem.key}
+account:
+  ikey: DISCRIPT000000000000
+  skey_filepath: ` + strconv.Quote(key) + `
+  hostname: api-12345678.duosecurity.com
+  endpoint_server_mappings:
+    - {endpoints: [auth], server: tls}
+`
+	for name, data := range map[string]string{path: text, key: scriptSecret} {
+		if err := os.WriteFile(name, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, err := config.Load(path, config.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []schedule.File{
+		{Key: "dls_settings.api.ca_filepath", Path: "/etc/dls/ca.pem"},
+		{Key: "account.skey_filepath", Path: key},
+		{Key: "servers[1].cert_filepath", Path: "/etc/dls/siem.pem"},
+		{Key: "servers[1].key_filepath", Path: "/etc/dls/siem.key"},
+	}
+	if diff := cmp.Diff(want, files(cfg)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
 }
 
 const (

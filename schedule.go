@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -71,10 +72,26 @@ func (c *scheduleCommand) definition() (*schedule.Definition, error) {
 	}
 	j := schedule.Job{
 		Name: c.Name, Exe: exe, Config: path, Every: c.Every, User: c.User,
-		LogFile: cfg.LogFile, SecretFile: secretFile,
+		LogFile: cfg.LogFile, Files: files(cfg), SecretFile: secretFile,
 	}
 	if cfg.Checkpointing {
 		j.StateDir = cfg.Directory
 	}
 	return schedule.Render(kind, j)
+}
+
+// files are what a run reads beside its configuration.
+func files(cfg *config.Config) []schedule.File {
+	list := []schedule.File{
+		{Key: "dls_settings.api.ca_filepath", Path: cfg.CAFile},
+		{Key: "account.skey_filepath", Path: cfg.Account.SKeyFile},
+	}
+	for i, s := range cfg.Servers {
+		if s.Protocol == config.TLS {
+			list = append(list,
+				schedule.File{Key: fmt.Sprintf("servers[%d].cert_filepath", i), Path: s.CertFile},
+				schedule.File{Key: fmt.Sprintf("servers[%d].key_filepath", i), Path: s.KeyFile})
+		}
+	}
+	return list
 }

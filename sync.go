@@ -86,48 +86,61 @@ func (c *syncCommand) run(ctx context.Context, stderr io.Writer) int {
 	if err := c.check(); err != nil {
 		return misused(stderr, err)
 	}
-	start := time.Now()
+	run := metrics.Run{Start: time.Now(), ExitCode: exitUsage}
 	log := slog.New(c.console(stderr))
-	code, streams := c.sync(ctx, stderr, &log)
-	c.tell(ctx, log, metrics.Run{Start: start, End: time.Now(), ExitCode: code, Streams: streams})
-	return code
-}
-
-// sync runs the job, and returns the exit code and what is known of each stream.
-// It sets log to the one for the log file, too, which closes with the process.
-func (c *syncCommand) sync(ctx context.Context, stderr io.Writer, log **slog.Logger) (code int, streams []state.StreamRun) {
 	cfg, err := config.Load(c.Config, config.SystemEnv())
 	if err != nil {
-		(*log).Error(err.Error())
-		return exitUsage, nil
+		log.Error(err.Error())
+	} else {
+		console, progress, stop := c.follow(stderr)
+		log = c.openLog(cfg, console)
+		run.ExitCode, run.Streams = c.sync(ctx, cfg, log, progress)
+		stop()
 	}
-	opts := c.options(nil)
-	opts.Shard = c.Shard
-	console := c.console(stderr)
-	if f, ok := stderr.(*os.File); ok && isTerminal(f) && os.Getenv("TERM") != "dumb" {
-		line := journal.NewStatus(f, journal.Width(f))
-		console = journal.NewConsole(line, slog.LevelInfo)
-		opts.Progress = new(job.Progress)
-		defer line.Follow(time.Second/4, opts.Progress.String)()
+	run.End = time.Now()
+	c.tell(ctx, log, run)
+	return run.ExitCode
+}
+
+// follow returns the handler for stderr. On a terminal it has a line below the
+// messages that shows the progress until stop is called; elsewhere progress is
+// nil.
+func (c *syncCommand) follow(stderr io.Writer) (console *journal.Console, progress *job.Progress, stop func()) {
+	f, ok := stderr.(*os.File)
+	if !ok || !isTerminal(f) || os.Getenv("TERM") == "dumb" {
+		return c.console(stderr), nil, func() {}
 	}
-	*log = slog.New(console)
+	line := journal.NewStatus(f, journal.Width(f))
+	progress = new(job.Progress)
+	return journal.NewConsole(line, slog.LevelInfo), progress, line.Follow(time.Second/4, progress.String)
+}
+
+// openLog returns a logger for the console and, where it can be opened, the log
+// file, which closes with the process.
+func (c *syncCommand) openLog(cfg *config.Config, console slog.Handler) *slog.Logger {
+	log := slog.New(console)
 	if err := journal.RotateFile(cfg.LogFile, int64(cfg.LogMaxMegabytes)*1e6, 3); err != nil {
-		(*log).Warn(err.Error() + "; the run goes on writing to it")
+		log.Warn(err.Error() + "; the run goes on writing to it")
 	}
 	file, err := journal.OpenFile(cfg.LogFile)
 	if err != nil {
-		(*log).Warn(err.Error()+"; the run goes on without it", "hint", "correct dls_settings.log_filepath")
-	} else {
-		var level slog.Level
-		_ = level.UnmarshalText([]byte(c.LogLevel)) // one of the flag's words
-		*log = slog.New(slog.NewMultiHandler(console, journal.NewFile(file, journal.Format(c.LogFormat), level)))
+		log.Warn(err.Error()+"; the run goes on without it", "hint", "correct dls_settings.log_filepath")
+		return log
 	}
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // one of the flag's words
+	return slog.New(slog.NewMultiHandler(console, journal.NewFile(file, journal.Format(c.LogFormat), level)))
+}
+
+// sync runs the job, and returns the exit code and what is known of each stream.
+func (c *syncCommand) sync(ctx context.Context, cfg *config.Config, log *slog.Logger, progress *job.Progress) (code int, streams []state.StreamRun) {
 	for _, w := range cfg.Warnings {
-		(*log).Warn(w)
+		log.Warn(w)
 	}
-	opts.Log = *log
+	opts := c.options(log)
+	opts.Shard, opts.Progress = c.Shard, progress
 	sum, err := job.Sync(ctx, cfg, opts)
-	code = concluded(ctx, *log, sum, err)
+	code = concluded(ctx, log, sum, err)
 	if sum != nil {
 		return code, sum.Runs
 	}

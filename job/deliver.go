@@ -42,7 +42,7 @@ func (s *stream) reach(ctx context.Context, sink sinks.Sink) error {
 	}
 	err := s.insist(ctx, sink, func() error {
 		_, err := sink.Check(ctx)
-		return err
+		return fault(err)
 	})
 	if err == nil {
 		s.run.proven.Store(sink, true)
@@ -58,9 +58,9 @@ func (s *stream) deliverTo(ctx context.Context, sink sinks.Sink, lines []byte) e
 	return s.insist(ctx, sink, func() error {
 		err := sink.Deliver(late, lines)
 		if over, ok := errors.AsType[*sinks.OversizeError](err); ok {
-			err = s.keep(over.Records)
+			return s.keep(over.Records)
 		}
-		return err
+		return fault(err)
 	})
 }
 
@@ -86,6 +86,19 @@ func (s *stream) insist(ctx context.Context, sink sinks.Sink, try func() error) 
 	return err
 }
 
+// sinkError is an error of a sink: what it has in common with those of a disk is a
+// number.
+type sinkError struct{ error }
+
+func (e *sinkError) Unwrap() error { return e.error }
+
+func fault(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &sinkError{err}
+}
+
 // keepError is a record that could neither be sent nor kept.
 type keepError struct{ error }
 
@@ -99,8 +112,11 @@ func (s *stream) keep(records [][]byte) error {
 		return &keepError{fmt.Errorf("keep records too long for a datagram: %w", err)}
 	}
 	s.oversize.Add(int64(len(records)))
-	s.run.log.Warn(fmt.Sprintf("%d records are too long for a datagram; they are in %q", len(records), s.run.dir.Path(name)),
-		"stream", s.result.Name())
+	what := "1 record is too long for a datagram; it is"
+	if n := len(records); n > 1 {
+		what = fmt.Sprintf("%d records are too long for a datagram; they are", n)
+	}
+	s.run.log.Warn(fmt.Sprintf("%s in %q", what, s.run.dir.Path(name)), "stream", s.result.Name())
 	return nil
 }
 

@@ -46,20 +46,40 @@ func Hint(err error) string {
 		return "check in Duo's Admin Panel that the Accounts API application may still see them; if there are none, is_msp is not for this account"
 	case errors.Is(err, errHost):
 		return "ask Duo's support about this account, or leave it out with account.block_list"
-	case errors.Is(err, syscall.ENOSPC):
-		return "make room on the disk; what was delivered and not noted is sent again"
-	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
-		return "make dls_settings.checkpointing.directory writable for the user that runs dls"
-	case errors.Is(err, fs.ErrNotExist):
-		return "create it, or correct the path"
 	}
+	// The network and the standard output fail with the same numbers as a disk, and
+	// are not the checkpoint directory.
 	if _, ok := errors.AsType[*duo.BodyError](err); ok {
 		return "something between here and Duo may answer in its place: check the proxy, and see status.duo.com"
 	}
 	if call, ok := errors.AsType[*duo.CallError](err); ok {
 		return callHint(call)
 	}
-	return sinks.Hint(err)
+	_, sent := errors.AsType[*sinkError](err)
+	if _, final := errors.AsType[*sinks.PermanentError](err); final || sent {
+		return sinks.Hint(err)
+	}
+	if hint := diskHint(err); hint != "" {
+		return hint
+	}
+	return sinks.Hint(err) // of a sink that was never made
+}
+
+// diskHint is the hint for what a disk refuses. A run writes nowhere but in the
+// checkpoint directory; what it only reads is named in an [fs.PathError].
+func diskHint(err error) string {
+	file, named := errors.AsType[*fs.PathError](err)
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return "make room on the disk; what was delivered and not noted is sent again"
+	case errors.Is(err, fs.ErrPermission) && named:
+		return fmt.Sprintf("check the permissions of %q, and of the directories above it, for the user that runs dls", file.Path)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return "make dls_settings.checkpointing.directory writable for the user that runs dls"
+	case errors.Is(err, fs.ErrNotExist):
+		return "create it, or correct the path"
+	}
+	return ""
 }
 
 func callHint(err error) string {

@@ -361,7 +361,7 @@ func (r *run) children(ctx context.Context) ([]account, error) {
 	case len(list) == 0:
 		return nil, errNoChildren
 	default:
-		r.log.Warn(fmt.Sprintf("nothing to read: Duo lists %d child accounts, and block_list leaves none of them", len(list)))
+		r.log.Warn(fmt.Sprintf("nothing to read: of the child accounts that Duo lists (%d), block_list leaves none", len(list)))
 	}
 	return accounts, nil
 }

@@ -101,8 +101,13 @@ func (s *Summary) Failed() []*Result {
 	return failed
 }
 
+// Idle tells whether no stream had anything to do.
+func (s *Summary) Idle() bool {
+	return !slices.ContainsFunc(s.Results, func(r *Result) bool { return !r.Idle() })
+}
+
 // Report logs what failed, streams that failed for the same reason together, each
-// with a hint.
+// with a hint; or, as information, that there was nothing to do.
 func (s *Summary) Report(log *slog.Logger) {
 	type reason struct{ err, hint string }
 	var reasons []reason
@@ -121,12 +126,19 @@ func (s *Summary) Report(log *slog.Logger) {
 		}
 		log.Error(why.err, attrs...)
 	}
+	if s.Idle() {
+		streams := "1 stream"
+		if n := len(s.Results); n != 1 {
+			streams = fmt.Sprintf("%d streams", n)
+		}
+		log.Info(fmt.Sprintf("nothing to deliver: %s, read up to %s", streams, s.WindowEnd.Format(time.RFC3339)))
+	}
 }
 
 // several names streams without flooding a reader who has thousands.
 func several(names []string) string {
 	const most = 5
-	if len(names) > most {
+	if len(names) > most+1 { // one more is as soon named as counted
 		return fmt.Sprintf("%s and %d more streams", strings.Join(names[:most], ", "), len(names)-most)
 	}
 	return strings.Join(names, ", ")

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"dls/job/endpoint"
 	"dls/state"
 )
 
@@ -23,8 +24,32 @@ var legacyKinds = map[string]state.LegacyKind{
 	"trustmonitor": state.LegacyMillis, "adminaction": state.LegacySeconds,
 }
 
-// inherit looks for the checkpoint that duologsync left of the stream, and makes
-// the stream's own of it. It returns nil when there is none.
+// Inherited looks for the checkpoint that duologsync left of a stream without one
+// of its own. name is that of the file, or "" when there is none; from.At is in
+// the unit of the endpoint. An error is as that of [state.Dir.LoadLegacy]. What it
+// accepts, the first page that Duo shows may still refute.
+func Inherited(dir *state.Dir, id state.ID, now time.Time) (name string, from state.Legacy, err error) {
+	names := []string{state.LegacyName(id.Endpoint, id.Account)}
+	if id.Account != "" && id.Endpoint == "telephony" {
+		// One file for all children, which the first of them retires.
+		shared := state.LegacyName(id.Endpoint, "")
+		names = append(names, shared, shared+state.Imported)
+	}
+	for _, name := range names {
+		from, ok, err := dir.LoadLegacy(name, legacyKinds[id.Endpoint], now)
+		if err != nil {
+			return "", state.Legacy{}, err
+		}
+		if ok {
+			from.At = from.At.Truncate(endpoint.Named(id.Endpoint).AskUnit.Duration())
+			return name, from, nil
+		}
+	}
+	return "", state.Legacy{}, nil
+}
+
+// inherit makes the stream's own checkpoint of the one that duologsync left of it.
+// It returns nil when there is none.
 //
 // For the children of an MSP duologsync read the parent's telephony and activity:
 // its files tell how far a child's stream would have been, and no more.
@@ -32,26 +57,12 @@ func (s *stream) inherit() (*state.Checkpoint, error) {
 	if !s.run.cfg.Checkpointing {
 		return nil, nil
 	}
-	names := []string{state.LegacyName(s.row.Name, s.id.Account)}
-	if s.id.Account != "" && s.row.Name == "telephony" {
-		// One file for all children, which the first of them retires.
-		shared := state.LegacyName(s.row.Name, "")
-		names = append(names, shared, shared+state.Imported)
+	name, from, err := Inherited(s.run.dir, s.id, s.run.start)
+	if err != nil || name == "" {
+		return nil, err
 	}
-	for _, name := range names {
-		legacy, ok, err := s.run.dir.LoadLegacy(name, legacyKinds[s.row.Name], s.run.start)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			continue
-		}
-		at := legacy.At.UnixMilli()
-		at -= at % s.unit()
-		s.from = &takeover{name: name, at: time.UnixMilli(at).UTC(), id: legacy.ID}
-		return &state.Checkpoint{From: at, Until: at}, nil
-	}
-	return nil, nil
+	s.from = &takeover{name: name, at: from.At, id: from.ID}
+	return &state.Checkpoint{From: from.At.UnixMilli(), Until: from.At.UnixMilli()}, nil
 }
 
 // verify checks what duologsync left against the first page. The times that it

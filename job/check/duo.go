@@ -288,7 +288,7 @@ func (c *checker) msp(ctx context.Context) {
 	children := slices.DeleteFunc(slices.Clone(list), func(child duo.Child) bool {
 		return slices.Contains(c.cfg.Account.BlockList, child.ID)
 	})
-	f := Finding{Name: childrenName, Detail: fmt.Sprintf("Duo lists %d, of which %d are read", len(list), len(children))}
+	f := Finding{Name: childrenName, Detail: fmt.Sprintf("Duo lists %d; runs read %d of them", len(list), len(children))}
 	if len(children) == 0 {
 		f.Outcome = Warning
 	}

@@ -236,7 +236,7 @@ func TestMSP(t *testing.T) {
 			append([]want{{check.Warning, "account.ikey and account.skey", "not proved", "again"}, {check.Warning, "child accounts", "429", "again"}},
 				skipped("not known", "permission for auth", "permission for telephony", "permission for activity", "permission for adminaction")...)},
 		{"block_list leaves none", func(w *world) { w.cfg.Account.BlockList = []string{first, second} },
-			append([]want{{check.Warning, "child accounts", "Duo lists 2, of which 0 are read", ""}},
+			append([]want{{check.Warning, "child accounts", "Duo lists 2; runs read 0 of them", ""}},
 				skipped("no child account answers", "permission for telephony", "permission for activity", "permission for adminaction")...)},
 	} {
 		t.Run(test.name, func(t *testing.T) {

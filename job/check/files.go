@@ -207,37 +207,52 @@ func (c *checker) checkpoints() {
 	}
 	if !c.cfg.Account.MSP {
 		for _, route := range c.cfg.Routes {
-			c.tell(c.checkpoint(dir, times, state.ID{IKey: c.cfg.Account.IKey, Endpoint: route.Endpoint.Name}))
+			c.tell(c.checkpoint(dir, state.ID{IKey: c.cfg.Account.IKey, Endpoint: route.Endpoint.Name}))
 		}
 		return
 	}
-	good := 0
+	good, inherited := 0, 0
 	ids := c.childStreams(times)
 	for _, id := range ids {
-		if f := c.checkpoint(dir, times, id); f.Outcome == OK {
-			good++
-		} else {
+		f := c.checkpoint(dir, id)
+		if f.Outcome != OK {
 			c.tell(f)
+			continue
+		}
+		good++
+		if times[id.File()].IsZero() {
+			inherited++
 		}
 	}
-	c.tell(Finding{Name: "checkpoints of child accounts", Detail: fmt.Sprintf("%d of %d are in order", good, len(ids))})
+	f := Finding{Name: "checkpoints of child accounts", Detail: fmt.Sprintf("in order: %d of %d", good, len(ids))}
+	if inherited > 0 {
+		f.Detail += fmt.Sprintf("; duologsync's, for the first run to take over: %d", inherited)
+	}
+	c.tell(f)
+	// The telephony of all children has one file of duologsync's.
+	telephony := slices.ContainsFunc(c.cfg.Routes, func(r config.Route) bool { return r.Endpoint.Name == "telephony" })
+	if telephony && !times[state.LegacyName("telephony", "")].IsZero() {
+		c.tell(inheritance(dir, state.ID{Endpoint: "telephony"}, "checkpoint of telephony of child accounts"))
+	}
 }
 
-// childStreams returns the streams of child accounts that have a file, in the
-// order of the endpoints and the accounts.
+// childStreams returns the streams of child accounts that have a file, of dls or
+// of duologsync, in the order of the endpoints and the accounts.
 func (c *checker) childStreams(files map[string]time.Time) []state.ID {
 	var ids []state.ID
 	for _, route := range c.cfg.Routes {
 		before := len(ids)
 		for file := range files {
-			name, _ := strings.CutSuffix(file, ".json")
-			_, account, ok := strings.Cut(name, "_checkpoint_")
+			_, account, _ := strings.Cut(strings.TrimSuffix(file, filepath.Ext(file)), "_checkpoint_")
+			account = strings.TrimPrefix(account, "data_")
 			id := state.ID{IKey: c.cfg.Account.IKey, Endpoint: route.Endpoint.Name, Account: account}
-			if ok && account != "" && id.File() == file && !slices.Contains(c.cfg.Account.BlockList, account) {
+			known := id.File() == file || state.LegacyName(id.Endpoint, account) == file
+			if account != "" && known && !slices.Contains(c.cfg.Account.BlockList, account) {
 				ids = append(ids, id)
 			}
 		}
 		slices.SortFunc(ids[before:], func(a, b state.ID) int { return strings.Compare(a.Account, b.Account) })
+		ids = slices.Compact(ids) // a stream may have a file of both
 	}
 	return ids
 }
@@ -249,31 +264,46 @@ const (
 	ahead = 5 * time.Minute
 )
 
-// checkpoint loads the checkpoint of one stream.
-func (c *checker) checkpoint(dir *state.Dir, files map[string]time.Time, id state.ID) Finding {
+// checkpoint loads the checkpoint of one stream, or the one of duologsync that it
+// would go on from.
+func (c *checker) checkpoint(dir *state.Dir, id state.ID) Finding {
 	result := job.Result{Endpoint: id.Endpoint, Account: id.Account}
 	f := Finding{Name: "checkpoint of " + result.Name()}
 	cp, err := dir.Load(id)
 	if err != nil {
-		result.Err = err
-		f.Outcome, f.Detail, f.Hint = Failed, err.Error(), result.Hint()
+		f.Outcome, f.Detail, f.Hint = Failed, err.Error(), job.Hint(err)
 		return f
 	}
 	if cp == nil {
-		f.Detail = "none yet"
-		if legacy := state.LegacyName(id.Endpoint, id.Account); !files[legacy].IsZero() {
-			f.Detail += "; the first run takes over duologsync's " + legacy
-		}
-		return f
+		return inheritance(dir, id, f.Name)
 	}
 	until, now := time.UnixMilli(cp.Until).UTC(), time.Now()
 	f.Detail = "delivered up to " + until.Format(time.RFC3339)
-	switch known := time.UnixMilli(max(cp.Until, cp.Looked)); {
-	case until.Sub(now) > ahead:
+	if until.Sub(now) > ahead {
 		f.Outcome = Failed
 		f.Detail += fmt.Sprintf(", which is %v ahead of this machine's clock", until.Sub(now).Round(time.Second))
 		f.Hint = "set this machine's clock"
-	case now.Sub(known) > kept:
+		return f
+	}
+	return reachable(f, time.UnixMilli(max(cp.Until, cp.Looked)))
+}
+
+// inheritance tells what duologsync left of a stream that has no checkpoint yet.
+func inheritance(dir *state.Dir, id state.ID, name string) Finding {
+	file, from, err := job.Inherited(dir, id, time.Now())
+	switch {
+	case err != nil:
+		return Finding{name, Failed, err.Error(), job.Hint(err)}
+	case file == "":
+		return Finding{Name: name, Detail: "none yet"}
+	}
+	detail := fmt.Sprintf("none yet; the first run takes over duologsync's %s and goes on from %s", file, from.At.Format(time.RFC3339))
+	return reachable(Finding{Name: name, Detail: detail}, from.At)
+}
+
+// reachable warns when Duo no longer has all records since the time.
+func reachable(f Finding, since time.Time) Finding {
+	if time.Since(since) > kept {
 		f.Outcome = Warning
 		f.Detail += "; Duo keeps records for 180 days, so the next run has a gap"
 	}

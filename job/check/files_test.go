@@ -1,10 +1,14 @@
 package check_test
 
 import (
+	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"dls/job/check"
 	"dls/sinks/sinktest"
@@ -76,6 +80,38 @@ func TestFiles(t *testing.T) {
 				{check.Failed, "checkpoint of activity of DAWORSE", "it is empty", "put back"},
 			}
 		}},
+		{"duologsync's checkpoint is torn", func(w *world) {
+			w.write("state/telephony_checkpoint_data.txt", []byte(`"17900`))
+		}, func(w *world) []want {
+			return []want{{check.Failed, "checkpoint of telephony", "it is cut off or damaged", "replace its content by the time"}}
+		}},
+		{"duologsync's checkpoint is of another zone", func(w *world) {
+			w.write("state/activity_checkpoint_data.txt", fmt.Appendf(nil, `"%d,id"`, time.Now().Add(5*time.Hour).UnixMilli()))
+		}, func(w *world) []want {
+			return []want{{check.Failed, "checkpoint of activity", "west of UTC", "replace its content by the time"}}
+		}},
+		{"duologsync's checkpoint is older than Duo keeps", func(w *world) {
+			w.write("state/trustmonitor_checkpoint_data.txt", fmt.Append(nil, time.Now().AddDate(-1, 0, 0).UnixMilli()))
+		}, func(w *world) []want {
+			return []want{{check.Warning, "checkpoint of trustmonitor", "has a gap", ""}}
+		}},
+		{"duologsync's checkpoint beside one of dls", func(w *world) {
+			w.save(auth, time.Now())
+			w.write("state/auth_checkpoint_data.txt", []byte("torn"))
+		}, func(w *world) []want { return nil }},
+		{"duologsync's checkpoints of children", func(w *world) {
+			w.cfg.Account.MSP, w.cfg.Account.BlockList = true, []string{"DABLOCKED"}
+			w.route("auth", "telephony")
+			w.save(state.ID{IKey: ikey, Endpoint: "auth", Account: "DAMOVED"}, time.Now())
+			for _, name := range []string{"auth_checkpoint_data_DAMOVED", "auth_checkpoint_data_DABAD", "auth_checkpoint_data_DABLOCKED", "auth_checkpoint_data", "telephony_checkpoint_data"} {
+				w.write("state/"+name+".txt", nil)
+			}
+		}, func(w *world) []want {
+			return []want{
+				{check.Failed, "checkpoint of auth of DABAD", "it is empty", "replace its content by the time"},
+				{check.Failed, "checkpoint of telephony of child accounts", "it is empty", "replace its content by the time"},
+			}
+		}},
 		{"authority without its file", func(w *world) { w.cfg.CAFile = w.path("none.pem") },
 			func(w *world) []want {
 				return []want{{check.Failed, "dls_settings.api.ca_filepath " + w.cfg.CAFile, "", "PEM"}}
@@ -143,22 +179,56 @@ func TestReadOnly(t *testing.T) {
 		want{check.Failed, "checkpoint directory " + w.cfg.Directory, "permission denied", "make dls_settings.checkpointing.directory writable"})
 }
 
-// What duologsync left is named, and left alone.
+// What duologsync left is what the first run goes on from, and left alone.
 func TestLegacy(t *testing.T) {
-	w := newWorld(t)
-	w.options.Offline = true
-	w.write("state/activity_checkpoint_data.txt", []byte(`"1790000000000,id"`))
-	findings := w.run()
-	w.expect(findings)
-	for _, f := range findings {
-		if f.Name == "checkpoint of activity" {
-			if want := "none yet; the first run takes over duologsync's activity_checkpoint_data.txt"; f.Detail != want {
-				t.Errorf("detail = %q, want %q", f.Detail, want)
+	// A whole second, and what duologsync adds to it.
+	from := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
+	millis, seconds := from.UnixMilli()+1, from.Unix()+1
+	const goesOn = "none yet; the first run takes over duologsync's %s and goes on from %s"
+	for _, test := range []struct {
+		name   string
+		msp    bool
+		files  map[string]string
+		detail map[string]string // of what is in order, by name
+	}{
+		{"single account", false, map[string]string{
+			"auth_checkpoint_data.txt":        fmt.Sprintf(`["%d", "txid"]`, from.UnixMilli()),
+			"activity_checkpoint_data.txt":    fmt.Sprintf(`"%d,id"`, millis),
+			"adminaction_checkpoint_data.txt": fmt.Sprint(seconds),
+		}, map[string]string{
+			"checkpoint of auth":        "delivered up to " + from.Format(time.RFC3339),
+			"checkpoint of telephony":   "none yet",
+			"checkpoint of activity":    fmt.Sprintf(goesOn, "activity_checkpoint_data.txt", from.Format(time.RFC3339)),
+			"checkpoint of adminaction": fmt.Sprintf(goesOn, "adminaction_checkpoint_data.txt", from.Format(time.RFC3339)),
+		}},
+		{"child accounts", true, map[string]string{
+			"auth_checkpoint_data_DAONE.txt": fmt.Sprintf(`["%d", "txid"]`, from.UnixMilli()),
+			"auth_checkpoint_data_DATWO.txt": "",
+			"telephony_checkpoint_data.txt":  fmt.Sprintf(`"%d,id"`, millis),
+		}, map[string]string{
+			"checkpoints of child accounts":             "in order: 1 of 2; duologsync's, for the first run to take over: 1",
+			"checkpoint of telephony of child accounts": fmt.Sprintf(goesOn, "telephony_checkpoint_data.txt", from.Format(time.RFC3339)),
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.options.Offline, w.cfg.Account.MSP = true, test.msp
+			w.route("auth", "telephony", "activity", "adminaction")
+			w.save(state.ID{IKey: ikey, Endpoint: "auth"}, from)
+			for name, content := range test.files {
+				w.write("state/"+name, []byte(content))
 			}
-			return
-		}
+			got := map[string]string{}
+			for _, f := range w.run() {
+				if f.Outcome == check.OK && (strings.HasPrefix(f.Name, "checkpoint of") || strings.HasPrefix(f.Name, "checkpoints")) {
+					got[f.Name] = f.Detail
+				}
+			}
+			if diff := cmp.Diff(test.detail, got); diff != "" {
+				t.Errorf("details (-want +got):\n%s", diff)
+			}
+		})
 	}
-	t.Error("there is no finding")
 }
 
 // The temporary folder is no place for checkpoints, and works.

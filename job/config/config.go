@@ -127,6 +127,8 @@ type Account struct {
 	IKey string
 	// SKey is the secret key.
 	SKey Secret
+	// SKeyFile is the file that gave the secret key, or empty.
+	SKeyFile string
 	// Hostname is the API host, with a port (host:port) if the file gives one.
 	Hostname string
 	// MSP tells to fetch the logs of every child account.

@@ -210,7 +210,7 @@ func (p *parser) account(s *section, c *Config) {
 		}
 		c.Account.IKey = ikey
 	}
-	c.Account.SKey = p.secretKey(s)
+	c.Account.SKey, c.Account.SKeyFile = p.secretKey(s)
 	if host, ok := s.text("hostname"); ok {
 		if rule, hint := apiHostRule(host); rule != "" {
 			s.fail("hostname", rule, hint)

@@ -60,10 +60,11 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 // maxSecret is the most bytes of a file that holds a secret key.
 const maxSecret = 4096
 
-// secretKey reads the secret key from the one place that gives it.
-func (p *parser) secretKey(account *section) Secret {
+// secretKey reads the secret key from the one place that gives it, and tells the
+// file when that is skey_filepath.
+func (p *parser) secretKey(account *section) (key Secret, file string) {
 	if account.absent {
-		return Secret{}
+		return Secret{}, ""
 	}
 	var given []string
 	if account.has("skey") {
@@ -90,28 +91,28 @@ func (p *parser) secretKey(account *section) Secret {
 	switch len(given) {
 	case 0:
 		account.fail("skey", "the secret key is required", "give it by one of account.skey, account.skey_filepath, $CREDENTIALS_DIRECTORY/skey, $DLS_SKEY")
-		return Secret{}
+		return Secret{}, ""
 	case 1:
 	default:
 		account.fail("skey", "the secret key is given by "+strings.Join(given, " and by "), "keep one")
-		return Secret{}
+		return Secret{}, ""
 	}
 
 	switch {
 	case account.has("skey"):
 		if text, ok := account.text("skey"); ok {
-			return account.checkedSecret("skey", text)
+			return account.checkedSecret("skey", text), ""
 		}
 	case account.has("skey_filepath"):
 		if path, ok := account.text("skey_filepath"); ok {
-			return account.secretFile("skey_filepath", path)
+			return account.secretFile("skey_filepath", path), path
 		}
 	case credential != "":
-		return account.secretFile("skey", credential)
+		return account.secretFile("skey", credential), ""
 	default:
-		return account.checkedSecret("skey", variable)
+		return account.checkedSecret("skey", variable), ""
 	}
-	return Secret{}
+	return Secret{}, ""
 }
 
 // secretFile reads a secret key from a file that the key of a name stands for.

@@ -20,13 +20,21 @@ const (
 )
 
 // NewFile returns a handler that writes messages of at least the level to the log
-// file. An unknown format is Text.
+// file. An unknown format is Text. Times are in UTC, in the form of RFC 3339.
 func NewFile(w io.Writer, format Format, least slog.Leveler) slog.Handler {
-	o := &slog.HandlerOptions{Level: least}
+	o := &slog.HandlerOptions{Level: least, ReplaceAttr: inUTC}
 	if format == JSON {
 		return slog.NewJSONHandler(w, o)
 	}
 	return slog.NewTextHandler(w, o)
+}
+
+// inUTC makes the time of a message one in UTC, as those in its text are.
+func inUTC(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindTime {
+		a.Value = slog.TimeValue(a.Value.Time().UTC())
+	}
+	return a
 }
 
 // OpenFile opens the log file for appending, and makes it, of mode 0600, when

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -216,6 +217,25 @@ func TestRotateTogether(t *testing.T) {
 		want := map[string]string{"log": "", "log.1": "0000+", "log.2": "1"}
 		if diff := cmp.Diff(want, files(t, dir)); diff != "" {
 			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	}
+}
+
+// Whatever the zone of the machine, times are those that the messages speak of.
+func TestNewFileTimes(t *testing.T) {
+	at := time.Date(2026, 11, 24, 5, 30, 0, 0, time.FixedZone("west", -5*60*60))
+	for format, want := range map[Format]string{
+		Text: "time=2026-11-24T10:30:00.000Z level=INFO msg=m at=2026-11-24T10:30:00.000Z\n",
+		JSON: `{"time":"2026-11-24T10:30:00Z","level":"INFO","msg":"m","at":"2026-11-24T10:30:00Z"}` + "\n",
+	} {
+		var b bytes.Buffer
+		r := slog.NewRecord(at, slog.LevelInfo, "m", 0)
+		r.AddAttrs(slog.Time("at", at))
+		if err := NewFile(&b, format, slog.LevelInfo).Handle(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, b.String()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", format, diff)
 		}
 	}
 }

@@ -57,11 +57,16 @@ type Job struct {
 	StateDir string
 	// LogFile is the configuration's log file, or empty.
 	LogFile string
+	// Files are what else the run reads. Those without a path are not there.
+	Files []File
 	// SecretFile is the absolute path of a file with the secret key, for systemd to
 	// pass on as the credential "skey". Empty when the configuration says where the
 	// secret is; it has to for the other kinds.
 	SecretFile string
 }
+
+// File is a file that the configuration names.
+type File struct{ Key, Path string }
 
 // Definition is a job definition, ready to install.
 type Definition struct {

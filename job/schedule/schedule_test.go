@@ -66,6 +66,11 @@ func TestRenderRefuses(t *testing.T) {
 		{"configuration that would continue the line", Systemd, func(j *Job) { j.Config = `/etc/dls\` }, "ends in a backslash"},
 		{"secret that would lose its blank", Systemd, func(j *Job) { j.SecretFile = "/etc/skey " }, "ends in a backslash or a blank"},
 		{"relative secret", Systemd, func(j *Job) { j.SecretFile = "skey" }, `secret file "skey"`},
+		{"certificate in the temporary folder", Systemd, func(j *Job) { j.Files = []File{{"servers[0].cert_filepath", "/var/tmp/siem.pem"}} }, `servers[0].cert_filepath "/var/tmp/siem.pem": the service sees no`},
+		{"key in a home", Systemd, func(j *Job) {
+			j.Files = []File{{"dls_settings.api.ca_filepath", "/etc/dls/ca.pem"}, {"servers[0].key_filepath", "/home/me/key.pem"}}
+		}, `servers[0].key_filepath "/home/me/key.pem": the service sees no`},
+		{"relative authority", Systemd, func(j *Job) { j.Files = []File{{"dls_settings.api.ca_filepath", "ca.pem"}} }, `dls_settings.api.ca_filepath "ca.pem": the service sees no`},
 		{"checkpoints that would not last", Systemd, func(j *Job) { j.StateDir, j.User = "/tmp", "dls" }, "and /var/lib/dls is used"},
 		{"checkpoints of nobody", Systemd, func(j *Job) { j.StateDir = "/srv/dls" }, "or name the user who owns it"},
 		{"relative checkpoints", Systemd, func(j *Job) { j.StateDir, j.User = "state", "dls" }, `checkpoint directory "state": not a plain absolute path`},
@@ -95,6 +100,10 @@ func TestWarnings(t *testing.T) {
 		{"temporary", Cron, func(j *Job) { j.StateDir = "/tmp" }, []string{`checkpoints go to "/tmp"`}},
 		{"temporary on macOS", Launchd, func(j *Job) { j.StateDir = "/private/tmp/dls" }, []string{`checkpoints go to`}},
 		{"temporary on Windows", Windows, func(j *Job) { j.StateDir = `C:\Users\me\AppData\Local\Temp` }, []string{`checkpoints go to`}},
+		{"files elsewhere", Systemd, func(j *Job) {
+			j.Files = []File{{"account.skey_filepath", ""}, {"servers[0].cert_filepath", "/etc/dls/siem.pem"}, {"servers[0].key_filepath", "/run/credentials/dls.service/key"}}
+		}, nil},
+		{"files where cron sees them", Cron, func(j *Job) { j.Files = []File{{"servers[0].cert_filepath", "/tmp/siem.pem"}} }, nil},
 		{"the journal has the log", Systemd, func(j *Job) {}, nil},
 		{"the log's own directory", Systemd, func(j *Job) { j.LogFile = "/var/log/dls/dls.log" }, nil},
 		{"a log out of reach", Systemd, func(j *Job) { j.LogFile = "/var/log/dls.log" }, []string{`the service cannot write its log to "/var/log/dls.log"`}},

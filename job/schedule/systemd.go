@@ -3,6 +3,7 @@ package schedule
 import (
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 )
@@ -28,6 +29,11 @@ func (j Job) checkSystemd() error {
 	if j.SecretFile != "" {
 		if err := errors.Join(checkUnixPath(j.SecretFile), checkCredential(j.SecretFile)); err != nil {
 			return fmt.Errorf("secret file %q: %w", j.SecretFile, err)
+		}
+	}
+	for _, f := range j.Files {
+		if f.Path != "" && (hidden(f.Path) || !path.IsAbs(f.Path)) {
+			return fmt.Errorf("%s %q: the service sees no home and no temporary folder, and needs absolute paths; put the file elsewhere, such as in /etc/dls", f.Key, f.Path)
 		}
 	}
 	switch {
