@@ -55,6 +55,7 @@ dls_settings:
   api: {ca_filepath: /etc/dls/ca.pem}
 servers:
   - {id: plain, hostname: 127.0.0.1, port: 5140, protocol: TCP, cert_filepath: /unused.pem}
+  - {id: unmapped, hostname: 127.0.0.1, port: 6515, protocol: TCPSSL, cert_filepath: /tmp/unused.pem}
   - {id: tls, hostname: 127.0.0.1, port: 6514, protocol: TCPSSL, cert_filepath: /etc/dls/siem.pem, key_filepath: /etc/dls/siem.key}
 account:
   ikey: DISCRIPT000000000000
@@ -75,8 +76,8 @@ account:
 	want := []schedule.File{
 		{Key: "dls_settings.api.ca_filepath", Path: "/etc/dls/ca.pem"},
 		{Key: "account.skey_filepath", Path: key},
-		{Key: "servers[1].cert_filepath", Path: "/etc/dls/siem.pem"},
-		{Key: "servers[1].key_filepath", Path: "/etc/dls/siem.key"},
+		{Key: "servers[2].cert_filepath", Path: "/etc/dls/siem.pem"},
+		{Key: "servers[2].key_filepath", Path: "/etc/dls/siem.key"},
 	}
 	if diff := cmp.Diff(want, files(cfg)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)

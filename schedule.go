@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"dls/job/config"
@@ -87,7 +88,8 @@ func files(cfg *config.Config) []schedule.File {
 		{Key: "account.skey_filepath", Path: cfg.Account.SKeyFile},
 	}
 	for i, s := range cfg.Servers {
-		if s.Protocol == config.TLS {
+		mapped := slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return slices.Contains(r.Servers, i) })
+		if mapped && s.Protocol == config.TLS {
 			list = append(list,
 				schedule.File{Key: fmt.Sprintf("servers[%d].cert_filepath", i), Path: s.CertFile},
 				schedule.File{Key: fmt.Sprintf("servers[%d].key_filepath", i), Path: s.KeyFile})

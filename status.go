@@ -49,8 +49,8 @@ func (c *statusCommand) run(stdout, stderr io.Writer) int {
 	if len(behind) == 0 {
 		return exitDone
 	}
-	log.Error(fmt.Sprintf("%d of the streams are behind by more than %v, or have not succeeded for that long; the first is %s",
-		len(behind), c.MaxLag, behind[0].Name()))
+	log.Error(fmt.Sprintf("behind by more than %v, or without success for that long: %d of %d streams; the first is %s",
+		c.MaxLag, len(behind), len(report.Rows), behind[0].Name()))
 	return exitNone
 }
 

@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -50,6 +51,7 @@ type sheet struct {
 	next    string // Duo's cursor, or ""
 	total   int    // how many records Duo says the segment has, or 0
 	lastID  []byte // the first id of the last record, as JSON text
+	mintime int64  // from when on the call asked for records
 	sought  string // an id, or ""
 	found   bool   // a record has the id sought
 
@@ -76,14 +78,14 @@ func (p *sheet) fetch(ctx context.Context, s *stream, params url.Values) error {
 	}
 	arrived := func(body []byte) []byte {
 		// What is wrong with an answer shows when it is whole.
-		body, _ = p.read(s, body, false)
+		body, _ = p.read(s, body)
 		return body
 	}
 	body, err := s.run.client.Get(ctx, s.host, s.row.Path, params, p.body, arrived)
 	if err != nil {
 		return err // and keep the buffer for the next try
 	}
-	p.body, err = p.read(s, body, true)
+	p.body, err = p.read(s, body)
 	return err
 }
 
@@ -93,7 +95,7 @@ const taken = '0'
 
 // read takes the answer apart, as far as it is there, and writes its records. It
 // returns the body without these.
-func (p *sheet) read(s *stream, body []byte, whole bool) (rest []byte, err error) {
+func (p *sheet) read(s *stream, body []byte) (rest []byte, err error) {
 	stands := len(p.entries) > 0 // taken does
 	from, to := 0, 0
 	p.next, p.total, err = duo.ReadPage(s.row, body, func(i int) (end int, err error) {
@@ -106,10 +108,11 @@ func (p *sheet) read(s *stream, body []byte, whole bool) (rest []byte, err error
 		}
 		lines, end, err := s.append(p.writer, p.lines, body, i)
 		switch {
-		case err != nil && !whole:
-			return 0, record.ErrCut
+		case errors.Is(err, record.ErrCut):
+			return 0, err
 		case err != nil:
-			return 0, fmt.Errorf("record %d: %w", len(p.entries)+1, err)
+			// Where in body says nothing: it is not what came.
+			return 0, fmt.Errorf("record %d is no JSON object", len(p.entries)+1)
 		}
 		p.lines, to = lines, end
 		p.note(s, body[i:end])

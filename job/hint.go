@@ -65,8 +65,9 @@ func Hint(err error) string {
 	return sinks.Hint(err) // of a sink that was never made
 }
 
-// diskHint is the hint for what a disk refuses. A run writes nowhere but in the
-// checkpoint directory; what it only reads is named in an [fs.PathError].
+// diskHint is the hint for what a disk refuses. Errors come from the checkpoint
+// directory (those of the log and the metrics file are warnings), or from a file
+// that is only read, which an [fs.PathError] names.
 func diskHint(err error) string {
 	file, named := errors.AsType[*fs.PathError](err)
 	switch {

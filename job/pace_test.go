@@ -19,6 +19,9 @@ import (
 	"dls/job/duosim"
 	"dls/job/endpoint"
 	"dls/sinks/sinktest"
+	"io"
+	"strconv"
+	"testing/iotest"
 )
 
 // pacedWorld is a world in a bubble of synctest's: Duo is reached in memory, so
@@ -178,11 +181,49 @@ func TestTooLate(t *testing.T) {
 				return 0
 			}
 			w.clean(w.sync())
-			if got := strings.Contains(w.log.String(), "this run came too late to those from"); got != warned {
-				t.Errorf("after %d minutes: %v, the log says %s", minutes, got, w.log.String())
+			calls := w.sim.Calls()
+			ms, err := strconv.ParseInt(calls[len(calls)-1].Params.Get("mintime"), 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			gap := fmt.Sprintf("to %s can no longer be had", time.UnixMilli(ms).UTC().Format(time.RFC3339))
+			if got := strings.Contains(w.log.String(), gap); got != warned {
+				t.Errorf("after %d minutes: %v %q, the log says %s", minutes, got, gap, w.log.String())
 			}
 		})
 	}
+}
+
+// cutter ends the first answers at six tenths of their bodies.
+type cutter struct {
+	http.RoundTripper
+	left int
+}
+
+func (c *cutter) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := c.RoundTripper.RoundTrip(r)
+	if err == nil && c.left > 0 {
+		c.left--
+		part := io.LimitReader(resp.Body, resp.ContentLength*6/10)
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(part, iotest.ErrReader(io.ErrUnexpectedEOF)), resp.Body}
+	}
+	return resp, err
+}
+
+// What came of an answer that broke off is forgotten, on whatever sheet it lies.
+func TestCutAgain(t *testing.T) {
+	paced(t, []string{"auth"}, func(w *pacedWorld) {
+		w.backlog("auth", 4)
+		sum := w.sync(func(o *job.Options) { o.Parallel, o.Transport = 1, &cutter{w, 3} })
+		w.clean(sum)
+		if n := sum.Results[0].Retries; n != 3 {
+			t.Errorf("%d retries, want 3", n)
+		}
+		once(t, w.siem.Take(), 4001)
+	})
 }
 
 // Whatever Duo's limit, at least 85 % of it is used, and at most 10 % of the

@@ -111,8 +111,7 @@ func (s Shard) claimOwn(ctx context.Context, dir *state.Dir) (release func(), er
 		return nil, err
 	}
 	for _, name := range names {
-		// What is not the name of a share's lock is not what other's would be.
-		var other Shard
+		var other Shard // of another name than name, if that is no share's
 		fmt.Sscanf(name, "dls-%d-of-%d.lock", &other.K, &other.N)
 		if other.lockName() != name || other.N == s.N {
 			continue

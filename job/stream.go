@@ -42,7 +42,7 @@ type stream struct {
 	held    bool              // records came out of order: the checkpoint waits for the end of the segment
 	high    int64             // the latest record delivered
 	fresh   bool              // cp is not saved yet: it waits for Duo's first answer
-	late    bool              // records were gone before the run came to them, and the log says so
+	began   time.Time         // when the first turn did
 	odd     int               // how many new records told no time that could be theirs
 	fails   patience
 	trouble error // the last failure, until a page is answered
@@ -56,8 +56,9 @@ type stream struct {
 // or it has had its share while others wait. It tells whether the stream is done,
 // and if not, how long to leave it alone.
 func (s *stream) turn(ctx context.Context, d *desk) (done bool, wait time.Duration) {
-	began := time.Now()
-	defer func() { s.result.Duration += time.Since(began) }()
+	if s.began.IsZero() {
+		s.began = time.Now()
+	}
 	err := context.Cause(ctx)
 	if err == nil && s.cp == nil {
 		err = s.open()
@@ -72,6 +73,7 @@ func (s *stream) turn(ctx context.Context, d *desk) (done bool, wait time.Durati
 		err = s.cut(context.Cause(ctx), err)
 	}
 	s.result.Err = err
+	s.result.Duration = time.Since(s.began)
 	s.result.Retries += int(s.retries.Load())
 	s.result.Oversize = int(s.oversize.Load())
 	if s.odd > 0 {
@@ -126,7 +128,9 @@ func (s *stream) open() error {
 		s.seen[m.Key] = m.Count
 	}
 	s.cp, s.high = cp, cp.Until
-	s.result.Until = time.UnixMilli(cp.Until).UTC()
+	if !s.fresh {
+		s.result.Until = time.UnixMilli(cp.Until).UTC()
+	}
 	if s.place, err = s.window(); err == nil && s.place.end() {
 		err = s.settle() // there is nothing to ask Duo for
 	}
@@ -174,6 +178,7 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 		s.result.Pages++
 		s.pace.answered(time.Now())
 		s.fails, s.trouble = patience{}, nil
+		s.reached(s.place, page.mintime)
 		if err := s.settle(); err != nil {
 			return err
 		}
@@ -233,7 +238,8 @@ func (s *stream) fetch(ctx context.Context, d *desk, p place) (wait func() (*she
 	if s.from != nil {
 		page.sought = s.from.id
 	}
-	params := s.params(p)
+	page.mintime = s.mintime(p)
+	params := s.params(p, page.mintime)
 	s.pace.call(time.Now())
 	var err error
 	done := make(chan struct{})
@@ -265,9 +271,9 @@ func (s *stream) stumble(ctx context.Context, err error) error {
 	return &pause{wait}
 }
 
-// sift takes the lines of records that are delivered already, or stand in the page
-// before, out of the page, puts the marks of the others on the desk, and counts
-// these. They are seen from now on: if their delivery fails, so does the stream.
+// sift takes the lines of records that are delivered already, or stand earlier in
+// the page, out of it, puts the marks of the others on the desk, and counts these.
+// They are seen from now on: if their delivery fails, so does the stream.
 func (s *stream) sift(d *desk, page *sheet) (fresh int) {
 	d.marks = d.marks[:0]
 	clear(d.count)

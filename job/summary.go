@@ -32,7 +32,7 @@ type Result struct {
 	// Pages counts the answers with records or none, Retries what was tried again,
 	// Limited the answers that were Duo's rate limit.
 	Pages, Retries, Limited int
-	// Duration is how long the stream was worked on, waits for Duo not included.
+	// Duration is how long the stream took from its first turn on, waits included.
 	Duration time.Duration
 	// Until is the time up to which everything is delivered, or zero when the
 	// checkpoint could not be read.
@@ -126,7 +126,7 @@ func (s *Summary) Report(log *slog.Logger) {
 		}
 		log.Error(why.err, attrs...)
 	}
-	if s.Idle() {
+	if len(s.Results) > 0 && s.Idle() {
 		streams := "1 stream"
 		if n := len(s.Results); n != 1 {
 			streams = fmt.Sprintf("%d streams", n)

@@ -1,10 +1,8 @@
 package job
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"strconv"
 	"strings"
@@ -22,8 +20,8 @@ const (
 	// skew is how far a checkpoint may lie in the future: Duo accepts calls whose
 	// clock is off by as much.
 	skew = 5 * time.Minute
-	// slow is how much of a window that began at 180 days may be gone by the time
-	// of a call without a word: it was cut to 180 days in any case.
+	// slow is how much of a window that was cut to 180 days may be gone, without a
+	// word, when the first call is made.
 	slow = time.Minute
 )
 
@@ -85,12 +83,7 @@ func (s *stream) window() (place, error) {
 	}
 	oldest := s.run.oldest()
 	if known := max(cp.Until, cp.Looked); known < oldest-oldest%unit {
-		level := slog.LevelWarn
-		if known >= oldest-margin.Milliseconds() {
-			level = slog.LevelInfo // a window that began at 180 days, and a run that came a little later
-		}
-		s.run.log.Log(context.Background(), level, fmt.Sprintf("Duo keeps records for 180 days: those from %s to %s can no longer be had",
-			text(known), text(oldest)), "stream", s.result.Name())
+		s.gone(known, oldest)
 	}
 	overlap := s.run.cfg.Overlap.Milliseconds()
 	from := max(cp.Until-overlap, cp.From, cp.Known, oldest)
@@ -139,18 +132,36 @@ func (s *stream) slice(from, newest, overlap int64, most int) (slice segment, ok
 	return slice, true
 }
 
-// params are the parameters of the call for the page at p.
-func (s *stream) params(p place) url.Values {
-	// A run may be long, and Duo refuses a mintime that it no longer keeps.
+// gone warns of records that Duo no longer keeps.
+func (s *stream) gone(from, to int64) {
+	s.run.log.Warn(fmt.Sprintf("Duo keeps records for 180 days: those from %s to %s can no longer be had", text(from), text(to)),
+		"stream", s.result.Name())
+}
+
+// reached notes that Duo has answered a call for the page at p that asked for
+// records from mintime on.
+func (s *stream) reached(p place, mintime int64) {
+	from, spare := p.at(), int64(0)
+	if p.cursor == "" && p.min <= s.run.oldest() {
+		spare = slow.Milliseconds()
+	}
+	if mintime-from > spare {
+		s.gone(from, mintime)
+	}
+}
+
+// mintime is the time from which on the call for the page at p asks. A run may be
+// long, and Duo refuses a time for which it no longer keeps records.
+func (s *stream) mintime(p place) int64 {
 	mintime := max(p.min, oldest(time.Now()))
 	if unit := s.unit(); mintime%unit != 0 {
 		mintime += unit - mintime%unit
 	}
-	if from := p.at(); mintime-from > slow.Milliseconds() && !s.late {
-		s.late = true
-		s.run.log.Warn(fmt.Sprintf("Duo keeps records for 180 days: this run came too late to those from %s to %s", text(from), text(mintime)),
-			"stream", s.result.Name())
-	}
+	return mintime
+}
+
+// params are the parameters of the call for the page at p.
+func (s *stream) params(p place, mintime int64) url.Values {
 	ask := func(ms int64) string { return strconv.FormatInt(ms/s.unit(), 10) }
 	v := url.Values{"mintime": {ask(mintime)}}
 	if s.row.Cursor != endpoint.Mintime {

@@ -54,7 +54,7 @@ type StreamRun struct {
 	Pages   int `json:"pages"`
 	Retries int `json:"retries"`
 	Limited int `json:"limited"`
-	// Duration is how long the stream was worked on.
+	// Duration is how long the stream took from its first turn on, waits included.
 	Duration time.Duration `json:"duration_ns"`
 
 	// Until is the time of the checkpoint when the run ended, or zero when that

@@ -158,7 +158,7 @@ func (d *Dir) sweep(left func(fs.FileInfo) bool) error {
 func (d *Dir) Names() ([]string, error) {
 	entries, err := fs.ReadDir(d.root.FS(), ".")
 	if err != nil {
-		return nil, fmt.Errorf("read checkpoint directory %q: %w", d.path, err)
+		return nil, fmt.Errorf("read checkpoint directory %q: %w", d.path, cause(err))
 	}
 	names := make([]string, len(entries))
 	for i, e := range entries {
@@ -408,7 +408,7 @@ func (d *Dir) Append(name string, data []byte) error {
 func (d *Dir) Times() (map[string]time.Time, error) {
 	entries, err := fs.ReadDir(d.root.FS(), ".")
 	if err != nil {
-		return nil, fmt.Errorf("read checkpoint directory %q: %w", d.path, err)
+		return nil, fmt.Errorf("read checkpoint directory %q: %w", d.path, cause(err))
 	}
 	times := make(map[string]time.Time, len(entries))
 	for _, e := range entries {

@@ -127,7 +127,7 @@ type Account struct {
 	IKey string
 	// SKey is the secret key.
 	SKey Secret
-	// SKeyFile is the file that gave the secret key, or empty.
+	// SKeyFile is account.skey_filepath, or empty.
 	SKeyFile string
 	// Hostname is the API host, with a port (host:port) if the file gives one.
 	Hostname string

@@ -86,9 +86,12 @@ func Bench(ctx context.Context, w io.Writer, n, rounds int, latency time.Duratio
 	slices.Sort(wall)
 	slices.Sort(cpu)
 	fmt.Fprintf(w, "\ndls sync over bare copy, median of %d rounds: wall %.2f (%.2f to %.2f), CPU %.2f (%.2f to %.2f)\n", rounds,
-		wall[rounds/2], wall[0], wall[rounds-1], cpu[rounds/2], cpu[0], cpu[rounds-1])
+		median(wall), wall[0], wall[rounds-1], median(cpu), cpu[0], cpu[rounds-1])
 	return nil
 }
+
+// median is that of sorted numbers.
+func median(v []float64) float64 { return (v[(len(v)-1)/2] + v[len(v)/2]) / 2 }
 
 // BenchMSP measures the program as a whole process on an MSP: an idle run over all
 // child accounts and four endpoints, and one in which every tenth child has news,

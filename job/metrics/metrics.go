@@ -117,7 +117,7 @@ var streamMetrics = []streamMetric{
 			}
 			return 0
 		}},
-	{"last_run_duration_seconds", "How long the stream's last run worked on it.",
+	{"last_run_duration_seconds", "How long the stream's last run took for it, waits included.",
 		func(r *state.StreamRun) float64 { return r.Duration.Seconds() }},
 	{"last_run_fetched_records", "Records that the stream's last run received from Duo.",
 		func(r *state.StreamRun) float64 { return float64(r.Fetched) }},

@@ -38,7 +38,8 @@ func Text(b []byte) string {
 	return s
 }
 
-// Empty tells whether [Text] is "" for a member's value b.
+// Empty tells whether the JSON text b holds no text: it is an empty string, or
+// neither a string nor a number.
 func Empty(b []byte) bool {
 	if len(b) == 0 || b[0] == '"' {
 		return len(b) <= 2
