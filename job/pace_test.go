@@ -194,6 +194,18 @@ func TestTooLate(t *testing.T) {
 	}
 }
 
+// A cursor that does not tell where it leads is no reason to warn.
+func TestNotTooLate(t *testing.T) {
+	paced(t, []string{"trustmonitor"}, func(w *pacedWorld) {
+		w.text.api = map[string]any{"offset": 180}
+		w.backlog("trustmonitor", 3)
+		w.clean(w.sync())
+		if log := w.log.String(); strings.Contains(log, "can no longer be had") {
+			t.Errorf("the log says %s", log)
+		}
+	})
+}
+
 // cutter ends the first answers at six tenths of their bodies.
 type cutter struct {
 	http.RoundTripper

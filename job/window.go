@@ -48,13 +48,15 @@ type place struct {
 // end tells whether there is nothing more to read.
 func (p place) end() bool { return len(p.todo) == 0 }
 
-// at is the time from which on the records are still to be read.
-func (p place) at() int64 {
-	ms, _, _ := strings.Cut(p.cursor, ",")
-	if at, err := strconv.ParseInt(ms, 10, 64); err == nil && at > p.min {
-		return at
+// at is the time from which on the records are still to be read. known is false
+// where the cursor is opaque.
+func (p place) at() (ms int64, known bool) {
+	if p.cursor == "" {
+		return p.min, true
 	}
-	return p.min
+	text, _, pair := strings.Cut(p.cursor, ",")
+	ms, err := strconv.ParseInt(text, 10, 64)
+	return max(ms, p.min), pair && err == nil
 }
 
 // beginning is the place before the first of some segments.
@@ -141,11 +143,12 @@ func (s *stream) gone(from, to int64) {
 // reached notes that Duo has answered a call for the page at p that asked for
 // records from mintime on.
 func (s *stream) reached(p place, mintime int64) {
-	from, spare := p.at(), int64(0)
+	from, known := p.at()
+	spare := int64(0)
 	if p.cursor == "" && p.min <= s.run.oldest() {
 		spare = slow.Milliseconds()
 	}
-	if mintime-from > spare {
+	if known && mintime-from > spare {
 		s.gone(from, mintime)
 	}
 }
