@@ -139,10 +139,14 @@ func (w *Writer) Append(dst, src []byte, i int) (line []byte, end int, err error
 // to follow. A leaf must stand behind it: else the gap goes on.
 func (p *passage) follow(src []byte, i int) *passage {
 	rest := src[i:]
-	if len(rest) <= short {
-		return p.search(rest)
+	var at *[short]byte
+	if len(rest) >= short {
+		at = (*[short]byte)(rest)
+	} else {
+		var room [short]byte // zeros behind the end
+		copy(room[:], rest)
+		at = &room
 	}
-	at := (*[short]byte)(rest)
 	a, b, c, d := binary.LittleEndian.Uint64(at[:]), binary.LittleEndian.Uint64(at[8:]), binary.LittleEndian.Uint64(at[16:]), binary.LittleEndian.Uint64(at[24:])
 	for _, next := range &p.next {
 		if next == nil {
@@ -153,24 +157,10 @@ func (p *passage) follow(src []byte, i int) *passage {
 			continue
 		}
 		n := len(next.text)
-		if n > short && (n > len(rest) || string(rest[short:n]) != next.text[short:]) {
+		if n > len(rest) || n > short && string(rest[short:n]) != next.text[short:] {
 			continue
 		}
 		if next.last || n < len(rest) && leaf[rest[n]] {
-			return next
-		}
-	}
-	return nil
-}
-
-// search is follow where little of src is left.
-func (p *passage) search(rest []byte) *passage {
-	for _, next := range &p.next {
-		if next == nil {
-			break
-		}
-		n := len(next.text)
-		if (n < len(rest) && leaf[rest[n]] || n <= len(rest) && next.last) && string(rest[:n]) == next.text {
 			return next
 		}
 	}
