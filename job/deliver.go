@@ -112,10 +112,7 @@ func (s *stream) keep(records [][]byte) error {
 		return &keepError{fmt.Errorf("keep records too long for a datagram: %w", err)}
 	}
 	s.oversize.Add(int64(len(records)))
-	what := "1 record is too long for a datagram; it is"
-	if n := len(records); n > 1 {
-		what = fmt.Sprintf("%d records are too long for a datagram; they are", n)
-	}
+	what := counted(len(records), "record is too long for a datagram; it is", "records are too long for a datagram; they are")
 	s.run.log.Warn(fmt.Sprintf("%s in %q", what, s.run.dir.Path(name)), "stream", s.result.Name())
 	return nil
 }

@@ -77,11 +77,7 @@ func (s *stream) turn(ctx context.Context, d *desk) (done bool, wait time.Durati
 	s.result.Retries += int(s.retries.Load())
 	s.result.Oversize = int(s.oversize.Load())
 	if s.odd > 0 {
-		what := "1 new record tells"
-		if s.odd > 1 {
-			what = fmt.Sprintf("%d new records tell", s.odd)
-		}
-		s.run.log.Warn(what+" no time, or one outside the time asked for, and cannot move the checkpoint", "stream", s.result.Name())
+		s.run.log.Warn(counted(s.odd, "new record tells", "new records tell")+" no time, or one outside the time asked for, and cannot move the checkpoint", "stream", s.result.Name())
 	}
 	s.cp, s.seen = nil, nil
 	s.run.opts.Progress.finished(s)

@@ -127,12 +127,16 @@ func (s *Summary) Report(log *slog.Logger) {
 		log.Error(why.err, attrs...)
 	}
 	if len(s.Results) > 0 && s.Idle() {
-		streams := "1 stream"
-		if n := len(s.Results); n != 1 {
-			streams = fmt.Sprintf("%d streams", n)
-		}
-		log.Info(fmt.Sprintf("nothing to deliver: %s, read up to %s", streams, s.WindowEnd.Format(time.RFC3339)))
+		log.Info(fmt.Sprintf("nothing to deliver: %s, read up to %s", counted(len(s.Results), "stream", "streams"), s.WindowEnd.Format(time.RFC3339)))
 	}
+}
+
+// counted is a number with what is counted, in the singular or the plural.
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // several names streams without flooding a reader who has thousands.
