@@ -37,7 +37,7 @@ type stream struct {
 	mapping *cef.Mapping // nil where lines are JSON
 
 	cp      *state.Checkpoint // nil until the first turn
-	seen    map[state.Key]int // how many records of each key are delivered, or in the page under way
+	seen    map[state.Key]int // how many records of each key are delivered, or in the page under way: at least all that cp remembers
 	place   place             // where the next page begins
 	held    bool              // records came out of order: the checkpoint waits for the end of the segment
 	high    int64             // the latest record delivered
@@ -119,11 +119,8 @@ func (s *stream) open() error {
 	if cp == nil {
 		cp = s.begin()
 	}
-	s.seen = make(map[state.Key]int, len(cp.Delivered))
-	for _, m := range cp.Delivered {
-		s.seen[m.Key] = m.Count
-	}
-	s.cp, s.high = cp, cp.Until
+	s.cp, s.high, s.seen = cp, cp.Until, make(map[state.Key]int, len(cp.Delivered))
+	s.recall()
 	if !s.fresh {
 		s.result.Until = time.UnixMilli(cp.Until).UTC()
 	}
@@ -131,6 +128,14 @@ func (s *stream) open() error {
 		err = s.settle() // there is nothing to ask Duo for
 	}
 	return err
+}
+
+// recall makes seen what the checkpoint remembers.
+func (s *stream) recall() {
+	clear(s.seen)
+	for _, m := range s.cp.Delivered {
+		s.seen[m.Key] = m.Count
+	}
 }
 
 // begin makes the checkpoint of a stream that has none. It is saved before
@@ -330,18 +335,18 @@ func (s *stream) sift(d *desk, page *sheet) (fresh int) {
 
 // move is what a page makes of a stream when it is delivered.
 type move struct {
-	cp      *state.Checkpoint
-	changed bool         // cp is to be written
-	gone    []state.Mark // what cp no longer remembers
+	changed bool // the checkpoint is to be written
 	held    bool
 	high    int64
 	place   place
 }
 
 // next is the move that a page makes, with the marks of its new records and the
-// place after it.
+// place after it. The checkpoint is what it will be: should the delivery fail, so
+// does the stream, and what is on disk still counts.
 func (s *stream) next(page *sheet, marks []state.Mark, after place) move {
-	m := move{cp: s.cp.With(marks), changed: len(marks) > 0 || s.from != nil, high: s.high, place: after}
+	cp, m := s.cp, move{changed: len(marks) > 0 || s.from != nil, high: s.high, place: after}
+	cp.Add(marks)
 	for _, mark := range marks {
 		m.high = max(m.high, mark.At)
 	}
@@ -355,15 +360,15 @@ func (s *stream) next(page *sheet, marks []state.Mark, after place) move {
 	if drained := len(after.todo) < len(s.place.todo); drained {
 		m.held = false
 		if s.place.todo[0].reread {
-			m.cp.Reread, m.changed = s.place.todo[0].resume, true
+			cp.Reread, m.changed = s.place.todo[0].resume, true
 		}
 	}
-	if !m.held && m.high > m.cp.Until {
-		m.cp.Until, m.changed = m.high, true
-		m.gone = m.cp.Forget(m.cp.Until - s.run.cfg.Overlap.Milliseconds())
+	if !m.held && m.high > cp.Until {
+		cp.Until, m.changed = m.high, true
+		cp.Forget(cp.Until - s.run.cfg.Overlap.Milliseconds())
 	}
-	if after.end() && (m.changed || s.run.end-m.cp.Looked > looked.Milliseconds()) {
-		m.cp.Looked, m.changed = s.run.end, true
+	if after.end() && (m.changed || s.run.end-cp.Looked > looked.Milliseconds()) {
+		cp.Looked, m.changed = s.run.end, true
 	}
 	return m
 }
@@ -375,15 +380,15 @@ func (m *move) draft(s *stream) (conclude func(delivered error) error, err error
 	if !m.changed {
 		return func(delivered error) error { return delivered }, nil
 	}
-	return s.run.draft(s.id, m.cp, s.result.Delivered == 0)
+	return s.run.draft(s.id, s.cp, s.result.Delivered == 0)
 }
 
 // take makes the move: the page is delivered, and the checkpoint says so.
 func (s *stream) take(m move, fresh int) {
-	for _, mark := range m.gone {
-		delete(s.seen, mark.Key)
+	s.held, s.high, s.place = m.held, m.high, m.place
+	if len(s.seen) > 2*len(s.cp.Delivered)+s.row.Limit {
+		s.recall() // most of it is forgotten
 	}
-	s.cp, s.held, s.high, s.place = m.cp, m.held, m.high, m.place
 	if s.from != nil {
 		s.from.done(s)
 		s.from = nil

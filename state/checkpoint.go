@@ -207,23 +207,19 @@ func (cp *Checkpoint) decode(data []byte, id ID) error {
 
 func byTime(a, b Mark) int { return cmp.Compare(a.At, b.At) }
 
-// With returns a checkpoint with the marks of more records whose delivery is
-// confirmed. A mark with a count takes the place of the one with its key and time.
-// It shares nothing with cp, which stays as it is.
-func (cp *Checkpoint) With(marks []Mark) *Checkpoint {
-	c := *cp
-	c.Delivered = append(make([]Mark, 0, len(cp.Delivered)+len(marks)), cp.Delivered...)
+// Add adds the marks of more records. A mark with a count takes the place of the
+// one with its key and time.
+func (cp *Checkpoint) Add(marks []Mark) {
 	for _, m := range marks {
 		if i := cp.find(m); i >= 0 {
-			c.Delivered[i].Count = m.Count
+			cp.Delivered[i].Count = m.Count
 		} else {
-			c.Delivered = append(c.Delivered, m)
+			cp.Delivered = append(cp.Delivered, m)
 		}
 	}
-	if !slices.IsSortedFunc(c.Delivered, byTime) {
-		slices.SortStableFunc(c.Delivered, byTime)
+	if !slices.IsSortedFunc(cp.Delivered, byTime) {
+		slices.SortStableFunc(cp.Delivered, byTime)
 	}
-	return &c
 }
 
 // find returns the index of the mark with m's key and time, or -1. Only a count
@@ -247,14 +243,11 @@ func (cp *Checkpoint) since(at int64) int {
 }
 
 // Since returns the marks at or after the time, in milliseconds since the epoch,
-// in the order of time. The caller must not change them.
+// in the order of time. They are cp's own, until it changes.
 func (cp *Checkpoint) Since(at int64) []Mark { return cp.Delivered[cp.since(at):] }
 
-// Forget drops the marks of records before the time given and returns them.
-func (cp *Checkpoint) Forget(before int64) []Mark {
+// Forget drops the marks of records before the time given.
+func (cp *Checkpoint) Forget(before int64) {
 	cp.Known = max(cp.Known, before)
-	i := cp.since(before)
-	gone := cp.Delivered[:i]
-	cp.Delivered = cp.Delivered[i:]
-	return gone
+	cp.Delivered = slices.Delete(cp.Delivered, 0, cp.since(before))
 }

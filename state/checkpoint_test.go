@@ -7,25 +7,29 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-func TestWithAndForget(t *testing.T) {
+func TestAddAndForget(t *testing.T) {
 	mark := func(at int64, key byte, count int) Mark { return Mark{at, Key{key}, count} }
-	first := new(Checkpoint).With([]Mark{mark(5, 1, 1), mark(3, 2, 1)}).With(nil)
-	cp := first.With([]Mark{mark(4, 3, 1), mark(5, 4, 1), mark(3, 2, 2), mark(9, 5, 3)}).With([]Mark{mark(1, 6, 1)})
-	if diff := cmp.Diff([]Mark{mark(3, 2, 1), mark(5, 1, 1)}, first.Delivered); diff != "" {
-		t.Errorf("the checkpoint before (-want +got):\n%s", diff)
+	cp := new(Checkpoint)
+	cp.Add([]Mark{mark(5, 1, 1), mark(3, 2, 1)})
+	cp.Add(nil)
+	if diff := cmp.Diff([]Mark{mark(3, 2, 1), mark(5, 1, 1)}, cp.Delivered); diff != "" {
+		t.Errorf("after the first Add (-want +got):\n%s", diff)
 	}
+	cp.Add([]Mark{mark(4, 3, 1), mark(5, 4, 1), mark(3, 2, 2), mark(9, 5, 3)})
+	cp.Add([]Mark{mark(1, 6, 1)})
 	want := []Mark{mark(1, 6, 1), mark(3, 2, 2), mark(4, 3, 1), mark(5, 1, 1), mark(5, 4, 1), mark(9, 5, 3)}
 	if diff := cmp.Diff(want, cp.Delivered); diff != "" {
-		t.Errorf("after With (-want +got):\n%s", diff)
+		t.Errorf("after Add (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(want[3:], cp.Since(5)); diff != "" {
 		t.Errorf("Since (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(want[:2], cp.Forget(4)); diff != "" {
-		t.Errorf("forgotten (-want +got):\n%s", diff)
-	}
+	cp.Forget(4)
 	if diff := cmp.Diff(want[2:], cp.Delivered); diff != "" {
 		t.Errorf("after Forget (-want +got):\n%s", diff)
+	}
+	if cp.Known != 4 {
+		t.Errorf("known since %d, want 4", cp.Known)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"dls/job/config"
@@ -242,8 +243,9 @@ func Copy(ctx context.Context, cfg *config.Config) error {
 
 // counter is a receiver that counts lines and bytes and keeps nothing.
 type counter struct {
-	l net.Listener
-	n chan [2]int // the sums so far, when nobody holds them
+	l       net.Listener
+	n       chan [2]int // the sums so far, when nobody holds them
+	buffers sync.Pool   // of *[]byte: many connections must not cost it more than one
 }
 
 func count(ctx context.Context) (*counter, error) {
@@ -252,6 +254,7 @@ func count(ctx context.Context) (*counter, error) {
 		return nil, err
 	}
 	c := &counter{l: l, n: make(chan [2]int, 1)}
+	c.buffers.New = func() any { b := make([]byte, 256<<10); return &b }
 	c.n <- [2]int{}
 	go func() {
 		for {
@@ -267,7 +270,9 @@ func count(ctx context.Context) (*counter, error) {
 
 func (c *counter) read(conn net.Conn) {
 	defer conn.Close()
-	buf := make([]byte, 256<<10)
+	pooled := c.buffers.Get().(*[]byte)
+	defer c.buffers.Put(pooled)
+	buf := *pooled
 	lines, size := 0, 0
 	for {
 		n, err := conn.Read(buf)
