@@ -1,11 +1,8 @@
 package job
 
 import (
-	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"net/url"
 	"strconv"
 
 	"dls/job/duo"
@@ -16,18 +13,26 @@ import (
 // desk is what a worker works with; the stream whose turn it is has the use of
 // it. Its buffers grow to the size of a page and are used again.
 type desk struct {
-	sheets [2]sheet // one page is delivered while the next is fetched
-	turn   int
-	marks  []state.Mark      // of the page's new records, one for each key
-	count  map[state.Key]int // how many records without an id, of each key, the page holds
+	answers [2]answer // one is worked on while the next is fetched
+	turn    int
+	page    page              // of the answer that is worked on
+	marks   []state.Mark      // of the page's new records, one for each key
+	count   map[state.Key]int // how many records without an id, of each key, the page holds
 }
 
 func newDesk() *desk { return &desk{count: map[state.Key]int{}} }
 
-// sheet returns the sheets in turn.
-func (d *desk) sheet() *sheet {
+// answer returns the answers in turn.
+func (d *desk) answer() *answer {
 	d.turn = 1 - d.turn
-	return &d.sheets[d.turn]
+	return &d.answers[d.turn]
+}
+
+// answer is what Duo says to a call.
+type answer struct {
+	body    []byte
+	mintime int64  // from when on the call asked for records
+	sought  string // an id that must be among the records, or ""
 }
 
 // mark notes the mark of a new record; one of a key that is noted already takes
@@ -44,18 +49,15 @@ func (d *desk) mark(m state.Mark) {
 	d.marks = append(d.marks, m)
 }
 
-// sheet is one page: its records as lines, and what the answer says beside them.
-type sheet struct {
+// page is one page: its records as lines, and what the answer says beside them.
+type page struct {
 	lines   []byte
 	entries []entry
 	next    string // Duo's cursor, or ""
 	total   int    // how many records Duo says the segment has, or 0
 	lastID  []byte // the first id of the last record, as JSON text
-	mintime int64  // from when on the call asked for records
-	sought  string // an id, or ""
 	found   bool   // a record has the id sought
 
-	body   []byte // the answer, as far as it is not lines yet
 	writer *record.Writer
 	of     *stream // whose records writer writes
 }
@@ -69,77 +71,32 @@ type entry struct {
 	odd     bool // at cannot be its time: it is not in the segment that was asked for
 }
 
-// fetch makes the call with these parameters. The records of the page become the
-// stream's lines while the answer still comes.
-func (p *sheet) fetch(ctx context.Context, s *stream, params url.Values) error {
+// read takes an answer apart and writes its records as the stream's lines.
+func (p *page) read(s *stream, a *answer) (err error) {
 	p.lines, p.entries, p.lastID, p.found = p.lines[:0], p.entries[:0], p.lastID[:0], false
 	if p.of != s {
 		p.writer, p.of = record.NewWriter(s.fields, s.extra...), s
 	}
-	arrived := func(body []byte) []byte {
-		// What is wrong with an answer shows when it is whole.
-		body, _ = p.read(s, body)
-		return body
-	}
-	body, err := s.run.client.Get(ctx, s.host, s.row.Path, params, p.body, arrived)
-	if err != nil {
-		return err // and keep the buffer for the next try
-	}
-	p.body, err = p.read(s, body)
-	return err
-}
-
-// taken stands in a body for the records that are lines already: one element in
-// place of them all.
-const taken = '0'
-
-// read takes the answer apart, as far as it is there, and writes its records. It
-// returns the body without these.
-func (p *sheet) read(s *stream, body []byte) (rest []byte, err error) {
-	stands := len(p.entries) > 0 // taken does
-	from, to := 0, 0
-	p.next, p.total, err = duo.ReadPage(s.row, body, func(i int) (end int, err error) {
-		if to == 0 {
-			from = i
-			if stands {
-				to = i + 1
-				return to, nil
-			}
+	p.next, p.total, err = duo.ReadPage(s.row, a.body, func(i int) (end int, err error) {
+		if p.lines, end, err = s.append(p.writer, p.lines, a.body, i); err != nil {
+			return 0, fmt.Errorf("record %d: %w", len(p.entries)+1, err)
 		}
-		lines, end, err := s.append(p.writer, p.lines, body, i)
-		switch {
-		case errors.Is(err, record.ErrCut):
-			return 0, err
-		case err != nil:
-			// Where in body says nothing: it is not what came.
-			return 0, fmt.Errorf("record %d is no JSON object", len(p.entries)+1)
+		fields := &p.writer.Fields
+		at := s.time(fields)
+		key, counted := s.key(fields, a.body[i:end], at)
+		p.entries = append(p.entries, entry{end: len(p.lines), at: at, key: key, counted: counted})
+		p.lastID = append(p.lastID[:0], fields.Values[0]...)
+		if a.sought != "" && record.Text(fields.Values[0]) == a.sought {
+			p.found = true
 		}
-		p.lines, to = lines, end
-		p.note(s, body[i:end])
 		return end, nil
 	})
-	if to > from {
-		body[from] = taken
-		body = append(body[:from+1], body[to:]...)
-	}
-	return body, err
-}
-
-// note makes the entry of the record that writer wrote last.
-func (p *sheet) note(s *stream, raw []byte) {
-	fields := &p.writer.Fields
-	at := s.time(fields)
-	key, counted := s.key(fields, raw, at)
-	p.entries = append(p.entries, entry{end: len(p.lines), at: at, key: key, counted: counted})
-	p.lastID = append(p.lastID[:0], fields.Values[0]...)
-	if p.sought != "" && record.Text(fields.Values[0]) == p.sought {
-		p.found = true
-	}
+	return err
 }
 
 // cursor is the cursor that Duo would make of the last record, or "" where the
 // record does not tell it: a time outside the segment would lead past others.
-func (p *sheet) cursor(of segment) string {
+func (p *page) cursor(of segment) string {
 	if len(p.entries) == 0 || len(p.of.row.ID) == 0 {
 		return ""
 	}
@@ -152,7 +109,7 @@ func (p *sheet) cursor(of segment) string {
 
 // ascending tells whether the records are in the order of their time, odd ones
 // left out.
-func (p *sheet) ascending() bool {
+func (p *page) ascending() bool {
 	last := int64(-1)
 	for _, e := range p.entries {
 		if !e.odd {
@@ -166,7 +123,7 @@ func (p *sheet) ascending() bool {
 }
 
 // begins is the time of the first record that is not odd, or -1.
-func (p *sheet) begins() int64 {
+func (p *page) begins() int64 {
 	for _, e := range p.entries {
 		if !e.odd {
 			return e.at

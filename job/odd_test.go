@@ -18,9 +18,10 @@ import (
 // time at which Duo keeps them. It answers the authentication log.
 type oddDuo struct {
 	records []oddRecord
-	most    int  // records on a page, whatever the call asks for; 0: as asked
-	stuck   bool // the cursor never moves
-	failing int  // calls from this one on fail; 0: none
+	most    int    // records on a page, whatever the call asks for; 0: as asked
+	stuck   bool   // the cursor never moves
+	form    string // of the answer: the records, the cursor and the total go into it; "": as Duo's is
+	failing int    // calls from this one on fail; 0: none
 	calls   int
 }
 
@@ -62,7 +63,7 @@ func (d *oddDuo) RoundTrip(r *http.Request) (*http.Response, error) {
 	if d.stuck && after != "" {
 		next = fmt.Sprintf(`[%q,%q]`, after, id)
 	}
-	body := fmt.Sprintf(`{"stat":"OK","response":{"authlogs":[%s],"metadata":{"next_offset":%s,"total_objects":%d}}}`, strings.Join(page, ","), next, total)
+	body := fmt.Sprintf(cmp.Or(d.form, `{"stat":"OK","response":{"authlogs":[%s],"metadata":{"next_offset":%s,"total_objects":%d}}}`), strings.Join(page, ","), next, total)
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), Request: r}, nil
 }
 
@@ -148,6 +149,39 @@ func TestOddRecords(t *testing.T) {
 				if n := len(siem.Take()); n != 0 {
 					t.Errorf("%d records came again", n)
 				}
+			}
+		})
+	}
+}
+
+// Duo is asked for the next page before the last one is read. An answer that leads
+// astray there costs a call, and no record.
+func TestOddMetadata(t *testing.T) {
+	const astray = `{"next_offset":["9999999999999","z"],"total_objects":99999}`
+	for _, tt := range []struct {
+		name, form   string
+		pages, calls int // at most
+	}{
+		{"as ever", "", 5, 5},
+		{"in front", `{"stat":"OK","response":{"metadata":{"next_offset":%[2]s,"total_objects":%[3]d},"authlogs":[%[1]s]}}`, 5, 5},
+		{"without a total", `{"stat":"OK","response":{"authlogs":[%s],"metadata":{"next_offset":%s}},"_":%d}`, 5, 5},
+		{"a total that is too large", `{"stat":"OK","response":{"authlogs":[%s],"metadata":{"next_offset":%s,"total_objects":9%d}}}`, 6, 6},
+		{"others behind it", `{"stat":"OK","response":{"authlogs":[%s],"metadata":{"next_offset":%s,"total_objects":%d},"more":{"metadata":` + astray + `}}}`, 5, 10},
+		{"others of a record", `{"stat":"OK","response":{"metadata":{"next_offset":%[2]s,"total_objects":%[3]d},"authlogs":[%[1]s,{"txid":"last","metadata":` + astray + `}]}}`, 5, 10},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w, siem := newWorld(t)
+			w.text.endpoints = map[string][]string{"siem": {"auth"}}
+			duo := oddDuo{form: tt.form}
+			duo.add(4500, time.Now().Add(-5*time.Hour).UnixMilli(), 10)
+			sum := w.sync(func(o *job.Options) { o.Transport = &duo })
+			w.clean(sum)
+			if n, last := len(siem.Take()), strings.Count(tt.form, "last"); n != 4500+last {
+				t.Errorf("%d records came of %d", n, 4500+last)
+			}
+			if pages := sum.Results[0].Pages; pages > tt.pages || duo.calls > tt.calls {
+				t.Errorf("%d pages in %d calls, want %d in %d", pages, duo.calls, tt.pages, tt.calls)
 			}
 		})
 	}

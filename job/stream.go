@@ -162,7 +162,7 @@ func (s *stream) settle() error {
 func (s *stream) unit() int64 { return s.row.AskUnit.Duration().Milliseconds() }
 
 // work fetches, delivers and confirms page after page, at the pace that Duo
-// allows. While a page is being delivered the next one is fetched, never more.
+// allows. While a page is being worked on the next one is fetched, never more.
 func (s *stream) work(ctx context.Context, d *desk) error {
 	if wait := s.early(); wait > 0 {
 		return &pause{wait}
@@ -171,15 +171,24 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 	fetched := s.fetch(ctx, d, s.place)
 	// The desk is another stream's when the turn ends: leave no fetch behind.
 	defer func() { cancel(); fetched() }()
+	page := &d.page
 	for n := 1; ; n++ {
-		page, err := fetched()
+		answer, err := fetched()
 		if err != nil {
 			return s.stumble(ctx, err)
 		}
-		s.result.Pages++
 		s.pace.answered(time.Now())
+		yield := s.pace.wait(time.Now(), s.run.cfg.Timeout) > 0 || n >= share && s.run.queue.crowded()
+		foreseen, asked := s.foresee(answer)
+		if asked = asked && !yield; asked {
+			fetched = s.fetch(ctx, d, foreseen)
+		}
+		if err := page.read(s, answer); err != nil {
+			return s.stumble(ctx, err)
+		}
+		s.result.Pages++
 		s.fails, s.trouble = patience{}, nil
-		s.reached(s.place, page.mintime)
+		s.reached(s.place, answer.mintime)
 		if err := s.settle(); err != nil {
 			return err
 		}
@@ -189,11 +198,12 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 			}
 		}
 		after, stuck := s.after(s.place, page)
-		if stuck != nil {
+		switch {
+		case stuck != nil:
 			after = s.place
-		}
-		yield := s.early() > 0 || n >= share && s.run.queue.crowded()
-		if !after.end() && !yield && stuck == nil {
+		case asked:
+			yield = !after.same(foreseen) // and what was asked for is left where it is
+		case !after.end() && !yield:
 			fetched = s.fetch(ctx, d, after)
 		}
 		fresh := s.sift(d, page)
@@ -221,6 +231,19 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 	}
 }
 
+// foresee tells where the next page begins before the one that came is read, so
+// that Duo has work meanwhile. ok is false where it cannot be told, where there may
+// be no next page, and where a call could turn out to be in vain.
+func (s *stream) foresee(a *answer) (p place, ok bool) {
+	if s.row.Cursor != endpoint.NextOffset || s.from != nil {
+		return place{}, false
+	}
+	next, total := duo.Foresee(s.row, a.body)
+	p = s.place
+	p.cursor, p.read = next, p.read+s.row.Limit
+	return p, next != "" && next != s.place.cursor && p.read < total
+}
+
 // early tells how long it is too early for the next call.
 func (s *stream) early() time.Duration {
 	wait := s.pace.wait(time.Now(), s.run.cfg.Timeout)
@@ -231,24 +254,26 @@ func (s *stream) early() time.Duration {
 	return wait
 }
 
-// fetch asks for the page at p and returns a function that waits for it. The
-// page lies on the desk until the next but one is fetched.
-func (s *stream) fetch(ctx context.Context, d *desk, p place) (wait func() (*sheet, error)) {
-	page := d.sheet()
-	page.sought = ""
+// fetch asks for the page at p and returns a function that waits for the answer.
+// It lies on the desk until the next but one is fetched.
+func (s *stream) fetch(ctx context.Context, d *desk, p place) (wait func() (*answer, error)) {
+	a := d.answer()
+	a.mintime, a.sought = s.mintime(p), ""
 	if s.from != nil {
-		page.sought = s.from.id
+		a.sought = s.from.id
 	}
-	page.mintime = s.mintime(p)
-	params := s.params(p, page.mintime)
+	params := s.params(p, a.mintime)
 	s.pace.call(time.Now())
 	var err error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err = page.fetch(ctx, s, params)
+		var body []byte
+		if body, err = s.run.client.Get(ctx, s.host, s.row.Path, params, a.body); err == nil {
+			a.body = body // else its memory is kept for the next try
+		}
 	}()
-	return func() (*sheet, error) { <-done; return page, err }
+	return func() (*answer, error) { <-done; return a, err }
 }
 
 // stumble tells what to do about a page that could not be had: pause and try
@@ -275,7 +300,7 @@ func (s *stream) stumble(ctx context.Context, err error) error {
 // sift takes the lines of records that are delivered already, or stand earlier in
 // the page, out of it, puts the marks of the others on the desk, and counts these.
 // They are seen from now on: if their delivery fails, so does the stream.
-func (s *stream) sift(d *desk, page *sheet) (fresh int) {
+func (s *stream) sift(d *desk, page *page) (fresh int) {
 	d.marks = d.marks[:0]
 	clear(d.count)
 	segment := s.place.todo[0]
@@ -344,7 +369,7 @@ type move struct {
 // next is the move that a page makes, with the marks of its new records and the
 // place after it. The checkpoint is what it will be: should the delivery fail, so
 // does the stream, and what is on disk still counts.
-func (s *stream) next(page *sheet, marks []state.Mark, after place) move {
+func (s *stream) next(page *page, marks []state.Mark, after place) move {
 	cp, m := s.cp, move{changed: len(marks) > 0 || s.from != nil, high: s.high, place: after}
 	cp.Add(marks)
 	for _, mark := range marks {

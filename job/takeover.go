@@ -69,7 +69,7 @@ func (s *stream) inherit() (*state.Checkpoint, error) {
 // wrote for activity and telephony are off by the zone of its host; a time that
 // is too late would skip records, and shows in that the last record delivered is
 // not among those from then on.
-func (t *takeover) verify(s *stream, page *sheet) error {
+func (t *takeover) verify(s *stream, page *page) error {
 	if t.id == "" || legacyKinds[s.row.Name] != state.LegacyMillisID || s.id.Account != "" || t.at.UnixMilli() < s.run.oldest() {
 		return nil
 	}

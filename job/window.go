@@ -48,6 +48,11 @@ type place struct {
 // end tells whether there is nothing more to read.
 func (p place) end() bool { return len(p.todo) == 0 }
 
+// same tells whether the next call at both is the same.
+func (p place) same(o place) bool {
+	return len(p.todo) == len(o.todo) && p.min == o.min && p.cursor == o.cursor
+}
+
 // at is the time from which on the records are still to be read. known is false
 // where the cursor is opaque.
 func (p place) at() (ms int64, known bool) {
@@ -189,7 +194,7 @@ func (s *stream) params(p place, mintime int64) url.Values {
 var errStuck = errors.New("the cursor does not move on from a full page of Duo's, so the records behind it cannot be had")
 
 // after returns the place after a page that was read at p.
-func (s *stream) after(p place, page *sheet) (place, error) {
+func (s *stream) after(p place, page *page) (place, error) {
 	drained := beginning(p.todo[1:])
 	n := len(page.entries)
 	next := p

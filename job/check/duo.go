@@ -260,7 +260,7 @@ func (c *checker) ask(ctx context.Context, host string, row *endpoint.Endpoint, 
 	if account != "" {
 		v.Set("account_id", account)
 	}
-	body, err := c.client.Get(ctx, host, row.Path, v, nil, nil)
+	body, err := c.client.Get(ctx, host, row.Path, v, nil)
 	if err != nil {
 		return err
 	}

@@ -104,20 +104,17 @@ func (c *Client) Close() {
 }
 
 // Get makes one signed GET call and returns the body of an answer of status 200,
-// read into buf where it fits. While the body comes, arrived, when it is not nil,
-// is called now and then with what is there of it, and returns what is to be kept
-// of that, in the same memory; the rest of the body follows it. The answer may
-// yet turn out to be broken. host may carry a port. Each value of params must
+// read into buf where it fits. host may carry a port. Each value of params must
 // stand alone under its key. Other answers are an *APIError, none at all is a
 // *CallError; see [Temporary].
-func (c *Client) Get(ctx context.Context, host, path string, params url.Values, buf []byte, arrived func(body []byte) []byte) ([]byte, error) {
-	return c.do(ctx, host, http.MethodGet, path, params, buf, arrived)
+func (c *Client) Get(ctx context.Context, host, path string, params url.Values, buf []byte) ([]byte, error) {
+	return c.do(ctx, host, http.MethodGet, path, params, buf)
 }
 
-func (c *Client) do(ctx context.Context, host, method, path string, params url.Values, buf []byte, arrived func([]byte) []byte) ([]byte, error) {
+func (c *Client) do(ctx context.Context, host, method, path string, params url.Values, buf []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, callTime, errSlow)
 	defer cancel()
-	call := call{ctx: ctx, transport: c.transport, buf: buf[:0], arrived: arrived}
+	call := call{ctx: ctx, transport: c.transport, buf: buf[:0]}
 	api := *c.host(host)
 	api.SetCustomHTTPClient(&http.Client{
 		Transport:     &call,
@@ -171,7 +168,6 @@ func (c *Client) host(host string) *duoapi.DuoApi {
 type call struct {
 	ctx       context.Context
 	transport http.RoundTripper
-	arrived   func(body []byte) []byte // of an answer of status 200; may be nil
 
 	buf        []byte
 	status     int
@@ -220,40 +216,26 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// piece is how much of a body is there when arrived is called.
-const piece = 128 << 10
-
 // read reads the answer's body into buf, which grows where it must.
 func (c *call) read(resp *http.Response) ([]byte, error) {
 	if resp.ContentLength > maxBody {
 		return c.buf, errBig
 	}
-	arrived, room := c.arrived, int(max(resp.ContentLength, 0))+bytes.MinRead
-	if resp.StatusCode != http.StatusOK {
-		arrived = nil
-	}
-	if arrived != nil && (resp.ContentLength < 0 || room > 2*piece) {
-		room = 2 * piece
-	}
 	buf := c.buf
-	if cap(buf) < room {
-		buf = make([]byte, 0, room)
+	if room := int(max(resp.ContentLength, 0)) + bytes.MinRead; cap(buf) < room {
+		buf = make([]byte, 0, room+room/8) // pages differ a little in size
 	}
-	for total, due := 0, piece; ; {
+	for {
 		buf = slices.Grow(buf, bytes.MinRead)
 		n, err := resp.Body.Read(buf[len(buf):cap(buf)])
-		buf, total = buf[:len(buf)+n], total+n
+		buf = buf[:len(buf)+n]
 		switch {
 		case err == io.EOF:
 			return buf, nil
 		case err != nil:
 			return buf, err
-		case total > maxBody:
+		case len(buf) > maxBody:
 			return buf, errBig
-		case arrived != nil && len(buf) >= due:
-			buf = arrived(buf)
-			// What is kept is read again: a record of megabytes must not be, over and over.
-			due = max(piece, 2*len(buf))
 		}
 	}
 }
@@ -281,7 +263,7 @@ var (
 //
 // See https://duo.com/docs/accountsapi#retrieve-accounts.
 func (c *Client) Children(ctx context.Context, host string) ([]Child, error) {
-	body, err := c.do(ctx, host, http.MethodPost, "/accounts/v1/account/list", url.Values{}, nil, nil)
+	body, err := c.do(ctx, host, http.MethodPost, "/accounts/v1/account/list", url.Values{}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,25 @@ func ReadPage(row *endpoint.Endpoint, body []byte, each func(i int) (end int, er
 	return p.next, p.total, nil
 }
 
+// foresight is how much of an answer's end Foresee looks at.
+const foresight = 1 << 10
+
+// Foresee tells what ReadPage will say of next and total, without a look at the
+// records: Duo's answers end in the metadata. It may be mistaken about an answer of
+// another shape, and says "" and 0 where it finds nothing.
+func Foresee(row *endpoint.Endpoint, body []byte) (next string, total int) {
+	const key = `"metadata":` // what stands within a text has its quotes escaped
+	p := page{row: row, body: body[max(0, len(body)-foresight):]}
+	at := bytes.LastIndex(p.body, []byte(key))
+	if at < 0 {
+		return "", 0
+	}
+	if _, err := p.metadata(at + len(key)); err != nil {
+		return "", 0
+	}
+	return p.next, p.total
+}
+
 // page is an answer that is being read.
 type page struct {
 	row   *endpoint.Endpoint
@@ -91,17 +110,7 @@ func (p *page) response(i int) (int, error) {
 			found = true
 			return record.Array(p.body, i, p.each)
 		case "metadata":
-			return record.Object(p.body, i, func(key []byte, i int) (int, error) {
-				end, err := record.Skip(p.body, i)
-				if err == nil && string(key) == "next_offset" {
-					p.next, err = cursor(p.body[i:end])
-				}
-				if err == nil && string(key) == "total_objects" {
-					// A number, or an object of which nobody has seen one.
-					p.total, _ = strconv.Atoi(string(p.body[i:end]))
-				}
-				return end, err
-			})
+			return p.metadata(i)
 		}
 		return record.Skip(p.body, i)
 	})
@@ -109,6 +118,21 @@ func (p *page) response(i int) (int, error) {
 		err = fmt.Errorf("the response has no %s", p.row.Records)
 	}
 	return end, err
+}
+
+// metadata reads the metadata at i and returns the index after it.
+func (p *page) metadata(i int) (int, error) {
+	return record.Object(p.body, i, func(key []byte, i int) (int, error) {
+		end, err := record.Skip(p.body, i)
+		if err == nil && string(key) == "next_offset" {
+			p.next, err = cursor(p.body[i:end])
+		}
+		if err == nil && string(key) == "total_objects" {
+			// A number, or an object of which nobody has seen one.
+			p.total, _ = strconv.Atoi(string(p.body[i:end]))
+		}
+		return end, err
+	})
 }
 
 // cursor reads next_offset in each of the shapes that Duo has used: a list of

@@ -3,6 +3,7 @@ package duo
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -62,6 +63,29 @@ func TestReadPage(t *testing.T) {
 			}
 			if next != tt.next {
 				t.Errorf("cursor %q, want %q", next, tt.next)
+			}
+			if foreseen, _ := Foresee(endpoint.Named(tt.row), []byte(tt.body)); foreseen != next && tt.name != "metadata beside the response is not ours" {
+				t.Errorf("cursor %q was foreseen, want %q", foreseen, next)
+			}
+		})
+	}
+}
+
+func TestForesee(t *testing.T) {
+	for _, tt := range []struct {
+		name, body, next string
+		total            int
+	}{
+		{"long records", `{"stat":"OK","response":{"authlogs":[{"a":"` + strings.Repeat("x", 5000) + `"}],"metadata":{"next_offset":["1","a"],"total_objects":7}}}`, "1,a", 7},
+		{"far away", `{"response":{"metadata":{"next_offset":["1","a"],"total_objects":7},"authlogs":["` + strings.Repeat("x", 5000) + `"]}}`, "", 0},
+		{"within a text", `{"response":{"authlogs":["\"metadata\":{\"next_offset\":\"1,a\"}"]},"stat":"OK"}`, "", 0},
+		{"cut", `{"response":{"authlogs":[],"metadata":{"next_offset":["1","a`, "", 0},
+		{"no object", `{"response":{"authlogs":[],"metadata":7}}`, "", 0},
+		{"nothing", ``, "", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if next, total := Foresee(endpoint.Named("auth"), []byte(tt.body)); next != tt.next || total != tt.total {
+				t.Errorf("%q, %d, want %q, %d", next, total, tt.next, tt.total)
 			}
 		})
 	}
@@ -129,6 +153,7 @@ func FuzzReadPage(f *testing.F) {
 	row := endpoint.Named("activity")
 	f.Fuzz(func(t *testing.T, body []byte) {
 		records, next, err := readAll(row, body)
+		Foresee(row, body) // may say anything
 		if err != nil {
 			_, api := errors.AsType[*APIError](err)
 			_, broken := errors.AsType[*BodyError](err)
