@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -72,12 +73,16 @@ func (c *Conn) Discard() {
 // hold keeps the connection open until the receiver is closed.
 func (c *Conn) hold() { <-c.receiver.quit }
 
+// buffers are what is discarded into: a benchmark must not count one a connection.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
+
 // Discard reads to the end of the sender's stream like [ReadAll], and keeps
 // nothing: for benchmarks.
 func Discard(c *Conn) {
-	buf := make([]byte, 256<<10)
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
 	for {
-		if _, err := c.stream.Read(buf); err != nil {
+		if _, err := c.stream.Read(*buf); err != nil {
 			c.stream.Close()
 			return
 		}
