@@ -37,7 +37,7 @@ type stream struct {
 	mapping *cef.Mapping // nil where lines are JSON
 
 	cp      *state.Checkpoint // nil until the first turn
-	seen    map[state.Key]int // how many records of each key are delivered, or in the page under way: at least all that cp remembers
+	seen    map[state.Key]int // how many records of each key are delivered, or in the page under way
 	place   place             // where the next page begins
 	held    bool              // records came out of order: the checkpoint waits for the end of the segment
 	high    int64             // the latest record delivered
@@ -119,8 +119,11 @@ func (s *stream) open() error {
 	if cp == nil {
 		cp = s.begin()
 	}
-	s.cp, s.high, s.seen = cp, cp.Until, make(map[state.Key]int, len(cp.Delivered))
-	s.recall()
+	s.seen = make(map[state.Key]int, len(cp.Delivered))
+	for _, m := range cp.Delivered {
+		s.seen[m.Key] = m.Count
+	}
+	s.cp, s.high = cp, cp.Until
 	if !s.fresh {
 		s.result.Until = time.UnixMilli(cp.Until).UTC()
 	}
@@ -128,14 +131,6 @@ func (s *stream) open() error {
 		err = s.settle() // there is nothing to ask Duo for
 	}
 	return err
-}
-
-// recall makes seen what the checkpoint remembers.
-func (s *stream) recall() {
-	clear(s.seen)
-	for _, m := range s.cp.Delivered {
-		s.seen[m.Key] = m.Count
-	}
 }
 
 // begin makes the checkpoint of a stream that has none. It is saved before
@@ -390,7 +385,9 @@ func (s *stream) next(page *page, marks []state.Mark, after place) move {
 	}
 	if !m.held && m.high > cp.Until {
 		cp.Until, m.changed = m.high, true
-		cp.Forget(cp.Until - s.run.cfg.Overlap.Milliseconds())
+		for _, mark := range cp.Forget(cp.Until - s.run.cfg.Overlap.Milliseconds()) {
+			delete(s.seen, mark.Key)
+		}
 	}
 	if after.end() && (m.changed || s.run.end-cp.Looked > looked.Milliseconds()) {
 		cp.Looked, m.changed = s.run.end, true
@@ -411,9 +408,6 @@ func (m *move) draft(s *stream) (conclude func(delivered error) error, err error
 // take makes the move: the page is delivered, and the checkpoint says so.
 func (s *stream) take(m move, fresh int) {
 	s.held, s.high, s.place = m.held, m.high, m.place
-	if len(s.seen) > 2*len(s.cp.Delivered)+s.row.Limit {
-		s.recall() // most of it is forgotten
-	}
 	if s.from != nil {
 		s.from.done(s)
 		s.from = nil

@@ -246,8 +246,11 @@ func (cp *Checkpoint) since(at int64) int {
 // in the order of time. They are cp's own, until it changes.
 func (cp *Checkpoint) Since(at int64) []Mark { return cp.Delivered[cp.since(at):] }
 
-// Forget drops the marks of records before the time given.
-func (cp *Checkpoint) Forget(before int64) {
+// Forget drops the marks of records before the time given and returns them.
+func (cp *Checkpoint) Forget(before int64) []Mark {
 	cp.Known = max(cp.Known, before)
-	cp.Delivered = slices.Delete(cp.Delivered, 0, cp.since(before))
+	i := cp.since(before)
+	gone := cp.Delivered[:i]
+	cp.Delivered = cp.Delivered[i:]
+	return gone
 }

@@ -24,7 +24,9 @@ func TestAddAndForget(t *testing.T) {
 	if diff := cmp.Diff(want[3:], cp.Since(5)); diff != "" {
 		t.Errorf("Since (-want +got):\n%s", diff)
 	}
-	cp.Forget(4)
+	if diff := cmp.Diff(want[:2], cp.Forget(4)); diff != "" {
+		t.Errorf("forgotten (-want +got):\n%s", diff)
+	}
 	if diff := cmp.Diff(want[2:], cp.Delivered); diff != "" {
 		t.Errorf("after Forget (-want +got):\n%s", diff)
 	}
