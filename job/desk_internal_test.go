@@ -26,3 +26,34 @@ func TestPageAgain(t *testing.T) {
 		t.Errorf("%v, found %v, %d records, lines %s", err, p.found, len(p.entries), p.lines)
 	}
 }
+
+// The next page is foreseen where Duo says that there is one.
+func TestForesee(t *testing.T) {
+	body := []byte(`{"stat":"OK","response":{"authlogs":[],"metadata":{"next_offset":["7","a"],"total_objects":1001}}}`)
+	for _, tt := range []struct {
+		name   string
+		place  place
+		body   []byte
+		change func(*stream)
+		want   bool
+	}{
+		{name: "more than a page", body: body, want: true},
+		{name: "the last page", place: place{read: 1}, body: body},
+		{name: "a cursor that does not move", place: place{cursor: "7,a"}, body: body},
+		{name: "no metadata", body: []byte(`{"stat":"OK","response":{"authlogs":[]}}`)},
+		{name: "duologsync's checkpoint is to be verified", body: body, change: func(s *stream) { s.from = new(takeover) }},
+		{name: "another kind of cursor", body: body, change: func(s *stream) { s.row = endpoint.Named("trustmonitor") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := streamOf("auth")
+			s.place = tt.place
+			if tt.change != nil {
+				tt.change(s)
+			}
+			p, ok := s.foresee(&answer{body: tt.body})
+			if ok != tt.want || ok && p.cursor != "7,a" {
+				t.Errorf("%v, at %q", ok, p.cursor)
+			}
+		})
+	}
+}

@@ -225,7 +225,7 @@ func (c *cutter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// What came of an answer that broke off is forgotten, on whatever sheet it lies.
+// An answer that broke off is asked for again, and leaves nothing behind.
 func TestCutAgain(t *testing.T) {
 	paced(t, []string{"auth"}, func(w *pacedWorld) {
 		w.backlog("auth", 4)

@@ -172,13 +172,17 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 		if err != nil {
 			return s.stumble(ctx, err)
 		}
+		paced := s.pace
 		s.pace.answered(time.Now())
+		// Not early: patience is at an end only if the answer cannot be read, either.
 		yield := s.pace.wait(time.Now(), s.run.cfg.Timeout) > 0 || n >= share && s.run.queue.crowded()
 		foreseen, asked := s.foresee(answer)
-		if asked = asked && !yield; asked {
+		asked = asked && !yield
+		if asked {
 			fetched = s.fetch(ctx, d, foreseen)
 		}
 		if err := page.read(s, answer); err != nil {
+			s.pace = paced // it was no answer
 			return s.stumble(ctx, err)
 		}
 		s.result.Pages++
@@ -205,7 +209,7 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 		if stuck != nil && 0 <= page.begins() && page.begins() < s.cp.Known {
 			return stuck // the page shows again what is delivered and no longer remembered
 		}
-		next := s.next(page, d.marks, after)
+		next := s.advance(page, d.marks, after)
 		conclude, err := next.draft(s)
 		if err != nil {
 			return err
@@ -235,8 +239,8 @@ func (s *stream) foresee(a *answer) (p place, ok bool) {
 	}
 	next, total := duo.Foresee(s.row, a.body)
 	p = s.place
-	p.cursor, p.read = next, p.read+s.row.Limit
-	return p, next != "" && next != s.place.cursor && p.read < total
+	p.cursor = next
+	return p, next != "" && next != s.place.cursor && s.place.read+s.row.Limit < total
 }
 
 // early tells how long it is too early for the next call.
@@ -361,10 +365,10 @@ type move struct {
 	place   place
 }
 
-// next is the move that a page makes, with the marks of its new records and the
-// place after it. The checkpoint is what it will be: should the delivery fail, so
-// does the stream, and what is on disk still counts.
-func (s *stream) next(page *page, marks []state.Mark, after place) move {
+// advance returns the move that a page makes, with the marks of its new records
+// and the place after it. It changes cp and seen at once, ahead of the delivery: an
+// error from here on must end the stream, and what is on disk counts.
+func (s *stream) advance(page *page, marks []state.Mark, after place) move {
 	cp, m := s.cp, move{changed: len(marks) > 0 || s.from != nil, high: s.high, place: after}
 	cp.Add(marks)
 	for _, mark := range marks {

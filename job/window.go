@@ -48,7 +48,8 @@ type place struct {
 // end tells whether there is nothing more to read.
 func (p place) end() bool { return len(p.todo) == 0 }
 
-// same tells whether the next call at both is the same.
+// same tells whether the next call at both, which are places of one window, is
+// the same.
 func (p place) same(o place) bool {
 	return len(p.todo) == len(o.todo) && p.min == o.min && p.cursor == o.cursor
 }

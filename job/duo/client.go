@@ -222,7 +222,8 @@ func (c *call) read(resp *http.Response) ([]byte, error) {
 		return c.buf, errBig
 	}
 	buf := c.buf
-	if room := int(max(resp.ContentLength, 0)) + bytes.MinRead; cap(buf) < room {
+	// What the header says is not believed beyond the size of a large page.
+	if room := int(min(max(resp.ContentLength, 0), 4<<20)) + bytes.MinRead; cap(buf) < room {
 		buf = make([]byte, 0, room+room/8) // pages differ a little in size
 	}
 	for {

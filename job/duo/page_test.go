@@ -64,7 +64,7 @@ func TestReadPage(t *testing.T) {
 			if next != tt.next {
 				t.Errorf("cursor %q, want %q", next, tt.next)
 			}
-			if foreseen, _ := Foresee(endpoint.Named(tt.row), []byte(tt.body)); foreseen != next && tt.name != "metadata beside the response is not ours" {
+			if foreseen, _ := Foresee(endpoint.Named(tt.row), []byte(tt.body)); foreseen != next && !strings.Contains(tt.name, "not ours") {
 				t.Errorf("cursor %q was foreseen, want %q", foreseen, next)
 			}
 		})

@@ -10,8 +10,7 @@ import (
 // the stack. Duo's records nest five deep.
 const maxDepth = 512
 
-// ErrCut is the error of JSON text that ends too early, be it that the rest has
-// not come yet.
+// ErrCut is the error of JSON text that ends too early.
 var ErrCut = errors.New("the JSON text is cut off")
 
 func errAt(i int) error { return fmt.Errorf("no JSON at byte %d", i) }
