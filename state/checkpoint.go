@@ -210,8 +210,9 @@ func byTime(a, b Mark) int { return cmp.Compare(a.At, b.At) }
 // Add adds the marks of more records. A mark with a count takes the place of the
 // one with its key and time.
 func (cp *Checkpoint) Add(marks []Mark) {
+	old := *cp // in order, whatever is added meanwhile
 	for _, m := range marks {
-		if i := cp.find(m); i >= 0 {
+		if i := old.find(m); i >= 0 {
 			cp.Delivered[i].Count = m.Count
 		} else {
 			cp.Delivered = append(cp.Delivered, m)

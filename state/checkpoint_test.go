@@ -35,6 +35,18 @@ func TestAddAndForget(t *testing.T) {
 	}
 }
 
+// A mark finds the one whose place it takes, whatever was added before it.
+func TestAddCounts(t *testing.T) {
+	mark := func(at int64, key byte, count int) Mark { return Mark{at, Key{key}, count} }
+	cp := new(Checkpoint)
+	cp.Add([]Mark{mark(1, 1, 1), mark(9, 9, 1)})
+	cp.Add([]Mark{mark(3, 3, 1), mark(4, 4, 1), mark(5, 5, 1), mark(9, 9, 2)})
+	want := []Mark{mark(1, 1, 1), mark(3, 3, 1), mark(4, 4, 1), mark(5, 5, 1), mark(9, 9, 2)}
+	if diff := cmp.Diff(want, cp.Delivered); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestNewKey(t *testing.T) {
 	keys := map[Key]string{}
 	for name, parts := range map[string][][]byte{

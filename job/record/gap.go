@@ -29,7 +29,7 @@ gap:
 				}
 			}
 			if i = space(src, i); i >= len(src) {
-				return dst, i, nil, ErrCut
+				return dst, i, nil, errCut
 			}
 			if c = src[i]; c != w.due[len(w.due)-1] {
 				break
@@ -61,7 +61,7 @@ gap:
 			}
 		}
 		if i >= len(src) {
-			return dst, i, nil, ErrCut
+			return dst, i, nil, errCut
 		}
 		if c = src[i]; c != '{' && c != '[' {
 			break
@@ -83,7 +83,7 @@ gap:
 // key reads and writes the key at i, and what follows it until its value.
 func (w *Writer) key(dst, src []byte, i int) ([]byte, int, error) {
 	if i >= len(src) {
-		return dst, i, ErrCut
+		return dst, i, errCut
 	}
 	if src[i] != '"' {
 		return dst, i, errAt(i)
@@ -107,7 +107,7 @@ func (w *Writer) key(dst, src []byte, i int) ([]byte, int, error) {
 		}
 	}
 	if i = space(src, i); i >= len(src) {
-		return dst, i, ErrCut
+		return dst, i, errCut
 	}
 	if src[i] != ':' {
 		return dst, i, errAt(i)

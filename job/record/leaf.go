@@ -123,7 +123,7 @@ func appendString(dst, src []byte, i int) ([]byte, int, error) {
 			i++
 		}
 		if i >= len(src) {
-			return dst, i, ErrCut
+			return dst, i, errCut
 		}
 		switch c := src[i]; {
 		case c == '"':
@@ -159,7 +159,7 @@ func special(x uint64) uint64 {
 // stands for and its length. The halves of a surrogate pair are two units.
 func unescape(src []byte, i int) (rune, int, error) {
 	if i+1 >= len(src) {
-		return 0, 0, ErrCut
+		return 0, 0, errCut
 	}
 	switch c := src[i+1]; c {
 	case '"', '\\', '/':
@@ -176,7 +176,7 @@ func unescape(src []byte, i int) (rune, int, error) {
 		return '\t', 2, nil
 	case 'u':
 		if i+6 > len(src) {
-			return 0, 0, ErrCut
+			return 0, 0, errCut
 		}
 		var r rune
 		for _, c := range src[i+2 : i+6] {

@@ -10,8 +10,8 @@ import (
 // the stack. Duo's records nest five deep.
 const maxDepth = 512
 
-// ErrCut is the error of JSON text that ends too early.
-var ErrCut = errors.New("the JSON text is cut off")
+// errCut is the error of JSON text that ends too early.
+var errCut = errors.New("the JSON text is cut off")
 
 func errAt(i int) error { return fmt.Errorf("no JSON at byte %d", i) }
 
@@ -28,7 +28,7 @@ func skipString(b []byte, i int) (int, error) {
 	for i++; ; {
 		n := bytes.IndexByte(b[i:], '"')
 		if n < 0 {
-			return 0, ErrCut
+			return 0, errCut
 		}
 		i += n + 1
 		// A quote is the end unless an odd number of backslashes stands before it.
@@ -47,7 +47,7 @@ func skipString(b []byte, i int) (int, error) {
 // written.
 func Skip(b []byte, i int) (int, error) {
 	if i >= len(b) {
-		return 0, ErrCut
+		return 0, errCut
 	}
 	switch b[i] {
 	case '"':
@@ -73,7 +73,7 @@ func Skip(b []byte, i int) (int, error) {
 			}
 			i++
 		}
-		return 0, ErrCut
+		return 0, errCut
 	default:
 		start := i
 		for i < len(b) && !ends[b[i]] {
@@ -108,7 +108,7 @@ func Object(b []byte, i int, f func(key []byte, i int) (int, error)) (int, error
 		}
 		key := b[i+1 : end-1]
 		if i = space(b, end); i >= len(b) {
-			return 0, ErrCut
+			return 0, errCut
 		}
 		if b[i] != ':' {
 			return 0, errAt(i)
@@ -131,7 +131,7 @@ func Array(b []byte, i int, f func(i int) (int, error)) (int, error) {
 // open returns the index of the bracket that must stand at i.
 func open(b []byte, i int, bracket byte, what string) (int, error) {
 	if i = space(b, i); i >= len(b) {
-		return 0, ErrCut
+		return 0, errCut
 	}
 	if b[i] != bracket {
 		return 0, fmt.Errorf("no JSON %s at byte %d", what, i)
@@ -148,14 +148,14 @@ func list(b []byte, i int, closing byte, item func(i int) (int, error)) (int, er
 	}
 	for {
 		if i >= len(b) {
-			return 0, ErrCut
+			return 0, errCut
 		}
 		var err error
 		if i, err = item(i); err != nil {
 			return 0, err
 		}
 		if i = space(b, i); i >= len(b) {
-			return 0, ErrCut
+			return 0, errCut
 		}
 		switch b[i] {
 		case closing:

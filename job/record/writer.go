@@ -95,7 +95,7 @@ func NewWriter(names []string, extra ...Extra) *Writer {
 func (w *Writer) Append(dst, src []byte, i int) (line []byte, end int, err error) {
 	clear(w.Values[:])
 	if i = space(src, i); i >= len(src) {
-		return dst, i, ErrCut
+		return dst, i, errCut
 	}
 	if src[i] != '{' {
 		return dst, i, fmt.Errorf("no JSON object at byte %d", i)
