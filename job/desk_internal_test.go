@@ -4,13 +4,13 @@ import (
 	"slices"
 	"testing"
 
-	"dls/job/endpoint"
+	"dls/job/duo"
 	"dls/job/record"
 )
 
 // streamOf is a stream that is told nothing but its row.
 func streamOf(name string) *stream {
-	row := endpoint.Named(name)
+	row := duo.Named(name)
 	return &stream{run: new(run), row: row, fields: slices.Concat(row.ID, row.Times), extra: []record.Extra{record.NewExtra("host", "h")}}
 }
 
@@ -42,7 +42,7 @@ func TestForesee(t *testing.T) {
 		{name: "a cursor that does not move", place: place{cursor: "7,a"}, body: body},
 		{name: "no metadata", body: []byte(`{"stat":"OK","response":{"authlogs":[]}}`)},
 		{name: "duologsync's checkpoint is to be verified", body: body, change: func(s *stream) { s.from = new(takeover) }},
-		{name: "another kind of cursor", body: body, change: func(s *stream) { s.row = endpoint.Named("trustmonitor") }},
+		{name: "another kind of cursor", body: body, change: func(s *stream) { s.row = duo.Named("trustmonitor") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := streamOf("auth")

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"dls/job/duo"
-	"dls/job/endpoint"
 	"dls/sinks"
 	"dls/state"
 )
@@ -98,7 +97,7 @@ func callHint(err error) string {
 
 // Hint says what to do about Err, or "".
 func (r *Result) Hint() string {
-	row := endpoint.Named(r.Endpoint)
+	row := duo.Named(r.Endpoint)
 	if api, ok := errors.AsType[*duo.APIError](r.Err); ok && row != nil {
 		switch {
 		case api.Gone() && row.Gone != "":

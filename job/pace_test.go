@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"dls/job"
+	"dls/job/duo"
 	"dls/job/duosim"
-	"dls/job/endpoint"
 	"dls/sinks/sinktest"
 	"io"
 	"strconv"
@@ -84,7 +84,7 @@ func (w *pacedWorld) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // backlog gives an endpoint so many full pages, and one record more.
 func (w *pacedWorld) backlog(name string, pages int) {
-	n := pages*endpoint.Named(name).Limit + 1
+	n := pages*duo.Named(name).Limit + 1
 	w.sim.SetBacklog(parent, name, duosim.Backlog{N: n, From: time.Now().Add(-100 * 24 * time.Hour), Step: time.Minute})
 }
 
@@ -135,7 +135,7 @@ func (w *pacedWorld) record(name string) record {
 			continue
 		}
 		r.answered++
-		if c.Records < endpoint.Named(name).Limit {
+		if c.Records < duo.Named(name).Limit {
 			r.short++
 		}
 	}

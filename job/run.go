@@ -28,7 +28,6 @@ import (
 	"dls/cef"
 	"dls/job/config"
 	"dls/job/duo"
-	"dls/job/endpoint"
 	"dls/job/record"
 	"dls/sinks"
 	"dls/state"
@@ -318,7 +317,7 @@ func (r *run) stream(a account, route config.Route) *stream {
 		return s
 	}
 	for _, e := range route.Endpoint.Extra {
-		if e.Value == endpoint.HostValue {
+		if e.Value == duo.HostValue {
 			e.Value = r.cfg.Account.Hostname
 		}
 		s.extra = append(s.extra, record.NewExtra(e.Key, e.Value))

@@ -9,7 +9,6 @@ import (
 
 	"dls/cef"
 	"dls/job/duo"
-	"dls/job/endpoint"
 	"dls/job/record"
 	"dls/sinks"
 	"dls/state"
@@ -26,7 +25,7 @@ const looked = 24 * time.Hour
 // at a time; between turns it holds no page.
 type stream struct {
 	run   *run
-	row   *endpoint.Endpoint
+	row   *duo.Endpoint
 	id    state.ID
 	host  string         // the API host on which the account lives
 	extra []record.Extra // the members that duologsync adds
@@ -234,7 +233,7 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 // that Duo has work meanwhile. ok is false where it cannot be told, where there may
 // be no next page, and where a call could turn out to be in vain.
 func (s *stream) foresee(a *answer) (p place, ok bool) {
-	if s.row.Cursor != endpoint.NextOffset || s.from != nil {
+	if s.row.Cursor != duo.NextOffset || s.from != nil {
 		return place{}, false
 	}
 	next, total := duo.Foresee(s.row, a.body)
@@ -318,7 +317,7 @@ func (s *stream) sift(d *desk, page *page) (fresh int) {
 		line := page.lines[start:e.end]
 		moved := start > kept // lines before this one were taken out
 		start = e.end
-		if e.at > segment.max && s.row.Cursor == endpoint.Mintime {
+		if e.at > segment.max && s.row.Cursor == duo.Mintime {
 			continue // without a maxtime Duo shows what is newer than the window, too
 		}
 		switch {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"dls/job/endpoint"
+	"dls/job/duo"
 	"dls/state"
 )
 
@@ -84,7 +84,7 @@ type Summary struct {
 }
 
 func (s *Summary) sort() {
-	names := endpoint.Names()
+	names := duo.Names()
 	slices.SortFunc(s.Results, func(a, b *Result) int {
 		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(slices.Index(names, a.Endpoint), slices.Index(names, b.Endpoint)))
 	})

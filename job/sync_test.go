@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"dls/job"
+	"dls/job/duo"
 	"dls/job/duosim"
-	"dls/job/endpoint"
 	"dls/sinks/sinktest"
 	"dls/state"
 )
@@ -37,7 +37,7 @@ func TestSyncDeliversOnce(t *testing.T) {
 		udp.Take()
 	}
 	w.clean(w.sync())
-	all := w.lines(parent, endpoint.Names()...)
+	all := w.lines(parent, duo.Names()...)
 	if len(all) != 5*60 {
 		t.Fatalf("Duo shows %d records, want %d", len(all), 5*60)
 	}
@@ -52,22 +52,22 @@ func TestSyncDeliversOnce(t *testing.T) {
 
 	before := all
 	last := time.Now().Add(-duosim.Delay)
-	for _, name := range endpoint.Names() {
+	for _, name := range duo.Names() {
 		g := duosim.Generator{Seed: 2}
 		w.add(parent, name, g.Generate(name, 3, last.Add(-20*time.Second), time.Second)...)
 	}
 	w.clean(w.sync())
-	all = w.lines(parent, endpoint.Names()...)
+	all = w.lines(parent, duo.Names()...)
 	check(without(all, before))
 
 	// These show up late, minutes behind what is delivered.
 	before = all
-	for _, name := range endpoint.Names() {
+	for _, name := range duo.Names() {
 		g := duosim.Generator{Seed: 3}
 		w.add(parent, name, g.Generate(name, 3, last.Add(-8*time.Minute), 90*time.Second)...)
 	}
 	w.clean(w.sync())
-	all = w.lines(parent, endpoint.Names()...)
+	all = w.lines(parent, duo.Names()...)
 	check(without(all, before))
 	w.clean(w.sync())
 	check(nil)
@@ -113,10 +113,10 @@ func TestSyncWithQuirks(t *testing.T) {
 			w, siem := newWorld(t)
 			w.sim.Quirks = q
 			from := time.Now().Add(-179 * 24 * time.Hour).Truncate(time.Second)
-			for i, name := range endpoint.Names() {
+			for i, name := range duo.Names() {
 				g := duosim.Generator{Seed: uint64(i)}
 				// More than a page over time, then in one moment, then in many close ones.
-				limit := endpoint.Named(name).Limit
+				limit := duo.Named(name).Limit
 				w.add(parent, name, g.Generate(name, limit+limit/10, from, 37*time.Second)...)
 				g.Seed += 100
 				burst := limit + limit/10
@@ -128,11 +128,11 @@ func TestSyncWithQuirks(t *testing.T) {
 				w.add(parent, name, g.Generate(name, limit, from.Add(72*time.Hour), 7*time.Millisecond)...)
 			}
 			w.clean(w.sync())
-			all := w.lines(parent, endpoint.Names()...)
+			all := w.lines(parent, duo.Names()...)
 			exactly(t, all, siem.Take())
 			w.clean(w.sync())
 			exactly(t, nil, siem.Take())
-			for i, name := range endpoint.Names() {
+			for i, name := range duo.Names() {
 				g := duosim.Generator{Seed: uint64(i) + 1000}
 				w.add(parent, name, g.Generate(name, 20, from.Add(72*time.Hour).Add(time.Second), 300*time.Millisecond)...)
 			}
@@ -142,7 +142,7 @@ func TestSyncWithQuirks(t *testing.T) {
 				w.clean(w.sync())
 				got = append(got, siem.Take()...)
 			}
-			exactly(t, without(w.lines(parent, endpoint.Names()...), all), got)
+			exactly(t, without(w.lines(parent, duo.Names()...), all), got)
 		})
 	}
 }
@@ -235,7 +235,7 @@ func TestSyncBeginsOnce(t *testing.T) {
 	w.text.api = map[string]any{"offset": 0}
 	w.fill(parent, 10, time.Now().Add(-12*time.Hour), 1)
 	w.clean(w.sync())
-	exactly(t, w.lines(parent, endpoint.Names()...), siem.Take())
+	exactly(t, w.lines(parent, duo.Names()...), siem.Take())
 }
 
 // An endpoint mapped to two servers is fetched once, and its checkpoint moves
@@ -248,7 +248,7 @@ func TestSyncTwoServers(t *testing.T) {
 	if sum.Through() || len(sum.Failed()) != 5 {
 		t.Errorf("%d streams failed, want all 5", len(sum.Failed()))
 	}
-	all := w.lines(parent, endpoint.Names()...)
+	all := w.lines(parent, duo.Names()...)
 	exactly(t, nil, one.Take()) // or it would get the page again in each run
 	two := sinktest.Listen(t, sinktest.Options{})
 	w.text.servers[1].port = two.Port()
@@ -267,7 +267,7 @@ func TestSyncWithoutCheckpoints(t *testing.T) {
 	w.fill(parent, 20, time.Now().Add(-time.Hour), 1)
 	for range 2 {
 		w.clean(w.sync())
-		exactly(t, w.lines(parent, endpoint.Names()...), siem.Take())
+		exactly(t, w.lines(parent, duo.Names()...), siem.Take())
 	}
 	if files, err := os.ReadDir(w.path("state")); err != nil || len(files) > 0 {
 		t.Errorf("files %v, %v, want none", files, err)

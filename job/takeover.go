@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"dls/job/endpoint"
+	"dls/job/duo"
 	"dls/state"
 )
 
@@ -41,7 +41,7 @@ func Inherited(dir *state.Dir, id state.ID, now time.Time) (name string, from st
 			return "", state.Legacy{}, err
 		}
 		if ok {
-			from.At = from.At.Truncate(endpoint.Named(id.Endpoint).AskUnit.Duration())
+			from.At = from.At.Truncate(duo.Named(id.Endpoint).AskUnit.Duration())
 			return name, from, nil
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"dls/job/endpoint"
+	"dls/job/duo"
 )
 
 const (
@@ -173,7 +173,7 @@ func (s *stream) mintime(p place) int64 {
 func (s *stream) params(p place, mintime int64) url.Values {
 	ask := func(ms int64) string { return strconv.FormatInt(ms/s.unit(), 10) }
 	v := url.Values{"mintime": {ask(mintime)}}
-	if s.row.Cursor != endpoint.Mintime {
+	if s.row.Cursor != duo.Mintime {
 		v.Set("maxtime", ask(max(p.todo[0].max, mintime+1)))
 	}
 	if s.row.SendLimit {
@@ -200,12 +200,12 @@ func (s *stream) after(p place, page *page) (place, error) {
 	n := len(page.entries)
 	next := p
 	switch s.row.Cursor {
-	case endpoint.Offset:
+	case duo.Offset:
 		if n == 0 || page.next == "" {
 			return drained, nil
 		}
 		next.cursor = page.next
-	case endpoint.NextOffset:
+	case duo.NextOffset:
 		// A short page has a cursor too, most likely; asking on would cost a call to
 		// learn that there is nothing. Only where Duo says that there is more are its
 		// pages shorter than was asked for.
@@ -216,7 +216,7 @@ func (s *stream) after(p place, page *page) (place, error) {
 		if next.cursor == "" || next.cursor == p.cursor {
 			next.cursor = page.cursor(p.todo[0])
 		}
-	case endpoint.Mintime:
+	case duo.Mintime:
 		if n < s.row.Limit {
 			return drained, nil
 		}

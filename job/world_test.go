@@ -15,8 +15,8 @@ import (
 
 	"dls/job"
 	"dls/job/config"
+	"dls/job/duo"
 	"dls/job/duosim"
-	"dls/job/endpoint"
 	"dls/sinks/sinktest"
 )
 
@@ -99,7 +99,7 @@ func (w *world) config() *config.Config {
 			one["cert_filepath"] = s.cert
 		}
 		servers = append(servers, one)
-		names := endpoint.Names()
+		names := duo.Names()
 		if w.text.endpoints != nil {
 			names = w.text.endpoints[s.id]
 		} else if w.text.msp || w.text.format == "CEF" {
@@ -189,7 +189,7 @@ func (w *world) add(account, endpoint string, records ...duosim.Record) {
 // fill adds n records of each endpoint, spread over the time since from.
 func (w *world) fill(account string, n int, from time.Time, seed uint64) {
 	step := time.Since(from.Add(duosim.Delay)) / time.Duration(n+1)
-	for _, name := range endpoint.Names() {
+	for _, name := range duo.Names() {
 		w.add(account, name, duosim.Generator{Seed: seed, Jitter: true}.Generate(name, n, from, step)...)
 	}
 }

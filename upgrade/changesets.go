@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"dls/job/pyyaml"
+	"dls/job/config/pyyaml"
 
 	"gopkg.in/yaml.v3"
 )

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode"
 
-	"dls/job/pyyaml"
+	"dls/job/config/pyyaml"
 
 	"gopkg.in/yaml.v3"
 )

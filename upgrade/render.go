@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"dls/job/pyyaml"
+	"dls/job/config/pyyaml"
 
 	"gopkg.in/yaml.v3"
 )

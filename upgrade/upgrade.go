@@ -17,7 +17,7 @@ import (
 	"strconv"
 	"strings"
 
-	"dls/job/pyyaml"
+	"dls/job/config/pyyaml"
 
 	"gopkg.in/yaml.v3"
 )

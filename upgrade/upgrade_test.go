@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"dls/job/pyyaml"
+	"dls/job/config/pyyaml"
 
 	"github.com/google/go-cmp/cmp"
 	"gopkg.in/yaml.v3"

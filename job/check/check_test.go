@@ -13,8 +13,8 @@ import (
 
 	"dls/job/check"
 	"dls/job/config"
+	"dls/job/duo"
 	"dls/job/duosim"
-	"dls/job/endpoint"
 )
 
 func TestAllWell(t *testing.T) {
@@ -91,7 +91,7 @@ func TestBound(t *testing.T) {
 			Account: config.Account{IKey: ikey, SKey: config.NewSecret(skey), Hostname: "api-test.invalid"},
 		}}
 		w.cfg.LogFile, w.cfg.Directory = w.path("dls.log"), w.dir
-		w.route(endpoint.Names()...)
+		w.route(duo.Names()...)
 		w.options.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
 			<-req.Context().Done()
 			return nil, context.Cause(req.Context())

@@ -14,7 +14,6 @@ import (
 	"dls/job"
 	"dls/job/config"
 	"dls/job/duo"
-	"dls/job/endpoint"
 	"dls/job/record"
 )
 
@@ -50,7 +49,7 @@ func (c *checker) duo(ctx context.Context) {
 	}
 }
 
-func permissionName(row *endpoint.Endpoint) string { return "permission for " + row.Name }
+func permissionName(row *duo.Endpoint) string { return "permission for " + row.Name }
 
 func permissionNames(routes []config.Route) []string {
 	names := make([]string, len(routes))
@@ -217,7 +216,7 @@ func keysOf(errs []error) Finding {
 const limitedHint = "check again in some minutes"
 
 // permission judges what a call to an endpoint came to.
-func permission(name string, row *endpoint.Endpoint, account string, err error) Finding {
+func permission(name string, row *duo.Endpoint, account string, err error) Finding {
 	f := Finding{Name: name}
 	if err == nil {
 		return f
@@ -243,12 +242,12 @@ func permission(name string, row *endpoint.Endpoint, account string, err error) 
 
 // ask makes the cheapest call that an endpoint knows: for one record of one
 // minute, shortly before now.
-func (c *checker) ask(ctx context.Context, host string, row *endpoint.Endpoint, account string) error {
+func (c *checker) ask(ctx context.Context, host string, row *duo.Endpoint, account string) error {
 	unit := row.AskUnit.Duration().Milliseconds()
 	at := func(t time.Time) string { return strconv.FormatInt(t.UnixMilli()/unit, 10) }
 	end := time.Now().Add(-2 * time.Minute)
 	v := url.Values{"mintime": {at(end.Add(-time.Minute))}}
-	if row.Cursor != endpoint.Mintime {
+	if row.Cursor != duo.Mintime {
 		v.Set("maxtime", at(end))
 	}
 	if row.SendLimit {

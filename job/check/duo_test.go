@@ -12,8 +12,8 @@ import (
 
 	"dls/job/check"
 	"dls/job/config"
+	"dls/job/duo"
 	"dls/job/duosim"
-	"dls/job/endpoint"
 	"dls/sinks/sinktest"
 )
 
@@ -45,7 +45,7 @@ func TestDuo(t *testing.T) {
 				return []want{{check.Failed, "permission for activity", `Duo answered 403 (code 40301): "Access forbidden"`, `give the Admin API application the permission "Grant read log"`}}
 			}},
 		{"no permission at all", func(w *world) {
-			for _, name := range endpoint.Names() {
+			for _, name := range duo.Names() {
 				w.sim.Deny(parent, name)
 			}
 		}, func(*world) []want {
@@ -65,7 +65,7 @@ func TestDuo(t *testing.T) {
 				return []want{{check.Warning, "permission for auth", "reachable, but limited just now", "again"}}
 			}},
 		{"limited everywhere", func(w *world) {
-			for _, name := range endpoint.Names() {
+			for _, name := range duo.Names() {
 				w.sim.Inject(duosim.Match{Endpoint: name}, duosim.TooMany())
 			}
 		}, func(*world) []want {

@@ -16,8 +16,8 @@ import (
 
 	"dls/job/check"
 	"dls/job/config"
+	"dls/job/duo"
 	"dls/job/duosim"
-	"dls/job/endpoint"
 	"dls/sinks/sinktest"
 	"dls/state"
 )
@@ -60,7 +60,7 @@ func newWorld(t *testing.T) *world {
 		Servers: []config.Server{{ID: "siem", Hostname: w.siem.Host(), Port: w.siem.Port(), Protocol: config.TCP}},
 		Account: config.Account{IKey: ikey, SKey: config.NewSecret(skey), Hostname: w.sim.Host(parent)},
 	}
-	w.route(endpoint.Names()...)
+	w.route(duo.Names()...)
 	w.save(state.ID{IKey: ikey, Endpoint: "auth"}, time.Now().Add(-time.Hour))
 	w.fill(parent)
 	w.options = check.Options{Version: "test"}
@@ -91,7 +91,7 @@ func (w *world) start() {
 // fill gives an account records that a careless check could send.
 func (w *world) fill(account string) {
 	from := time.Now().Add(-10 * time.Minute)
-	for _, name := range endpoint.Names() {
+	for _, name := range duo.Names() {
 		w.sim.Add(account, name, duosim.Generator{Seed: 1}.Generate(name, 20, from, 20*time.Second)...)
 	}
 }
@@ -100,7 +100,7 @@ func (w *world) fill(account string) {
 func (w *world) route(names ...string) {
 	w.cfg.Routes = nil
 	for _, name := range names {
-		w.cfg.Routes = append(w.cfg.Routes, config.Route{Endpoint: endpoint.Named(name), Servers: []int{0}})
+		w.cfg.Routes = append(w.cfg.Routes, config.Route{Endpoint: duo.Named(name), Servers: []int{0}})
 	}
 }
 
@@ -296,7 +296,7 @@ func skipped(detail string, names ...string) []want {
 // permissions are the names of the checks of all permissions.
 func permissions() []string {
 	var names []string
-	for _, name := range endpoint.Names() {
+	for _, name := range duo.Names() {
 		names = append(names, "permission for "+name)
 	}
 	return names

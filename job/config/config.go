@@ -21,7 +21,7 @@ import (
 	"strconv"
 	"time"
 
-	"dls/job/endpoint"
+	"dls/job/duo"
 )
 
 // Config is a valid configuration. It is not changed after [Parse] made it, so
@@ -61,7 +61,7 @@ type Config struct {
 	Servers []Server
 	// Account is whose logs are fetched.
 	Account Account
-	// Routes are the endpoints to fetch, at least one, in the order of package
+	// Routes are the endpoints to fetch, at least one, in the order of
 	// endpoint's table.
 	Routes []Route
 
@@ -140,7 +140,7 @@ type Account struct {
 // Route says where an endpoint's records go.
 type Route struct {
 	// Endpoint is the row of the table.
-	Endpoint *endpoint.Endpoint
+	Endpoint *duo.Endpoint
 	// Servers are indexes into Config.Servers, at least one, none twice.
 	Servers []int
 }

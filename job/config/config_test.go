@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"dls/job/endpoint"
+	"dls/job/duo"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -44,7 +44,7 @@ func baseConfig() *Config {
 		Directory:     "/tmp",
 		Servers:       []Server{{ID: "siem", Hostname: "siem.example.com", Port: 6514, Protocol: TCP}},
 		Account:       Account{IKey: "DIXXXXXXXXXXXXXXXXXX", SKey: NewSecret(testSecret), Hostname: "api-1234abcd.duosecurity.com"},
-		Routes:        []Route{{endpoint.Named("auth"), []int{0}}},
+		Routes:        []Route{{duo.Named("auth"), []int{0}}},
 	}
 }
 
@@ -131,10 +131,10 @@ func TestParse(t *testing.T) {
 `}, func(c *Config) {
 			c.Servers = []Server{{ID: "b", Hostname: "::1", Port: 1024, Protocol: UDP}, c.Servers[0]}
 			c.Routes = []Route{
-				{endpoint.Named("auth"), []int{1, 0}},
-				{endpoint.Named("activity"), []int{0}},
-				{endpoint.Named("adminaction"), []int{1}},
-				{endpoint.Named("trustmonitor"), []int{0}},
+				{duo.Named("auth"), []int{1, 0}},
+				{duo.Named("activity"), []int{0}},
+				{duo.Named("adminaction"), []int{1}},
+				{duo.Named("trustmonitor"), []int{0}},
 			}
 			c.Warnings = []string{
 				`c.yml:17: account.endpoint_server_mappings[2].endpoints[1]: "auth" is mapped to server "b" already; it is sent once`,

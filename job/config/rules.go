@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"dls/job/endpoint"
-	"dls/job/pyyaml"
+	"dls/job/config/pyyaml"
+	"dls/job/duo"
 )
 
 // parser goes through one file and gathers what is wrong with it.
@@ -244,9 +244,9 @@ func (p *parser) routes(account *section, c *Config) {
 			}
 		}
 		for _, name := range m.texts("endpoints", "a list of endpoints, such as ['auth', 'activity']") {
-			e := endpoint.Named(name.text)
+			e := duo.Named(name.text)
 			if e == nil {
-				name.fail("is no endpoint", unknownName(name.text, endpoint.Names()))
+				name.fail("is no endpoint", unknownName(name.text, duo.Names()))
 				continue
 			}
 			if c.Format == CEF && e.CEF == "" {
@@ -262,7 +262,7 @@ func (p *parser) routes(account *section, c *Config) {
 			}
 		}
 	}
-	for _, e := range endpoint.All() {
+	for _, e := range duo.All() {
 		if list := servers[e.Name]; len(list) > 0 {
 			c.Routes = append(c.Routes, Route{Endpoint: e, Servers: list})
 		}

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"dls/job/pyyaml"
+	"dls/job/config/pyyaml"
 
 	"gopkg.in/yaml.v3"
 )

@@ -19,8 +19,8 @@ import (
 	"sync"
 	"time"
 
+	"dls/job/duo"
 	"dls/job/duosim"
-	"dls/job/endpoint"
 )
 
 // Records is how many records of each endpoint the first run finds, News how
@@ -53,7 +53,7 @@ func Run(ctx context.Context, w io.Writer, keep bool, dls func(args ...string) i
 		return fmt.Errorf("start the receiver: %w", err)
 	}
 	defer siem.close()
-	path, err := configure(dir, sim, siem.addr(), 1, endpoint.Names())
+	path, err := configure(dir, sim, siem.addr(), 1, duo.Names())
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func Run(ctx context.Context, w io.Writer, keep bool, dls func(args ...string) i
 		{"The second run: only what is new", News, began.Add(50 * time.Minute)},
 		{"The third run: nothing is new", 0, time.Time{}},
 	} {
-		for _, row := range endpoint.All() {
+		for _, row := range duo.All() {
 			sim.Add(account, row.Name, duosim.Generator{Seed: uint64(i), Jitter: true}.Generate(row.Name, round.records, round.from, time.Minute)...)
 		}
 		fmt.Fprintf(w, "\n== %s\n\n$ dls sync -v config.yml\n", round.title)
@@ -78,7 +78,7 @@ func Run(ctx context.Context, w io.Writer, keep bool, dls func(args ...string) i
 			return fmt.Errorf("the run ended with exit code %d", code)
 		}
 		lines := siem.take()
-		if want := round.records * len(endpoint.All()); len(lines) != want {
+		if want := round.records * len(duo.All()); len(lines) != want {
 			return fmt.Errorf("the receiver got %d records instead of %d", len(lines), want)
 		}
 		fmt.Fprintf(w, "\nexit code 0; the receiver got %d records", len(lines))

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"dls/job/endpoint"
 	"dls/job/record"
 )
 
@@ -19,7 +18,7 @@ import (
 // Where the answer is none of Duo's the error is a *BodyError, where Duo answered
 // FAIL an *APIError; each may have been called before that shows. total is how many
 // records Duo says the asked-for time holds, or 0 when it does not say.
-func ReadPage(row *endpoint.Endpoint, body []byte, each func(i int) (end int, err error)) (next string, total int, err error) {
+func ReadPage(row *Endpoint, body []byte, each func(i int) (end int, err error)) (next string, total int, err error) {
 	p := page{row: row, body: body, each: each}
 	stat, err := answer(body, p.response)
 	switch {
@@ -37,7 +36,7 @@ const foresight = 1 << 10
 // Foresee tells what ReadPage will say of next and total, without a look at the
 // records: Duo's answers end in the metadata. It may be mistaken about an answer of
 // another shape, and says "" and 0 where it finds nothing.
-func Foresee(row *endpoint.Endpoint, body []byte) (next string, total int) {
+func Foresee(row *Endpoint, body []byte) (next string, total int) {
 	const key = `"metadata":` // what stands within a text has its quotes escaped
 	p := page{row: row, body: body[max(0, len(body)-foresight):]}
 	at := bytes.LastIndex(p.body, []byte(key))
@@ -52,7 +51,7 @@ func Foresee(row *endpoint.Endpoint, body []byte) (next string, total int) {
 
 // page is an answer that is being read.
 type page struct {
-	row   *endpoint.Endpoint
+	row   *Endpoint
 	body  []byte
 	each  func(i int) (int, error)
 	next  string

@@ -8,12 +8,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"dls/job/endpoint"
 	"dls/job/record"
 )
 
 // readAll returns the records and the cursor of an answer.
-func readAll(row *endpoint.Endpoint, body []byte) (records []string, next string, err error) {
+func readAll(row *Endpoint, body []byte) (records []string, next string, err error) {
 	next, _, err = ReadPage(row, body, func(i int) (int, error) {
 		end, err := record.Skip(body, i)
 		if err == nil {
@@ -54,7 +53,7 @@ func TestReadPage(t *testing.T) {
 			[]string{`{"ts":"2020-09-29T15:06:14+00:00"}`, `{"ts":"2020-09-29T15:06:14.123456+00:00"}`, `{"ts":1601391974}`, `{"ts":null}`, "{}"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			records, next, err := readAll(endpoint.Named(tt.row), []byte(tt.body))
+			records, next, err := readAll(Named(tt.row), []byte(tt.body))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -64,7 +63,7 @@ func TestReadPage(t *testing.T) {
 			if next != tt.next {
 				t.Errorf("cursor %q, want %q", next, tt.next)
 			}
-			if foreseen, _ := Foresee(endpoint.Named(tt.row), []byte(tt.body)); foreseen != next && !strings.Contains(tt.name, "not ours") {
+			if foreseen, _ := Foresee(Named(tt.row), []byte(tt.body)); foreseen != next && !strings.Contains(tt.name, "not ours") {
 				t.Errorf("cursor %q was foreseen, want %q", foreseen, next)
 			}
 		})
@@ -84,7 +83,7 @@ func TestForesee(t *testing.T) {
 		{"nothing", ``, "", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if next, total := Foresee(endpoint.Named("auth"), []byte(tt.body)); next != tt.next || total != tt.total {
+			if next, total := Foresee(Named("auth"), []byte(tt.body)); next != tt.next || total != tt.total {
 				t.Errorf("%q, %d, want %q, %d", next, total, tt.next, tt.total)
 			}
 		})
@@ -123,7 +122,7 @@ func TestReadPageRefuses(t *testing.T) {
 		{"FAIL with a response", "auth", `{"response":"","code":50001,"message":"x","stat":"FAIL"}`, &APIError{Status: 200, Code: 50001, Message: "x"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, _, err := readAll(endpoint.Named(tt.row), []byte(tt.body))
+			_, _, err := readAll(Named(tt.row), []byte(tt.body))
 			api, _ := errors.AsType[*APIError](err)
 			_, broken := errors.AsType[*BodyError](err)
 			if diff := cmp.Diff(tt.fail, api); diff != "" || broken != (tt.fail == nil) {
@@ -150,7 +149,7 @@ func FuzzReadPage(f *testing.F) {
 	} {
 		f.Add([]byte(body))
 	}
-	row := endpoint.Named("activity")
+	row := Named("activity")
 	f.Fuzz(func(t *testing.T, body []byte) {
 		records, next, err := readAll(row, body)
 		Foresee(row, body) // may say anything

@@ -17,7 +17,7 @@ import (
 	"unicode"
 
 	"dls/job/config"
-	"dls/job/endpoint"
+	"dls/job/duo"
 	"dls/state"
 )
 
@@ -191,7 +191,7 @@ func (c *collector) discover() {
 // parseName tells whose stream's checkpoint a file is, and whether it is one of
 // dls's own or one of duologsync.
 func parseName(name string) (account string, own, ok bool) {
-	for _, row := range endpoint.All() {
+	for _, row := range duo.All() {
 		rest, found := strings.CutPrefix(name, row.Name+"_checkpoint")
 		if !found {
 			continue
@@ -224,7 +224,7 @@ func identifier(s string) (id string, ok bool) {
 // rows are the streams of an account: those configured, and those left over.
 func (c *collector) rows(account string) []Row {
 	var rows []Row
-	for _, row := range endpoint.All() {
+	for _, row := range duo.All() {
 		id := c.id(row.Name, account)
 		configured := c.accounts[account] && slices.ContainsFunc(c.cfg.Routes, func(r config.Route) bool { return r.Endpoint == row })
 		_, waiting := c.files[state.LegacyName(row.Name, account)]
@@ -338,7 +338,7 @@ func (r *Report) sort() {
 		}
 		ranks[row.Account] = rank{min(own.severity, this.severity), max(own.behind, this.behind)}
 	}
-	order := endpoint.Names()
+	order := duo.Names()
 	slices.SortFunc(r.Rows, func(a, b Row) int {
 		x, y := ranks[a.Account], ranks[b.Account]
 		return cmp.Or(

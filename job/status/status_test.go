@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"dls/job/config"
-	"dls/job/endpoint"
+	"dls/job/duo"
 	"dls/state"
 )
 
@@ -28,7 +28,7 @@ func ago(d time.Duration) time.Time { return now.Add(-d) }
 func settings(msp bool, endpoints ...string) *config.Config {
 	cfg := &config.Config{Checkpointing: true, Account: config.Account{IKey: ikey, MSP: msp}}
 	for _, name := range endpoints {
-		cfg.Routes = append(cfg.Routes, config.Route{Endpoint: endpoint.Named(name), Servers: []int{0}})
+		cfg.Routes = append(cfg.Routes, config.Route{Endpoint: duo.Named(name), Servers: []int{0}})
 	}
 	return cfg
 }

@@ -1,10 +1,4 @@
-// Package endpoint is the table of Duo's log endpoints: one row each. All that
-// differs between endpoints is said here, so a new endpoint is a new row; the
-// code that fetches, formats and checkpoints reads the row and knows no names.
-//
-// The facts are those of Duo's Admin API documentation
-// (https://duo.com/docs/adminapi#logs). The Go API is not stable.
-package endpoint
+package duo
 
 import (
 	"slices"
@@ -62,7 +56,10 @@ type Extra struct {
 	Value string // or HostValue
 }
 
-// Endpoint is one row of the table. Rows are never changed.
+// Endpoint is one row of the table of Duo's log endpoints. All that differs between
+// endpoints is said here: the code that fetches, formats and checkpoints reads the
+// row and knows no names. The facts are those of Duo's Admin API documentation
+// (https://duo.com/docs/adminapi#logs). Rows are never changed.
 type Endpoint struct {
 	// Name is the endpoint's name in the configuration and in file names.
 	Name string
