@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dls/job/duo"
+	"dls/job/window"
 	"dls/sinks"
 	"dls/state"
 )
@@ -31,7 +32,7 @@ func Hint(err error) string {
 	if broken, ok := errors.AsType[*state.UntrustedError](err); ok {
 		return fmt.Sprintf("look at %q and put back a good copy; only if you move it away does the stream begin again, at dls_settings.api.offset", broken.Path)
 	}
-	if _, ok := errors.AsType[*clockError](err); ok {
+	if _, ok := errors.AsType[*window.AheadError](err); ok {
 		return "set this machine's clock; nothing was fetched, and nothing is lost"
 	}
 	switch {
@@ -39,7 +40,7 @@ func Hint(err error) string {
 		return "the next run goes on from there"
 	case errors.Is(err, state.ErrLocked):
 		return "wait for it to end; if it is a run for another account, give each account a checkpointing.directory of its own"
-	case errors.Is(err, errStuck):
+	case errors.Is(err, window.ErrStuck), errors.Is(err, window.ErrCircle), errors.Is(err, window.ErrRepeats), errors.Is(err, window.ErrForgotten):
 		return "what was delivered is checkpointed; if it happens again, tell Duo's support"
 	case errors.Is(err, errNoChildren):
 		return "check in Duo's Admin Panel that the Accounts API application may still see them; if there are none, is_msp is not for this account"
@@ -121,7 +122,7 @@ func apiHint(api *duo.APIError) string {
 		way = "behind"
 	}
 	switch {
-	case status == 401 && (api.Code == 40105 || off > skew):
+	case status == 401 && (api.Code == 40105 || off > window.Skew):
 		return fmt.Sprintf("set this machine's clock: it is %v %s Duo's", off, way)
 	case status == 401 && api.Code == 40103:
 		return "check account.skey: it is not the secret key of this ikey"

@@ -1,19 +1,19 @@
 // Package job is one run of dls: from Duo to the SIEM, confirmed.
 //
-// The way the data goes, to be read in this order: [Sync] (run.go) makes the
-// streams, one for each endpoint of each account; the queue (queue.go) gives each
-// stream its turns; a turn (stream.go) fetches a page, drops what is delivered
-// already, formats the rest, delivers it, and moves the checkpoint; window.go
-// says where pages begin and end, deliver.go when a page counts as delivered.
+// The way the data goes, to be read in this order: [Sync] (run.go) prepares, plan.go
+// makes the streams, one for each endpoint of each account, and work.go gives them
+// their turns. A stream (stream.go) fetches a page (package feed), drops what is
+// delivered already (page.go), hands the rest over to a session of each of its
+// servers, and makes it count when the sessions are confirmed (flight.go, commit.go).
+// Which spans are read, and how far a page lets the checkpoint go, is decided by
+// package window.
 //
 // What is promised: a checkpoint moves only past records whose delivery is
 // confirmed by every server they are mapped to; one stream's failure neither
 // stops nor delays another; and whatever was not delivered is in the [Summary].
-// The Go API is not stable.
 package job
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,12 +23,15 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dls/cef"
 	"dls/job/config"
 	"dls/job/duo"
-	"dls/job/record"
+	"dls/job/feed"
+	"dls/job/limiter"
+	"dls/job/window"
 	"dls/sinks"
 	"dls/state"
 )
@@ -87,12 +90,19 @@ type run struct {
 	start   time.Time
 	end     int64 // of the run's window, in milliseconds since the epoch
 	client  *duo.Client
-	dir     *state.Dir     // nil when checkpointing is off and no server needs it
+	store   state.Store // nil when checkpointing is off and no server needs it
+	commits *commits
 	servers []sinks.Sink   // as cfg.Servers; nil where no endpoint is mapped
-	proven  sync.Map       // the servers that were reached in this run
-	down    sync.Map       // the servers that a stream has given up
 	cef     *cef.Formatter // nil where lines are JSON
-	queue   *queue
+
+	groups []*sinks.Group  // of servers, while the run works
+	late   context.Context // for deliveries: it outlives the run's by the grace
+	down   sync.Map        // the servers that a stream has given up, by index
+	memory *feed.Memory
+	limits map[*duo.Endpoint]*limiter.Group
+	slots  chan *slot
+	turned map[string]time.Time // when each stream's last turn began
+	queued atomic.Int64         // streams that wait for a slot
 }
 
 // Sync runs the job once: it fetches everything new, delivers it, and moves the
@@ -107,11 +117,11 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 		return nil, err
 	}
 	defer r.client.Close()
-	if r.dir != nil {
-		defer r.dir.Close()
+	if r.store != nil {
+		defer r.store.Close()
 	}
 	if cfg.Checkpointing {
-		unlock, err := opts.Shard.claim(ctx, r.dir)
+		unlock, err := opts.Shard.claim(ctx, r.store)
 		switch {
 		case errors.Is(err, state.ErrLocked):
 			return nil, err
@@ -123,35 +133,6 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 	return r.work(ctx)
 }
 
-// work makes the streams and works on them until all are done.
-func (r *run) work(ctx context.Context) (*Summary, error) {
-	if r.opts.MaxRuntime > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, r.opts.MaxRuntime, ErrMaxRuntime)
-		defer cancel()
-	}
-	streams, err := r.plan(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r.opts.Progress.begin(len(streams), r.end)
-	r.queue = newQueue(streams)
-	r.queue.work(ctx, r.opts.Parallel)
-
-	sum := &Summary{Start: r.start, End: time.Now(), WindowEnd: time.UnixMilli(r.end).UTC()}
-	for _, s := range streams {
-		sum.Results = append(sum.Results, &s.result)
-	}
-	sum.sort()
-	r.remember(ctx, sum)
-	for _, result := range sum.Results {
-		if !result.Idle() {
-			r.log.Info(result.String(), "stream", result.Name())
-		}
-	}
-	return sum, nil
-}
-
 // prepare makes what a run needs, without a call to Duo or a server.
 func prepare(cfg *config.Config, opts Options) (*run, error) {
 	r := &run{cfg: cfg, opts: opts, log: opts.Log, start: time.Now(), servers: make([]sinks.Sink, len(cfg.Servers))}
@@ -161,7 +142,7 @@ func prepare(cfg *config.Config, opts Options) (*run, error) {
 	if r.opts.Parallel <= 0 {
 		r.opts.Parallel = 8
 	}
-	r.end = r.start.Add(-lag).UnixMilli()
+	r.end = r.start.Add(-window.Lag).UnixMilli()
 	if err := r.choose(); err != nil {
 		return nil, &SetupError{err}
 	}
@@ -258,111 +239,8 @@ func (r *run) open() error {
 		return err
 	}
 	dir.Step = r.opts.Step
-	r.dir = dir
+	r.store, r.commits = dir, &commits{store: dir}
 	return nil
-}
-
-// account is one account whose endpoints are read.
-type account struct{ id, host, name string }
-
-// plan makes the streams: every mapped endpoint of every account. Those whose
-// checkpoint was written last come last: after a run that was cut short, the
-// ones that it did not reach go first.
-func (r *run) plan(ctx context.Context) ([]*stream, error) {
-	accounts := []account{{host: r.cfg.Account.Hostname}}
-	if r.cfg.Account.MSP {
-		var err error
-		if accounts, err = r.children(ctx); err != nil {
-			return nil, err
-		}
-	}
-	var streams []*stream
-	for _, a := range accounts {
-		for _, route := range r.cfg.Routes {
-			if len(r.opts.Endpoints) == 0 || slices.Contains(r.opts.Endpoints, route.Endpoint.Name) {
-				streams = append(streams, r.stream(a, route))
-			}
-		}
-	}
-	if r.cfg.Checkpointing {
-		if err := r.opts.Shard.sweep(r.dir); err != nil {
-			return nil, &SetupError{err}
-		}
-		times, err := r.dir.Times()
-		if err != nil {
-			return nil, &SetupError{err}
-		}
-		slices.SortStableFunc(streams, func(a, b *stream) int {
-			return times[a.id.File()].Compare(times[b.id.File()])
-		})
-	}
-	return streams, nil
-}
-
-func (r *run) stream(a account, route config.Route) *stream {
-	s := &stream{
-		run: r, row: route.Endpoint, host: a.host,
-		id:     state.ID{IKey: r.cfg.Account.IKey, Endpoint: route.Endpoint.Name, Account: a.id},
-		fields: slices.Concat(route.Endpoint.ID, route.Endpoint.Times),
-		result: Result{Endpoint: route.Endpoint.Name, Account: a.id, AccountName: a.name},
-	}
-	if r.cef != nil {
-		s.mapping = cef.For(route.Endpoint.CEF)
-	}
-	for _, i := range route.Servers {
-		s.sinks = append(s.sinks, r.servers[i])
-	}
-	if a.id != "" {
-		s.extra = []record.Extra{record.NewExtra("child_account_id", a.id)}
-		return s
-	}
-	for _, e := range route.Endpoint.Extra {
-		if e.Value == duo.HostValue {
-			e.Value = r.cfg.Account.Hostname
-		}
-		s.extra = append(s.extra, record.NewExtra(e.Key, e.Value))
-	}
-	return s
-}
-
-// errNoChildren is an MSP without child accounts: more likely a permission that
-// was taken away than the truth.
-var errNoChildren = errors.New("list the child accounts: Duo lists none")
-
-// children lists the child accounts that the run is about.
-func (r *run) children(ctx context.Context) ([]account, error) {
-	var list []duo.Child
-	err := persist(ctx, r.opts.RetryFor, func() (err error) {
-		list, err = r.client.Children(ctx, r.cfg.Account.Hostname)
-		return err
-	}, duo.Temporary, func(wait time.Duration, err error) {
-		r.log.Info("trying again to list the child accounts", "in", wait.Round(time.Millisecond), "because", err)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list the child accounts: %w", err)
-	}
-	var accounts []account
-	known := 0
-	for _, c := range list {
-		if slices.Contains(r.cfg.Account.BlockList, c.ID) || r.opts.Account != "" && r.opts.Account != c.ID {
-			continue
-		}
-		known++
-		if !r.opts.Shard.has(c.ID) {
-			continue
-		}
-		accounts = append(accounts, account{c.ID, c.Host, c.Name})
-	}
-	switch {
-	case known > 0:
-	case r.opts.Account != "":
-		return nil, fmt.Errorf("--account %q: Duo lists no such child account, or block_list leaves it out", r.opts.Account)
-	case len(list) == 0:
-		return nil, errNoChildren
-	default:
-		r.log.Warn(fmt.Sprintf("nothing to read: of the child accounts that Duo lists (%d), block_list leaves none", len(list)))
-	}
-	return accounts, nil
 }
 
 // load reads a stream's checkpoint, or nil when there is none.
@@ -370,48 +248,11 @@ func (r *run) load(id state.ID) (*state.Checkpoint, error) {
 	if !r.cfg.Checkpointing {
 		return nil, nil
 	}
-	return r.dir.Load(id)
+	return r.store.Load(id)
 }
 
-// save writes a stream's checkpoint.
-func (r *run) save(id state.ID, cp *state.Checkpoint) error {
-	if !r.cfg.Checkpointing {
-		return nil
-	}
-	return r.dir.Save(id, cp)
+// legacy is the directory in which duologsync's checkpoints may lie, or nil.
+func (r *run) legacy() *state.Dir {
+	dir, _ := r.store.(*state.Dir)
+	return dir
 }
-
-// draft writes a stream's checkpoint beside the one that counts, while the page
-// that it tells of is being delivered; or before, if wait is set, so that nothing
-// is delivered that cannot be noted. conclude waits for it and is told how the
-// delivery ended: only a page that is confirmed makes the draft count.
-func (r *run) draft(id state.ID, cp *state.Checkpoint, wait bool) (conclude func(delivered error) error, err error) {
-	if !r.cfg.Checkpointing {
-		return func(delivered error) error { return delivered }, nil
-	}
-	var pending *state.Pending
-	var failed error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		pending, failed = r.dir.Prepare(id, cp)
-	}()
-	if wait {
-		if <-done; failed != nil {
-			return nil, failed
-		}
-	}
-	return func(delivered error) error {
-		<-done
-		switch {
-		case failed == nil && delivered == nil:
-			return pending.Commit()
-		case failed == nil:
-			pending.Discard()
-		}
-		return cmp.Or(delivered, failed)
-	}, nil
-}
-
-// oldest is the time from which on this run's windows may begin.
-func (r *run) oldest() int64 { return oldest(r.start) }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dls/job/duo"
+	"dls/job/window"
 	"dls/state"
 )
 
@@ -54,29 +55,30 @@ func Inherited(dir *state.Dir, id state.ID, now time.Time) (name string, from st
 // For the children of an MSP duologsync read the parent's telephony and activity:
 // its files tell how far a child's stream would have been, and no more.
 func (s *stream) inherit() (*state.Checkpoint, error) {
-	if !s.run.cfg.Checkpointing {
+	if !s.run.cfg.Checkpointing || s.run.legacy() == nil {
 		return nil, nil
 	}
-	name, from, err := Inherited(s.run.dir, s.id, s.run.start)
+	name, from, err := Inherited(s.run.legacy(), s.id, s.run.start)
 	if err != nil || name == "" {
 		return nil, err
 	}
 	s.from = &takeover{name: name, at: from.At, id: from.ID}
-	return &state.Checkpoint{From: from.At.UnixMilli(), Until: from.At.UnixMilli()}, nil
+	s.lines.sought = from.ID
+	return &state.Checkpoint{Progress: state.Progress{Began: from.At.UnixMilli(), DeliveredUntil: from.At.UnixMilli()}}, nil
 }
 
 // verify checks what duologsync left against the first page. The times that it
 // wrote for activity and telephony are off by the zone of its host; a time that
 // is too late would skip records, and shows in that the last record delivered is
 // not among those from then on.
-func (t *takeover) verify(s *stream, page *page) error {
-	if t.id == "" || legacyKinds[s.row.Name] != state.LegacyMillisID || s.id.Account != "" || t.at.UnixMilli() < s.run.oldest() {
+func (t *takeover) verify(s *stream, found bool) error {
+	if t.id == "" || legacyKinds[s.row.Name] != state.LegacyMillisID || s.id.Account != "" || t.at.UnixMilli() < window.Oldest(s.run.start) {
 		return nil
 	}
-	if page.found {
+	if found {
 		return nil
 	}
-	return &state.UntrustedError{Path: s.run.dir.Path(t.name), Err: &state.LegacyError{
+	return &state.UntrustedError{Path: s.run.legacy().Path(t.name), Err: &state.LegacyError{
 		Problem: fmt.Sprintf("it says %s, but the record that it names is not there: the time is that of another zone, or the file is another account's", t.at.Format(time.RFC3339)),
 		Hint:    "replace its content by the time from which to go on, in milliseconds since 1970-01-01 UTC, or remove it to begin at offset",
 	}}
@@ -85,7 +87,7 @@ func (t *takeover) verify(s *stream, page *page) error {
 // done retires duologsync's file, now that the stream has a checkpoint of its
 // own.
 func (t *takeover) done(s *stream) {
-	s.run.log.Info(fmt.Sprintf("took over duologsync's checkpoint %q: going on from %s", s.run.dir.Path(t.name), t.at.Format(time.RFC3339)),
+	s.run.log.Info(fmt.Sprintf("took over duologsync's checkpoint %q: going on from %s", s.run.legacy().Path(t.name), t.at.Format(time.RFC3339)),
 		"stream", s.result.Name())
 	if s.id.Account != "" && legacyKinds[s.row.Name] == state.LegacyMillisID {
 		s.run.log.Warn(fmt.Sprintf("duologsync never read the %s of child accounts: what lies before %s was not delivered", s.row.Name, t.at.Format(time.RFC3339)),
@@ -94,7 +96,7 @@ func (t *takeover) done(s *stream) {
 	if strings.HasSuffix(t.name, state.Imported) {
 		return
 	}
-	if err := s.run.dir.Retire(t.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.run.legacy().Retire(t.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.run.log.Warn(err.Error(), "stream", s.result.Name())
 	}
 }

@@ -8,6 +8,7 @@
 package state
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -239,19 +240,22 @@ func (d *Dir) read(name string, before fs.FileInfo) ([]byte, error) {
 // Save writes the checkpoint: when it returns nil, a crash no longer undoes it;
 // when it returns an error, the file is the old one or the new one, whole.
 func (d *Dir) Save(id ID, cp *Checkpoint) error {
-	p, err := d.Prepare(id, cp)
+	p, err := d.Stage(id, cp)
 	if err != nil {
 		return err
 	}
-	return p.Commit()
+	return d.Commit([]Staged{p})[0]
 }
 
-// Prepare writes the checkpoint to a file beside the one that counts. The caller
-// must call Commit or Discard of what it returns. The checkpoint may change
+// Stage writes the checkpoint to a file beside the one that counts. The caller
+// must hand what it returns to Commit, or Discard it. The checkpoint may change
 // afterwards.
-func (d *Dir) Prepare(id ID, cp *Checkpoint) (*Pending, error) {
+func (d *Dir) Stage(id ID, cp *Checkpoint) (Staged, error) {
 	data, err := cp.encode(id)
-	var p *Pending
+	if err == nil && len(data) > maxFile {
+		err = errors.New("it is too large")
+	}
+	var p *pending
 	if err == nil {
 		p, err = d.stage(id.File(), data, 0o600)
 	}
@@ -261,47 +265,58 @@ func (d *Dir) Prepare(id ID, cp *Checkpoint) (*Pending, error) {
 	return p, nil
 }
 
-// Pending is a checkpoint that is written and does not count yet.
-type Pending struct {
+// pending is a file that is written and has not its name yet.
+type pending struct {
 	dir        *Dir
 	name, temp string
 }
 
-// Commit makes the checkpoint count. Its error is as that of [Dir.Save].
-func (p *Pending) Commit() error {
-	if err := p.commit(); err != nil {
-		return fmt.Errorf("write checkpoint %q: %w", p.dir.Path(p.name), err)
+// Commit makes what Stage has written count: all files get their names, and then the
+// directory is synced once. It returns an error for each, as that of [Dir.Save].
+func (d *Dir) Commit(staged []Staged) []error {
+	errs := make([]error, len(staged))
+	for i, s := range staged {
+		errs[i] = s.(*pending).rename()
 	}
-	return nil
+	synced := d.step("syncdir", d.sync)
+	for i, s := range staged {
+		if err := cmp.Or(errs[i], synced); err != nil {
+			errs[i] = fmt.Errorf("write checkpoint %q: %w", d.Path(s.(*pending).name), err)
+		}
+	}
+	return errs
 }
 
-func (p *Pending) commit() error {
+// rename gives the file its name; where that fails it removes the file.
+func (p *pending) rename() error {
 	err := p.dir.step("rename", func() error { return p.dir.rename(p.temp, p.name) })
 	if err != nil {
 		p.Discard()
-		return err
 	}
-	return p.dir.step("syncdir", p.dir.sync)
+	return err
 }
 
-// Discard removes what Prepare wrote.
-func (p *Pending) Discard() { _ = p.dir.root.Remove(p.temp) } // a later run sweeps what stays
+// Discard removes what Stage wrote.
+func (p *pending) Discard() { _ = p.dir.root.Remove(p.temp) } // a later run sweeps what stays
 
 // replace puts a file with the given content in the place of name.
 func (d *Dir) replace(name string, data []byte, mode fs.FileMode) error {
 	p, err := d.stage(name, data, mode)
-	if err != nil {
-		return err
+	if err == nil {
+		err = p.rename()
 	}
-	return p.commit()
+	if err == nil {
+		err = d.step("syncdir", d.sync)
+	}
+	return err
 }
 
 // stage writes a file that is to take the place of name.
-func (d *Dir) stage(name string, data []byte, mode fs.FileMode) (*Pending, error) {
+func (d *Dir) stage(name string, data []byte, mode fs.FileMode) (*pending, error) {
 	if _, err := d.own(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	p := &Pending{d, name, tempPrefix + rand.Text()}
+	p := &pending{d, name, tempPrefix + rand.Text()}
 	var f *os.File
 	for _, step := range []struct {
 		name string

@@ -277,7 +277,7 @@ func (c *checker) checkpoint(dir *state.Dir, id state.ID) Finding {
 	if cp == nil {
 		return inheritance(dir, id, f.Name)
 	}
-	until, now := time.UnixMilli(cp.Until).UTC(), time.Now()
+	until, now := time.UnixMilli(cp.DeliveredUntil).UTC(), time.Now()
 	f.Detail = "delivered up to " + until.Format(time.RFC3339)
 	if until.Sub(now) > ahead {
 		f.Outcome = Failed
@@ -285,7 +285,7 @@ func (c *checker) checkpoint(dir *state.Dir, id state.ID) Finding {
 		f.Hint = "set this machine's clock"
 		return f
 	}
-	return reachable(f, time.UnixMilli(max(cp.Until, cp.Looked)))
+	return reachable(f, time.UnixMilli(max(cp.DeliveredUntil, cp.LookedUntil)))
 }
 
 // inheritance tells what duologsync left of a stream that has no checkpoint yet.

@@ -247,7 +247,7 @@ func (c *collector) row(id state.ID, configured bool) Row {
 		r.Problem = clean(err.Error())
 	}
 	if cp != nil {
-		r.DeliveredUntil = time.UnixMilli(max(cp.Until, cp.Looked)).UTC()
+		r.DeliveredUntil = time.UnixMilli(max(cp.DeliveredUntil, cp.LookedUntil)).UTC()
 	}
 	if r.LastRun != nil && r.LastRun.DeliveredUntil().After(r.DeliveredUntil) {
 		r.DeliveredUntil = r.LastRun.DeliveredUntil().UTC()
