@@ -56,9 +56,9 @@ func (s *stream) deliverTo(ctx context.Context, sink sinks.Sink, lines []byte) e
 	late, cancel := grace(ctx, s.run.opts.Grace)
 	defer cancel()
 	return s.insist(ctx, sink, func() error {
-		err := sink.Deliver(late, lines)
-		if over, ok := errors.AsType[*sinks.OversizeError](err); ok {
-			return s.keep(over.Records)
+		refused, err := sinks.Deliver(late, sink, sinks.Batch{Lines: lines})
+		if len(refused) > 0 {
+			return s.keep(lines, refused)
 		}
 		return fault(err)
 	})
@@ -106,13 +106,18 @@ func (e *keepError) Unwrap() error { return e.error }
 
 // keep writes records that no datagram can hold to a file in the checkpoint
 // directory, as duologsync does.
-func (s *stream) keep(records [][]byte) error {
+func (s *stream) keep(lines []byte, refused []sinks.Refused) error {
+	records := bytes.SplitAfter(lines, []byte("\n"))
+	var kept []byte
+	for _, r := range refused {
+		kept = append(kept, records[r.Index]...)
+	}
 	name := s.row.Name + "_udp_failed_ingestion_logs.txt"
-	if err := s.run.dir.Append(name, bytes.Join(records, nil)); err != nil {
+	if err := s.run.dir.Append(name, kept); err != nil {
 		return &keepError{fmt.Errorf("keep records too long for a datagram: %w", err)}
 	}
-	s.oversize.Add(int64(len(records)))
-	what := counted(len(records), "record is too long for a datagram; it is", "records are too long for a datagram; they are")
+	s.oversize.Add(int64(len(refused)))
+	what := counted(len(refused), "record is too long for a datagram; it is", "records are too long for a datagram; they are")
 	s.run.log.Warn(fmt.Sprintf("%s in %q", what, s.run.dir.Path(name)), "stream", s.result.Name())
 	return nil
 }

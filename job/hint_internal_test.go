@@ -16,8 +16,10 @@ type forbidden struct{}
 
 func (forbidden) ID() string { return "siem" }
 
-func (forbidden) Deliver(context.Context, []byte) error {
-	return fmt.Errorf("deliver: %w", syscall.EACCES)
+func (forbidden) MaxRecord() int { return 0 }
+
+func (forbidden) Open(context.Context) (sinks.Session, error) {
+	return nil, fmt.Errorf("deliver: %w", syscall.EACCES)
 }
 
 func (forbidden) Check(context.Context) (sinks.Report, error) {

@@ -64,7 +64,7 @@ func delivering(t *testing.T, cause error) error {
 	out := writerFunc(func([]byte) (int, error) {
 		return 0, &fs.PathError{Op: "write", Path: "/dev/stdout", Err: cause}
 	})
-	err := sinks.NewWriter(out).Deliver(t.Context(), []byte("{}\n"))
+	_, err := sinks.Deliver(t.Context(), sinks.NewWriter(out), sinks.Batch{Lines: []byte("{}\n")})
 	if !errors.Is(err, cause) {
 		t.Fatalf("error %v, want %v", err, cause)
 	}
