@@ -113,6 +113,12 @@ func impatient(o *sinks.Options) {
 	o.DialTimeout, o.StallTimeout, o.CloseTimeout = 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
 }
 
+// deliver delivers lines in a session of their own.
+func deliver(ctx context.Context, s sinks.Sink, lines []byte) error {
+	_, err := sinks.Deliver(ctx, s, sinks.Batch{Endpoint: "auth", Lines: lines})
+	return err
+}
+
 // page makes n lines of about size bytes, unlike those of any other name.
 func page(name string, n, size int) []byte {
 	var b bytes.Buffer
@@ -166,7 +172,7 @@ func TestDeliver(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				s, r := tr.start(t, nil)
 				lines := []byte(tt.lines)
-				if err := s.Deliver(t.Context(), lines); err != nil {
+				if err := deliver(t.Context(), s, lines); err != nil {
 					t.Fatal(err)
 				}
 				want := split([]byte(tt.lines))
@@ -185,7 +191,7 @@ func TestDeliverNothing(t *testing.T) {
 	forEach(t, transports(t), func(t *testing.T, tr transport) {
 		s, r := tr.start(t, nil)
 		for _, lines := range [][]byte{nil, {}} {
-			if err := s.Deliver(t.Context(), lines); err != nil {
+			if err := deliver(t.Context(), s, lines); err != nil {
 				t.Error(err)
 			}
 		}
@@ -198,7 +204,7 @@ func TestDeliverNothing(t *testing.T) {
 func TestDeliverUnterminated(t *testing.T) {
 	forEach(t, transports(t), func(t *testing.T, tr transport) {
 		s, r := tr.start(t, nil)
-		if err := s.Deliver(t.Context(), []byte("a\nb")); err == nil {
+		if err := deliver(t.Context(), s, []byte("a\nb")); err == nil {
 			t.Error("no error for a record without its newline")
 		}
 		if n := len(r.Lines()); n != 0 {
@@ -212,7 +218,7 @@ func TestDeliverBigPage(t *testing.T) {
 		s, r := tr.start(t, nil)
 		lines := page("big", 4000, 1400)
 		sent := bytes.Clone(lines)
-		if err := s.Deliver(t.Context(), sent); err != nil {
+		if err := deliver(t.Context(), s, sent); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(lines, bytes.Join(r.Lines(), nil)) {
@@ -236,7 +242,7 @@ func TestDeliverConcurrently(t *testing.T) {
 			}
 			running.Go(func() {
 				for p := range pages {
-					if err := s.Deliver(t.Context(), page(fmt.Sprint(g, "-", p), records, 200)); err != nil {
+					if err := deliver(t.Context(), s, page(fmt.Sprint(g, "-", p), records, 200)); err != nil {
 						t.Error(err)
 					}
 				}
@@ -258,7 +264,7 @@ func TestDeliverCancelledBefore(t *testing.T) {
 		stop := errors.New("stop")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(stop)
-		if err := s.Deliver(ctx, page("a", 3, 100)); !errors.Is(err, stop) {
+		if err := deliver(ctx, s, page("a", 3, 100)); !errors.Is(err, stop) {
 			t.Errorf("error %v, want %v", err, stop)
 		}
 		if n := len(r.Lines()); n != 0 {
@@ -287,7 +293,7 @@ func TestDeliverCancelledDuring(t *testing.T) {
 					cancel(stop)
 					sinktest.NeverClose(c)
 				})
-				if err := s.Deliver(ctx, tt.lines); !errors.Is(err, stop) {
+				if err := deliver(ctx, s, tt.lines); !errors.Is(err, stop) {
 					t.Errorf("error %v, want %v", err, stop)
 				}
 			})
@@ -308,7 +314,7 @@ func TestCancelledPageDoesNotEndInOrder(t *testing.T) {
 			<-returned
 			inOrder <- c.ReadLines(-1)
 		})
-		err := s.Deliver(ctx, flood())
+		err := deliver(ctx, s, flood())
 		close(returned)
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v, want %v", err, context.Canceled)
@@ -331,7 +337,7 @@ func TestUDPCancelledDuring(t *testing.T) {
 			defer cancel()
 			result := make(chan error, 1)
 			// So many that pacing alone takes seconds.
-			go func() { result <- s.Deliver(ctx, page("a", 20000, 50)) }()
+			go func() { result <- deliver(ctx, s, page("a", 20000, 50)) }()
 			r.Wait(t, 10)
 			cancel()
 			if err := <-result; !errors.Is(err, context.Canceled) {
@@ -346,7 +352,7 @@ func TestDeadlineOfTheCallerIsHis(t *testing.T) {
 		s, _ := tr.start(t, sinktest.Mute)
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		if err := s.Deliver(ctx, flood()); !errors.Is(err, context.DeadlineExceeded) {
+		if err := deliver(ctx, s, flood()); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v, want %v", err, context.DeadlineExceeded)
 		}
 	})
@@ -357,7 +363,7 @@ func TestRefused(t *testing.T) {
 		s, r := tr.start(t, nil)
 		r.Close()
 		for _, n := range []int{1, 3} { // the one record of a page is refused as much as one of many
-			err := s.Deliver(t.Context(), page("a", n, 100))
+			err := deliver(t.Context(), s, page("a", n, 100))
 			if err == nil {
 				t.Fatal("no error although nothing listens")
 			}
@@ -374,7 +380,7 @@ func TestRefused(t *testing.T) {
 func TestErrorMessage(t *testing.T) {
 	tr := transport{protocol: sinks.TCP, host: "127.0.0.1"}
 	port := sinktest.FreePort(t)
-	err := tr.sink(t, port).Deliver(t.Context(), []byte("a\n"))
+	err := deliver(t.Context(), tr.sink(t, port), []byte("a\n"))
 	want := fmt.Sprintf(`deliver to server "siem" (127.0.0.1:%d): connection refused`, port)
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
