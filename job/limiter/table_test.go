@@ -1,0 +1,80 @@
+package limiter
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+)
+
+type latency struct{ low, top time.Duration }
+
+var latencies = []latency{{0, 0}, {200 * time.Millisecond, time.Second}, {2 * time.Second, 4 * time.Second}, {0, 6 * time.Second}}
+
+func draw(seed uint64, lat latency) delays {
+	return delays{rand.New(rand.NewPCG(seed, 7)), lat.low, lat.top}
+}
+
+func TestTable(t *testing.T) {
+	only := os.Getenv("KIND")
+	for _, k := range kinds {
+		if only != "" && only != k.name {
+			continue
+		}
+		for _, w := range []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute} {
+			for _, n := range []int{1, 2, 5, 10, 30, 200} {
+				line := fmt.Sprintf("%-9s %3d/%3.0fs", k.name, n, w.Seconds())
+				for _, lat := range latencies {
+					used, refused := 2.0, 0.0
+					for seed := range uint64(20) {
+						phase := rand.New(rand.NewPCG(seed, 3))
+						at := start.Add(-time.Duration(phase.Int64N(int64(w))))
+						hours := 4 * time.Hour
+						o := run(New(2*time.Minute).Account(), k.make(n, w, at), draw(seed, lat), 2000, hours, nil)
+						best := ideal(k.make(n, w, at), draw(seed, lat), 1e9, o.took)
+						used = min(used, float64(o.answered)/float64(best.answered))
+						refused = max(refused, float64(o.refused)/float64(max(o.late, 1)))
+					}
+					mark := ' '
+					if used < .9 || refused > .1 {
+						mark = '*'
+					}
+					line += fmt.Sprintf("  | %3.0f%% %4.1f%%%c", 100*used, 100*refused, mark)
+				}
+				t.Log(line)
+			}
+		}
+	}
+}
+
+func TestBacklog(t *testing.T) {
+	for _, k := range kinds {
+		for _, b := range []struct {
+			n, pages int
+			w        time.Duration
+		}{{10, 20, 60}, {2, 20, 60}, {10, 60, 60}, {1, 20, 60}, {5, 20, 60}, {5, 20, 30}, {10, 20, 30}, {20, 60, 120}, {1, 10, 30}} {
+			w := b.w * time.Second
+			line := fmt.Sprintf("%-9s %2d pages %3d/%3.0fs", k.name, b.pages, b.n, w.Seconds())
+			for _, lat := range latencies {
+				worst := 0.0
+				for seed := range uint64(20) {
+					phase := rand.New(rand.NewPCG(seed, 3))
+					at := start.Add(-time.Duration(phase.Int64N(int64(w))))
+					o := run(New(2*time.Minute).Account(), k.make(b.n, w, at), draw(seed, lat), b.pages, 4*time.Hour, nil)
+					best := ideal(k.make(b.n, w, at), draw(seed, lat), b.pages, 4*time.Hour)
+					if k.name == "fixed" {
+						best.took = max(best.took, w*time.Duration((b.pages-1)/b.n))
+					}
+					worst = max(worst, float64(o.took)/float64(max(1, best.took)))
+				}
+				mark := ' '
+				if worst > 1.2 {
+					mark = '*'
+				}
+				line += fmt.Sprintf("  | %5.2f%c", worst, mark)
+			}
+			t.Log(line)
+		}
+	}
+}
