@@ -18,12 +18,13 @@ type learner struct {
 	n      int           // calls in a window; 0: never refused
 	window time.Duration // 0: not known yet
 	proven time.Duration // the window before it was shortened; = window when it is not being tried
+	low    time.Duration // a window that was refused
 	first  time.Time     // while the window is looked for: the first call that may be counted
 	last   time.Time     // and the first refusal
 
 	step     int // the window is shortened by a 1/step
+	up       int
 	calm     int // answers since the window was shortened or a call was refused
-	need     int
 	refusals int // since the last answer
 	changed  time.Time
 }
@@ -42,10 +43,18 @@ func (l *learner) ready(k int) time.Time {
 
 func (l *learner) called(now time.Time) {
 	i := max(0, len(l.calls)-remembered)
-	for i < len(l.calls) && now.Sub(l.calls[i]) > max(memory, 2*l.window) && len(l.calls)-i >= l.n {
+	for i < len(l.calls) && now.Sub(l.calls[i]) > max(memory, 2*l.window) && len(l.calls)-i > l.n {
 		i++
 	}
 	l.calls = append(l.calls[i:], now)
+}
+
+func (l *learner) target() time.Duration {
+	w := l.window - l.window/time.Duration(l.step)
+	if l.low < l.window && l.window-l.low > l.window/24 && l.low > 0 {
+		w = max(l.window*3/4, (l.low+l.window)/2)
+	}
+	return w
 }
 
 func (l *learner) answered(made, now time.Time) {
@@ -56,21 +65,41 @@ func (l *learner) answered(made, now time.Time) {
 	}
 	if l.window == 0 {
 		l.window = made.Sub(l.first)
-		l.proven, l.step, l.need, l.calm = l.window, 32, 20, 0
-		l.changed = made
-		if l.n == 1 {
-			l.step, l.need = 4, 1
+		l.proven, l.step, l.up, l.calm = l.window, 32, 32, 0
+		if l.low < 27*time.Second && l.n == 1 {
+			l.step = 4
+		} else {
+			l.low = l.window * 15 / 16
 		}
+		if i := len(l.calls) - 1 - l.n; i >= 0 && made.Sub(l.calls[i]) < l.window*3/4 && l.window > 30*time.Second {
+			l.window = made.Sub(l.calls[i])
+			l.low = l.window * 15 / 16
+		}
+		l.changed = made
 	}
 	l.calm++
-	if l.calm >= l.need && made.Sub(l.changed) >= l.window*3/4 {
-		l.changed = made
-		if l.window < l.proven { // a try has worked
-			l.step = max(l.step/2, 4)
+	if l.window < l.proven { // a try
+		if l.calm >= min(l.n, 4) && made.Sub(l.changed) >= l.window*3/4 {
+			l.changed = made
+			l.calm = 0
+			if l.window < l.low { // the limit is another one
+				l.low = 0
+				l.step = max(l.step/2, 4)
+			} else {
+				l.step = 32
+			}
+			l.proven = l.window
 		}
+		if l.window < l.proven {
+			return
+		}
+	}
+	w := l.target()
+	if l.window > time.Millisecond*time.Duration(l.n) && (l.low == 0 || l.calm >= int(min(40, l.window/(l.window-w))) && made.Sub(l.changed) >= l.window*3/4) {
+		l.changed = made
 		l.proven = l.window
-		l.window -= l.window / time.Duration(l.step)
-		l.need, l.calm = l.n, 0
+		l.window = w
+		l.calm = 0
 	}
 }
 
@@ -94,22 +123,29 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 		l.first, l.last = l.calls[len(l.calls)-l.n-1], made
 		fallthrough
 	case l.window == 0:
-		l.search(now)
+		l.search(made, now)
 	case l.window < l.proven:
+		l.low = l.window
 		l.window = l.proven
-		l.step = min(l.step*4, 32)
-		l.calm, l.need = 0, min(max(l.need, 10)*2, 40)
+		l.step = 32
+		l.calm = 0
 		l.backoff(made)
 	default:
-		l.window += l.window / 32 << min(max(0, l.refusals-2), 4)
+		if l.calm > 20 {
+			l.up = 32
+		}
+		l.low = l.window
+		l.window += l.window / time.Duration(l.up)
+		l.up = max(l.up/2, 4)
 		if l.n > 1 {
 			half := l.n / 2
 			l.window = l.window * time.Duration(half) / time.Duration(l.n)
+			l.low = l.low * time.Duration(half) / time.Duration(l.n)
 			l.n = half
 		}
 		l.proven = l.window
 		l.changed = made
-		l.calm, l.need = 0, 20
+		l.calm = 0
 		l.backoff(made)
 	}
 	if after > 0 {
@@ -122,23 +158,22 @@ func (l *learner) backoff(made time.Time) {
 }
 
 // search tells when to try next.
-func (l *learner) search(now time.Time) {
-	var tries []time.Time
-	if l.n == 1 {
-		for _, s := range []time.Duration{2, 4, 8, 15} {
-			tries = append(tries, l.first.Add(s*time.Second))
-		}
+func (l *learner) search(made, now time.Time) {
+	l.low = made.Sub(l.first)
+	if l.n > 1 {
+		l.first = l.calls[len(l.calls)-l.n]
 	}
-	for _, s := range []time.Duration{30, 60, 120} {
+	for _, s := range []time.Duration{2, 4, 8, 15, 30, 60, 120} {
 		s *= time.Second
-		if s == 30*time.Second && l.n > 5 {
+		if s < 30*time.Second && l.n > 1 || s == 30*time.Second && l.n > 5 {
 			continue
 		}
 		s += s / 64
-		tries = append(tries, l.first.Add(s), l.last.Add(s))
-	}
-	for _, t := range tries {
-		if t.After(now.Add(time.Second)) {
+		if t := l.first.Add(s); t.After(now) && s > l.low {
+			l.next = t
+			return
+		}
+		if t := l.last.Add(s); l.n > 1 && t.After(now.Add(4*time.Second)) {
 			l.next = t
 			return
 		}
