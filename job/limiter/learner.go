@@ -24,6 +24,7 @@ type learner struct {
 
 	step     int // the window is shortened by a 1/step
 	up       int
+	need     int
 	calm     int // answers since the window was shortened or a call was refused
 	refusals int // since the last answer
 	changed  time.Time
@@ -76,6 +77,9 @@ func (l *learner) answered(made, now time.Time) {
 			l.low = l.window * 15 / 16
 		}
 		l.changed = made
+		if l.low > 27*time.Second {
+			l.need = 6 * l.n
+		}
 	}
 	l.calm++
 	if l.window < l.proven { // a try
@@ -95,11 +99,12 @@ func (l *learner) answered(made, now time.Time) {
 		}
 	}
 	w := l.target()
-	if l.window > time.Millisecond*time.Duration(l.n) && (l.low == 0 || l.calm >= int(min(40, l.window/(l.window-w))) && made.Sub(l.changed) >= l.window*3/4) {
+	if l.window > time.Millisecond*time.Duration(l.n) && (l.low == 0 || l.calm >= max(int(min(40, l.window/(l.window-w))), l.need) && made.Sub(l.changed) >= l.window*3/4) {
 		l.changed = made
 		l.proven = l.window
 		l.window = w
 		l.calm = 0
+		l.need = 0
 	}
 }
 
@@ -108,13 +113,12 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 	l.refusals++
 	switch {
 	case l.n == 0:
-		l.n = 0
 		for _, t := range l.calls {
-			if t.Before(made) && made.Sub(t) < memory {
+			if made.Sub(t) < memory {
 				l.n++
 			}
 		}
-		l.n -= l.refusals - 1
+		l.n -= l.refusals
 		if l.n <= 0 {
 			l.n = 0
 			l.next = made.Add(time.Second << min(l.refusals, 16))
@@ -131,17 +135,25 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 		l.calm = 0
 		l.backoff(made)
 	default:
-		if l.calm > 20 {
-			l.up = 32
+		c := 0 // in the window before
+		for i := len(l.calls) - 2; i >= 0 && made.Sub(l.calls[i]) < l.window; i-- {
+			c++
 		}
-		l.low = l.window
-		l.window += l.window / time.Duration(l.up)
-		l.up = max(l.up/2, 4)
-		if l.n > 1 {
-			half := l.n / 2
-			l.window = l.window * time.Duration(half) / time.Duration(l.n)
-			l.low = l.low * time.Duration(half) / time.Duration(l.n)
-			l.n = half
+		if i := len(l.calls) - 1 - l.n; c > 0 && c < l.n-1 && (i < 0 || made.Sub(l.calls[i]) > l.window*9/8) {
+			l.n = c
+		} else {
+			if l.calm > 20 {
+				l.up = 32
+			}
+			l.low = l.window
+			l.window += l.window / time.Duration(l.up)
+			if l.up < 32 && l.n > 1 {
+				half := l.n / 2
+				l.window = l.window * time.Duration(half) / time.Duration(l.n)
+				l.low = l.low * time.Duration(half) / time.Duration(l.n)
+				l.n = half
+			}
+			l.up = max(l.up/2, 4)
 		}
 		l.proven = l.window
 		l.changed = made

@@ -71,6 +71,7 @@ func (f *fixed) free(now time.Time) time.Time {
 }
 
 func (f *fixed) count(now time.Time, answered bool) {
+	f.free(now)
 	if answered {
 		f.used++
 	}

@@ -10,7 +10,7 @@ import (
 
 type latency struct{ low, top time.Duration }
 
-var latencies = []latency{{0, 0}, {200 * time.Millisecond, time.Second}, {2 * time.Second, 4 * time.Second}, {0, 6 * time.Second}}
+var latencies = []latency{{0, 0}, {200 * time.Millisecond, time.Second}, {6 * time.Second, 6 * time.Second}, {0, 6 * time.Second}}
 
 func draw(seed uint64, lat latency) delays {
 	return delays{rand.New(rand.NewPCG(seed, 7)), lat.low, lat.top}
@@ -43,7 +43,11 @@ func TestTable(t *testing.T) {
 					if used < .9 || refused > .1 {
 						mark = '*'
 					}
-					line += fmt.Sprintf("  | %3.0f%% %4.1f%%%c", 100*used, 100*refused, mark)
+					r := 0.0
+					if mark == '*' || os.Getenv("REACH") != "" {
+						r = reachable(k.make, n, w, lat)
+					}
+					line += fmt.Sprintf("  | %3.0f%% %4.1f%%%c %3.0f", 100*used, 100*refused, mark, 100*r)
 				}
 				t.Log(line)
 			}
@@ -80,4 +84,30 @@ func TestBacklog(t *testing.T) {
 			t.Log(line)
 		}
 	}
+}
+
+// reachable is the share that the best caller gets who knows the limit, but not how
+// long a call takes to arrive.
+func reachable(mk func(int, time.Duration, time.Time) limit, n int, w time.Duration, lat latency) float64 {
+	best := 0.0
+	for _, m := range []int{1, n} {
+		for d := -20; d <= 60; d += 4 {
+			o, all := outcome{}, 0
+			for seed := range uint64(3) {
+				phase := rand.New(rand.NewPCG(seed, 3))
+				at := start.Add(-time.Duration(phase.Int64N(int64(w))))
+				l := New(2 * time.Minute).Account()
+				l.known = &learner{n: m, window: w*time.Duration(m)/time.Duration(n) + time.Duration(d)*max(lat.top-lat.low, time.Second/10)/100}
+				p := run(l, mk(n, w, at), draw(seed, lat), 1e9, min(300*w/time.Duration(n), 4*time.Hour), nil)
+				all += ideal(mk(n, w, at), draw(seed, lat), 1e9, p.took).answered
+				o.answered += p.answered
+				o.late += p.late
+				o.refused += p.refused
+			}
+			if float64(o.refused) <= .1*float64(o.late) {
+				best = max(best, float64(o.answered)/float64(all))
+			}
+		}
+	}
+	return best
 }
