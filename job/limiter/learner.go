@@ -9,11 +9,17 @@ const (
 	remembered = 1024
 )
 
+// call is a call that was made.
+type call struct {
+	at      time.Time
+	refused bool
+}
+
 // learner learns one allowance.
 type learner struct {
-	calls []time.Time // made within memory, refused ones too, oldest first
-	heard time.Time   // the last answer or refusal
-	next  time.Time   // not before this, because of a refusal
+	calls []call    // made within memory, oldest first
+	heard time.Time // the last answer or refusal
+	next  time.Time // not before this, because of a refusal
 
 	n      int           // calls in a window; 0: never refused
 	window time.Duration // 0: not known yet
@@ -34,7 +40,7 @@ func (l *learner) ready(k int) time.Time {
 	t := l.next
 	if l.n > 0 && l.window > 0 {
 		if i := len(l.calls) - l.n + k%l.n; i >= 0 {
-			if u := l.calls[i].Add(l.window * time.Duration(1+k/l.n)); u.After(t) {
+			if u := l.calls[i].at.Add(l.window * time.Duration(1+k/l.n)); u.After(t) {
 				t = u
 			}
 		}
@@ -44,10 +50,10 @@ func (l *learner) ready(k int) time.Time {
 
 func (l *learner) called(now time.Time) {
 	i := max(0, len(l.calls)-remembered)
-	for i < len(l.calls) && now.Sub(l.calls[i]) > max(memory, 2*l.window) && len(l.calls)-i > l.n {
+	for i < len(l.calls) && now.Sub(l.calls[i].at) > max(memory, 2*l.window) && len(l.calls)-i > l.n {
 		i++
 	}
-	l.calls = append(l.calls[i:], now)
+	l.calls = append(l.calls[i:], call{at: now})
 }
 
 func (l *learner) target() time.Duration {
@@ -69,21 +75,21 @@ func (l *learner) answered(made, now time.Time) {
 		l.proven, l.step, l.up, l.calm = l.window, 32, 32, 0
 		if l.low < 27*time.Second && l.n == 1 {
 			l.step = 4
-		} else {
+		} else if l.n <= 5 {
 			l.low = l.window * 15 / 16
 		}
-		if i := len(l.calls) - 1 - l.n; i >= 0 && made.Sub(l.calls[i]) < l.window*3/4 && l.window > 30*time.Second {
-			l.window = made.Sub(l.calls[i])
+		if i := len(l.calls) - 1 - l.n; i >= 0 && made.Sub(l.calls[i].at) < l.window*3/4 && l.window > 30*time.Second {
+			l.window = made.Sub(l.calls[i].at)
 			l.low = l.window * 15 / 16
 		}
 		l.changed = made
-		if l.low > 27*time.Second {
+		if l.window > 27*time.Second {
 			l.need = 6 * l.n
 		}
 	}
 	l.calm++
 	if l.window < l.proven { // a try
-		if l.calm >= min(l.n, 4) && made.Sub(l.changed) >= l.window*3/4 {
+		if l.calm >= max(min(l.n, 4), l.step/8) && made.Sub(l.changed) >= l.window*3/4 {
 			l.changed = made
 			l.calm = 0
 			if l.window < l.low { // the limit is another one
@@ -105,26 +111,34 @@ func (l *learner) answered(made, now time.Time) {
 		l.window = w
 		l.calm = 0
 		l.need = 0
+		if l.window-w < l.window/16 {
+			l.up = 32
+		}
 	}
 }
 
 func (l *learner) refused(made, now time.Time, after time.Duration) {
 	l.heard = now
 	l.refusals++
+	for i := len(l.calls) - 1; i >= 0; i-- {
+		if l.calls[i].at.Equal(made) && !l.calls[i].refused {
+			l.calls[i].refused = true
+			break
+		}
+	}
 	switch {
 	case l.n == 0:
-		for _, t := range l.calls {
-			if made.Sub(t) < memory {
+		for _, c := range l.calls {
+			if !c.refused && made.Sub(c.at) < memory {
 				l.n++
 			}
 		}
-		l.n -= l.refusals
 		if l.n <= 0 {
 			l.n = 0
 			l.next = made.Add(time.Second << min(l.refusals, 16))
 			break
 		}
-		l.first, l.last = l.calls[len(l.calls)-l.n-1], made
+		l.first, l.last = l.calls[len(l.calls)-l.n-1].at, made
 		fallthrough
 	case l.window == 0:
 		l.search(made, now)
@@ -135,16 +149,26 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 		l.calm = 0
 		l.backoff(made)
 	default:
-		c := 0 // in the window before
-		for i := len(l.calls) - 2; i >= 0 && made.Sub(l.calls[i]) < l.window; i-- {
-			c++
-		}
-		if i := len(l.calls) - 1 - l.n; c > 0 && c < l.n-1 && (i < 0 || made.Sub(l.calls[i]) > l.window*9/8) {
-			l.n = c
-		} else {
-			if l.calm > 20 {
-				l.up = 32
+		c := 0 // answered in the window before
+		for i := len(l.calls) - 2; i >= 0 && made.Sub(l.calls[i].at) < l.window; i-- {
+			if !l.calls[i].refused {
+				c++
 			}
+		}
+		e := l.window // since the call whose place this one takes
+		if i := len(l.calls) - 1 - l.n; i >= 0 {
+			e = made.Sub(l.calls[i].at)
+		}
+		if l.calm > 20 {
+			l.up = 32
+		}
+		switch {
+		case l.refusals == 1 && 0 < c && c < l.n-1 && e > l.window*9/8:
+			l.n = c
+		case l.refusals > 1:
+			l.low = max(l.window, min(e, 2*l.window))
+			l.window = max(l.window+l.window/time.Duration(l.up), min(e+e/64, 2*l.window))
+		default:
 			l.low = l.window
 			l.window += l.window / time.Duration(l.up)
 			if l.up < 32 && l.n > 1 {
@@ -173,7 +197,7 @@ func (l *learner) backoff(made time.Time) {
 func (l *learner) search(made, now time.Time) {
 	l.low = made.Sub(l.first)
 	if l.n > 1 {
-		l.first = l.calls[len(l.calls)-l.n]
+		l.first = l.calls[len(l.calls)-l.n].at
 	}
 	for _, s := range []time.Duration{2, 4, 8, 15, 30, 60, 120} {
 		s *= time.Second

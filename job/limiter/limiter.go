@@ -11,9 +11,9 @@ type Group struct {
 }
 
 type Limiter struct {
-	g    *Group
-	own  learner
-	made time.Time
+	g     *Group
+	own   learner
+	made  time.Time
 	known *learner
 }
 
@@ -31,7 +31,7 @@ func (l *Limiter) Wait(now time.Time) time.Duration {
 	}
 	return max(0, t.Sub(now))
 }
-func (l *Limiter) Called(now time.Time)   {
+func (l *Limiter) Called(now time.Time) {
 	l.made = now
 	l.own.called(now)
 	if l.known != nil {

@@ -1,28 +1,32 @@
 package limiter
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"testing"
 	"time"
-	"fmt"
-	"strconv"
 )
 
 func TestTrace(t *testing.T) {
 	k := os.Getenv("TK")
-	if k == "" { t.Skip() }
+	if k == "" {
+		t.Skip()
+	}
 	n, _ := strconv.Atoi(os.Getenv("TN"))
 	ws, _ := strconv.Atoi(os.Getenv("TW"))
 	lat, _ := strconv.Atoi(os.Getenv("TL"))
 	sd, _ := strconv.Atoi(os.Getenv("TS"))
 	mins, _ := strconv.Atoi(os.Getenv("TM"))
-	w := time.Duration(ws)*time.Second
+	w := time.Duration(ws) * time.Second
 	for _, kind := range kinds {
-		if kind.name != k { continue }
+		if kind.name != k {
+			continue
+		}
 		phase := rand.New(rand.NewPCG(uint64(sd), 3))
 		at := start.Add(-time.Duration(phase.Int64N(int64(w))))
-		l := New(2*time.Minute).Account()
+		l := New(2 * time.Minute).Account()
 		run(l, kind.make(n, w, at), draw(uint64(sd), latencies[lat]), 2000, time.Duration(mins)*time.Minute, func(now time.Time, ok bool) {
 			o := &l.own
 			fmt.Printf("%8.1f %v n=%d w=%.1f proven=%.1f low=%.1f calm=%d step=%d\n", now.Sub(start).Seconds(), map[bool]string{true: "ok", false: "REFUSED"}[ok], o.n, o.window.Seconds(), o.proven.Seconds(), o.low.Seconds(), o.calm, o.step)
