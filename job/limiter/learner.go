@@ -159,12 +159,14 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 		if i := len(l.calls) - 1 - l.n; i >= 0 {
 			e = made.Sub(l.calls[i].at)
 		}
-		if l.calm > 20 {
+		if l.calm > max(20, 2*l.n) {
 			l.up = 32
 		}
 		switch {
 		case l.refusals == 1 && 0 < c && c < l.n-1 && e > l.window*9/8:
 			l.n = c
+		case l.refusals == 1 && l.n > 1 && made.Sub(l.calls[len(l.calls)-2].at) < l.window/time.Duration(2*l.n):
+			l.spread() // calls that follow each other fast are refused
 		case l.refusals > 1:
 			l.low = max(l.window, min(e, 2*l.window))
 			l.window = max(l.window+l.window/time.Duration(l.up), min(e+e/64, 2*l.window))
@@ -172,10 +174,7 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 			l.low = l.window
 			l.window += l.window / time.Duration(l.up)
 			if l.up < 32 && l.n > 1 {
-				half := l.n / 2
-				l.window = l.window * time.Duration(half) / time.Duration(l.n)
-				l.low = l.low * time.Duration(half) / time.Duration(l.n)
-				l.n = half
+				l.spread()
 			}
 			l.up = max(l.up/2, 4)
 		}
@@ -189,13 +188,21 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 	}
 }
 
+// spread halves the calls of a window and the window.
+func (l *learner) spread() {
+	half := l.n / 2
+	l.window = l.window * time.Duration(half) / time.Duration(l.n)
+	l.low = l.low * time.Duration(half) / time.Duration(l.n)
+	l.n = half
+}
+
 func (l *learner) backoff(made time.Time) {
 	l.next = made.Add(l.window / time.Duration(l.n) << min(l.refusals-1, 16))
 }
 
 // search tells when to try next.
 func (l *learner) search(made, now time.Time) {
-	l.low = made.Sub(l.first)
+	l.low = max(made.Sub(l.first), 1)
 	if l.n > 1 {
 		l.first = l.calls[len(l.calls)-l.n].at
 	}
