@@ -28,6 +28,8 @@ type learner struct {
 	first  time.Time     // while the window is looked for: the first call that may be counted
 	last   time.Time     // and the first refusal
 
+	even     bool
+	lag      time.Duration
 	step     int // the window is shortened by a 1/step
 	up       int
 	need     int
@@ -66,6 +68,7 @@ func (l *learner) target() time.Duration {
 
 func (l *learner) answered(made, now time.Time) {
 	l.heard = now
+	l.lag = max(l.lag, now.Sub(made))
 	l.refusals = 0
 	if l.n == 0 {
 		return
@@ -119,6 +122,7 @@ func (l *learner) answered(made, now time.Time) {
 
 func (l *learner) refused(made, now time.Time, after time.Duration) {
 	l.heard = now
+	l.lag = max(l.lag, now.Sub(made))
 	l.refusals++
 	for i := len(l.calls) - 1; i >= 0; i-- {
 		if l.calls[i].at.Equal(made) && !l.calls[i].refused {
@@ -167,6 +171,7 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 			l.n = c
 		case l.refusals == 1 && l.n > 1 && made.Sub(l.calls[len(l.calls)-2].at) < l.window/time.Duration(2*l.n):
 			l.spread() // calls that follow each other fast are refused
+		case l.refusals > 1 && l.even:
 		case l.refusals > 1:
 			l.low = max(l.window, min(e, 2*l.window))
 			l.window = max(l.window+l.window/time.Duration(l.up), min(e+e/64, 2*l.window))
@@ -194,6 +199,7 @@ func (l *learner) spread() {
 	l.window = l.window * time.Duration(half) / time.Duration(l.n)
 	l.low = l.low * time.Duration(half) / time.Duration(l.n)
 	l.n = half
+	l.even = true
 }
 
 func (l *learner) backoff(made time.Time) {
@@ -212,11 +218,11 @@ func (l *learner) search(made, now time.Time) {
 			continue
 		}
 		s += s / 64
-		if t := l.first.Add(s); t.After(now) && s > l.low {
+		if t := l.first.Add(s + l.lag/2); t.After(now) && s > l.low {
 			l.next = t
 			return
 		}
-		if t := l.last.Add(s); l.n > 1 && t.After(now.Add(4*time.Second)) {
+		if t := l.last.Add(s + l.lag/2); l.n > 1 && t.After(now.Add(4*time.Second)) {
 			l.next = t
 			return
 		}
