@@ -18,6 +18,7 @@ type call struct {
 // learner learns one allowance.
 type learner struct {
 	calls []call    // made within memory, oldest first
+	out   int       // calls neither answered nor refused yet
 	heard time.Time // the last answer or refusal
 	next  time.Time // not before this, because of a refusal
 
@@ -38,7 +39,7 @@ type learner struct {
 	changed  time.Time
 }
 
-func (l *learner) ready(k int) time.Time {
+func (l *learner) ready(k int, now time.Time) time.Time {
 	t := l.next
 	if l.n > 0 && l.window > 0 {
 		if i := len(l.calls) - l.n + k%l.n; i >= 0 {
@@ -47,7 +48,38 @@ func (l *learner) ready(k int) time.Time {
 			}
 		}
 	}
+	if l.refusals > 0 && l.out+k > 0 { // one call at a time
+		t = later(t, now).Add(time.Second)
+	}
 	return t
+}
+
+func later(t, u time.Time) time.Time {
+	if t.After(u) {
+		return t
+	}
+	return u
+}
+
+// strike marks the call made then as refused.
+func (l *learner) strike(made time.Time) {
+	for i := len(l.calls) - 1; i >= 0; i-- {
+		if l.calls[i].at.Equal(made) && !l.calls[i].refused {
+			l.calls[i].refused = true
+			break
+		}
+	}
+}
+
+// answeredIn counts the calls from a time on, before another, that were not refused.
+func (l *learner) answeredIn(from, to time.Time) int {
+	n := 0
+	for i := len(l.calls) - 1; i >= 0 && !l.calls[i].at.Before(from); i-- {
+		if !l.calls[i].refused && l.calls[i].at.Before(to) {
+			n++
+		}
+	}
+	return n
 }
 
 func (l *learner) called(now time.Time) {
@@ -55,6 +87,7 @@ func (l *learner) called(now time.Time) {
 	for i < len(l.calls) && now.Sub(l.calls[i].at) > max(memory, 2*l.window) && len(l.calls)-i > l.n {
 		i++
 	}
+	l.out++
 	l.calls = append(l.calls[i:], call{at: now})
 }
 
@@ -124,12 +157,7 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 	l.heard = now
 	l.lag = max(l.lag, now.Sub(made))
 	l.refusals++
-	for i := len(l.calls) - 1; i >= 0; i-- {
-		if l.calls[i].at.Equal(made) && !l.calls[i].refused {
-			l.calls[i].refused = true
-			break
-		}
-	}
+	l.strike(made)
 	switch {
 	case l.n == 0:
 		for _, c := range l.calls {

@@ -5,40 +5,209 @@ import (
 	"time"
 )
 
+const (
+	// longest is the longest window that Duo is believed to have.
+	longest = 2 * time.Minute
+	// grace is how long a turn is kept for one who was told to come.
+	grace = time.Second
+	// testLeast and testMost bound how many calls of accounts that share an
+	// allowance are answered before it is tested whether they share it.
+	testLeast, testMost = 10, 160
+)
+
+// Group is the limiters of one endpoint: those of all accounts that one
+// application reads. It is safe for concurrent use.
 type Group struct {
-	mu   sync.Mutex
 	most time.Duration
+
+	mu     sync.Mutex
+	pool   learner // of all accounts' calls; learns while they share an allowance
+	shared bool
+	proofs int        // accounts in turn whose only call was refused, though others were answered
+	queue  []*Limiter // those that wait for a turn, while shared; the longest waiting first
+
+	answers int  // since the last test, or since the allowance was shared
+	every   int  // answers to a test
+	testing bool // calls beyond the allowance are let go
+	beyond  int  // and so many were answered
 }
 
+// Limiter tells one account when to call one endpoint. It is safe for concurrent
+// use, though its calls follow each other.
 type Limiter struct {
-	g     *Group
+	group *Group
 	own   learner
-	made  time.Time
-	known *learner
+
+	made   time.Time // the last call
+	alone  bool      // no call was made within longest before it
+	test   bool      // it is beyond the allowance
+	pooled bool      // the allowance was shared when it was made
+	queued bool
+	due    time.Time // when it was told to come, while queued
 }
 
-func New(most time.Duration) *Group { return &Group{most: most} }
+// New returns a group without limiters. No pause of theirs after an answer or a
+// refusal is longer than most.
+func New(most time.Duration) *Group { return &Group{most: most, every: testLeast} }
 
-func (g *Group) Account() *Limiter { return &Limiter{g: g} }
+// Account returns a limiter for one more account.
+func (g *Group) Account() *Limiter { return &Limiter{group: g} }
 
+// Wait tells how long to wait before the next call; 0 means that it may be made
+// now. One who was told to wait asks again when the time has passed.
 func (l *Limiter) Wait(now time.Time) time.Duration {
-	t := l.own.ready(0)
-	if l.known != nil {
-		t = l.known.ready(0)
+	g := l.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l.test = false
+	if !g.shared {
+		l.queued = false
+		return max(0, g.cap(&l.own, l.own.ready(0, now)).Sub(now))
 	}
-	if u := l.own.heard.Add(l.g.most); t.After(u) {
-		t = u
+	if !l.queued {
+		l.queued = true
+		g.queue = append(g.queue, l)
 	}
-	return max(0, t.Sub(now))
+	ahead := 0
+	for _, o := range g.queue {
+		if o == l {
+			break
+		}
+		if !o.due.Add(grace).Before(now) {
+			ahead++
+		}
+	}
+	at := g.pool.ready(ahead, now)
+	if ahead == 0 {
+		at = g.cap(&g.pool, at)
+	}
+	wait := min(max(0, at.Sub(now)), g.most)
+	if wait > 0 && g.beyondAllowed(l, now, at) {
+		l.test, wait = true, 0
+	}
+	l.due = now.Add(wait)
+	return wait
 }
+
+// cap keeps the pause after the last answer to the longest.
+func (g *Group) cap(of *learner, at time.Time) time.Time {
+	if last := of.heard.Add(g.most); !of.heard.IsZero() && at.After(last) {
+		return last
+	}
+	return at
+}
+
+// beyondAllowed tells whether a call that would have to wait until at may be made
+// now, to test whether the accounts do share an allowance.
+func (g *Group) beyondAllowed(l *Limiter, now, at time.Time) bool {
+	if g.pool.window == 0 || g.pool.refusals > 0 || now.Sub(l.made) < longest && !l.made.IsZero() {
+		return false
+	}
+	if !g.testing && g.answers >= g.every && at.Sub(now) > g.pool.window/2 {
+		g.testing, g.beyond, g.answers = true, 0, 0
+	}
+	return g.testing
+}
+
+// Called notes that a call is being made.
 func (l *Limiter) Called(now time.Time) {
-	l.made = now
+	g := l.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l.alone = l.made.IsZero() || now.Sub(l.made) >= longest
+	l.made, l.pooled = now, g.shared
 	l.own.called(now)
-	if l.known != nil {
-		l.known.called(now)
+	g.pool.called(now)
+	g.leave(l)
+}
+
+// leave takes l out of the queue, and all that have not come for long.
+func (g *Group) leave(l *Limiter) {
+	left := g.queue[:0]
+	for _, o := range g.queue {
+		if o == l || l.made.Sub(o.due) > memory {
+			o.queued = false
+			continue
+		}
+		left = append(left, o)
+	}
+	clear(g.queue[len(left):])
+	g.queue = left
+}
+
+// Answered notes that the call was answered.
+func (l *Limiter) Answered(now time.Time) {
+	g := l.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pool.out--
+	l.own.out--
+	if l.alone {
+		g.proofs = 0
+	}
+	if !l.pooled || !g.shared {
+		l.own.answered(l.made, now)
+		g.pool.heard = now
+		return
+	}
+	g.answers++
+	if l.test {
+		if g.beyond++; g.beyond > g.pool.n {
+			g.part()
+		}
+		return
+	}
+	g.pool.answered(l.made, now)
+}
+
+// part forgets that the accounts share an allowance.
+func (g *Group) part() {
+	g.shared, g.testing, g.proofs, g.every = false, false, 0, testLeast
+	calls, out := g.pool.calls, g.pool.out
+	g.pool = learner{calls: calls, out: out}
+	for _, l := range g.queue {
+		l.queued = false
+	}
+	g.queue = nil
+}
+
+// Refused notes that Duo refused the call because of its limit, and for how long
+// it asks to be left alone, or 0.
+func (l *Limiter) Refused(now time.Time, after time.Duration) {
+	g := l.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pool.out--
+	l.own.out--
+	if !g.shared && l.alone {
+		if n := g.pool.answeredIn(l.made.Add(-longest), l.made); n > 0 {
+			g.proofs++
+		}
+		if g.proofs >= 2 {
+			g.shared, g.answers = true, 0
+			l.pooled = true
+		}
+	}
+	switch {
+	case !g.shared || !l.pooled:
+		l.own.refused(l.made, now, after)
+		g.pool.strike(l.made)
+	case l.test:
+		g.pool.strike(l.made)
+		if g.testing {
+			g.testing, g.every = false, min(2*g.every, testMost)
+		}
+	default:
+		l.own.strike(l.made)
+		g.pool.refused(l.made, now, after)
 	}
 }
-func (l *Limiter) Answered(now time.Time) { l.own.answered(l.made, now) }
-func (l *Limiter) Refused(now time.Time, after time.Duration) {
-	l.own.refused(l.made, now, after)
+
+// Lost notes that the call failed otherwise: it was neither answered nor refused.
+func (l *Limiter) Lost(now time.Time) {
+	g := l.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pool.out--
+	l.own.out--
 }

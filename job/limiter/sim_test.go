@@ -124,7 +124,7 @@ type outcome struct {
 }
 
 // run makes calls until pages are answered or the time is up.
-func run(l *Limiter, lim limit, d delays, pages int, limitTime time.Duration, trace func(now time.Time, ok bool)) outcome {
+func run(l caller, lim limit, d delays, pages int, limitTime time.Duration, trace func(now time.Time, ok bool)) outcome {
 	var o outcome
 	now := start
 	for o.answered < pages && now.Sub(start) < limitTime {
@@ -175,4 +175,93 @@ func ideal(lim limit, d delays, pages int, limitTime time.Duration) outcome {
 	}
 	o.took = now.Sub(start)
 	return o
+}
+
+// caller is what run needs of a Limiter.
+type caller interface {
+	Wait(now time.Time) time.Duration
+	Called(now time.Time)
+	Answered(now time.Time)
+	Refused(now time.Time, after time.Duration)
+}
+
+// knower knows the limit.
+type knower struct{ schedule learner }
+
+func (k *knower) Wait(now time.Time) time.Duration { return max(0, k.schedule.ready(0, now).Sub(now)) }
+func (k *knower) Called(now time.Time)             { k.schedule.called(now) }
+func (k *knower) Answered(time.Time)               { k.schedule.out-- }
+func (k *knower) Refused(time.Time, time.Duration) { k.schedule.out-- }
+
+// stream is one of several accounts that are read at the same time.
+type stream struct {
+	l     *Limiter
+	lim   limit
+	pages int           // still to read
+	at    time.Time     // when it acts next
+	state int           // 0: asks for a turn; 1: its call arrives; 2: its answer comes
+	back  time.Duration // of its call
+	ok    bool
+
+	answered, refused int
+	done              time.Time // its last answer
+	ends              time.Time // of its first call's answer
+}
+
+// runMany lets workers read streams, in turn, until all are read or the time is up.
+func runMany(streams []*stream, d delays, limitTime time.Duration, trace func(i int, now time.Time, ok bool)) outcome {
+	var o outcome
+	for i, s := range streams {
+		s.at = start.Add(time.Duration(i) * time.Millisecond)
+	}
+	for {
+		var s *stream
+		idx := 0
+		for i, t := range streams {
+			if t.pages > 0 && (s == nil || t.at.Before(s.at)) {
+				s, idx = t, i
+			}
+		}
+		if s == nil || s.at.Sub(start) > limitTime {
+			return o
+		}
+		now := s.at
+		switch s.state {
+		case 0:
+			if w := s.l.Wait(now); w > 0 {
+				s.at = now.Add(w)
+				continue
+			}
+			s.l.Called(now)
+			there, back := d.draw()
+			s.at, s.back, s.state = now.Add(there), back, 1
+			if now.Sub(start) > time.Minute {
+				o.late++
+			}
+		case 1:
+			s.ok = !s.lim.free(now).After(now)
+			s.lim.count(now, s.ok)
+			if trace != nil {
+				trace(idx, now, s.ok)
+			}
+			s.at, s.state = now.Add(s.back), 2
+		case 2:
+			s.state = 0
+			o.took = now.Sub(start)
+			if s.ok {
+				s.l.Answered(now)
+				s.answered++
+				o.answered++
+				s.pages--
+				s.done = now
+			} else {
+				s.l.Refused(now, 0)
+				s.refused++
+				o.total++
+				if now.Sub(start) > time.Minute {
+					o.refused++
+				}
+			}
+		}
+	}
 }
