@@ -19,6 +19,7 @@ type call struct {
 type learner struct {
 	calls []call    // made within memory, oldest first
 	out   int       // calls neither answered nor refused yet
+	told  time.Time // of a refusal
 	heard time.Time // the last answer or refusal
 	next  time.Time // not before this, because of a refusal
 
@@ -158,10 +159,19 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 	l.lag = max(l.lag, now.Sub(made))
 	l.refusals++
 	l.strike(made)
+	if made.Before(l.told) { // it was under way when the one before was refused
+		l.refusals--
+		return
+	}
+	l.told = now
 	switch {
 	case l.n == 0:
-		for _, c := range l.calls {
+		l.n = 0
+		for _, c := range l.calls[:len(l.calls)-l.out] {
 			if !c.refused && made.Sub(c.at) < memory {
+				if l.n == 0 {
+					l.first = c.at
+				}
 				l.n++
 			}
 		}
@@ -170,7 +180,7 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 			l.next = made.Add(time.Second << min(l.refusals, 16))
 			break
 		}
-		l.first, l.last = l.calls[len(l.calls)-l.n-1].at, made
+		l.last = made
 		fallthrough
 	case l.window == 0:
 		l.search(made, now)

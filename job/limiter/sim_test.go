@@ -209,8 +209,9 @@ type stream struct {
 }
 
 // runMany lets workers read streams, in turn, until all are read or the time is up.
-func runMany(streams []*stream, d delays, limitTime time.Duration, trace func(i int, now time.Time, ok bool)) outcome {
+func runMany(streams []*stream, workers int, d delays, limitTime time.Duration, trace func(i int, now time.Time, ok bool)) outcome {
 	var o outcome
+	busy := 0
 	for i, s := range streams {
 		s.at = start.Add(time.Duration(i) * time.Millisecond)
 	}
@@ -228,10 +229,15 @@ func runMany(streams []*stream, d delays, limitTime time.Duration, trace func(i 
 		now := s.at
 		switch s.state {
 		case 0:
+			if busy == workers {
+				s.at = now.Add(20 * time.Millisecond)
+				continue
+			}
 			if w := s.l.Wait(now); w > 0 {
 				s.at = now.Add(w)
 				continue
 			}
+			busy++
 			s.l.Called(now)
 			there, back := d.draw()
 			s.at, s.back, s.state = now.Add(there), back, 1
@@ -247,6 +253,7 @@ func runMany(streams []*stream, d delays, limitTime time.Duration, trace func(i 
 			s.at, s.state = now.Add(s.back), 2
 		case 2:
 			s.state = 0
+			busy--
 			o.took = now.Sub(start)
 			if s.ok {
 				s.l.Answered(now)
