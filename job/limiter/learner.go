@@ -12,8 +12,17 @@ const (
 // call is a call that was made.
 type call struct {
 	at      time.Time
-	refused bool
+	outcome outcome
 }
+
+type outcome int
+
+const (
+	pending outcome = iota
+	answered
+	refused
+	lost
+)
 
 // learner learns one allowance.
 type learner struct {
@@ -62,12 +71,13 @@ func later(t, u time.Time) time.Time {
 	return u
 }
 
-// strike marks the call made then as refused.
-func (l *learner) strike(made time.Time) {
+// note notes what became of the call made then.
+func (l *learner) note(made time.Time, o outcome) {
 	for i := len(l.calls) - 1; i >= 0; i-- {
-		if l.calls[i].at.Equal(made) && !l.calls[i].refused {
-			l.calls[i].refused = true
-			break
+		if c := &l.calls[i]; c.at.Equal(made) && c.outcome == pending {
+			c.outcome = o
+			l.out--
+			return
 		}
 	}
 }
@@ -76,7 +86,7 @@ func (l *learner) strike(made time.Time) {
 func (l *learner) answeredIn(from, to time.Time) int {
 	n := 0
 	for i := len(l.calls) - 1; i >= 0 && !l.calls[i].at.Before(from); i-- {
-		if !l.calls[i].refused && l.calls[i].at.Before(to) {
+		if l.calls[i].outcome == answered && l.calls[i].at.Before(to) {
 			n++
 		}
 	}
@@ -158,7 +168,6 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 	l.heard = now
 	l.lag = max(l.lag, now.Sub(made))
 	l.refusals++
-	l.strike(made)
 	if made.Before(l.told) { // it was under way when the one before was refused
 		l.refusals--
 		return
@@ -167,8 +176,8 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 	switch {
 	case l.n == 0:
 		l.n = 0
-		for _, c := range l.calls[:len(l.calls)-l.out] {
-			if !c.refused && made.Sub(c.at) < memory {
+		for _, c := range l.calls {
+			if c.outcome == answered && made.Sub(c.at) < memory {
 				if l.n == 0 {
 					l.first = c.at
 				}
@@ -193,7 +202,7 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 	default:
 		c := 0 // answered in the window before
 		for i := len(l.calls) - 2; i >= 0 && made.Sub(l.calls[i].at) < l.window; i-- {
-			if !l.calls[i].refused {
+			if l.calls[i].outcome == answered {
 				c++
 			}
 		}

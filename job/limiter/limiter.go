@@ -28,7 +28,8 @@ type Group struct {
 
 	answers int  // since the last test, or since the allowance was shared
 	every   int  // answers to a test
-	testing bool // calls beyond the allowance are let go
+	testing bool // calls beyond the allowance are let go, one at a time
+	tried   bool // one is under way
 	beyond  int  // and so many were answered
 }
 
@@ -106,7 +107,7 @@ func (g *Group) beyondAllowed(l *Limiter, now, at time.Time) bool {
 	if !g.testing && g.answers >= g.every && at.Sub(now) > g.pool.window/2 {
 		g.testing, g.beyond, g.answers = true, 0, 0
 	}
-	return g.testing
+	return g.testing && !g.tried
 }
 
 // Called notes that a call is being made.
@@ -116,6 +117,7 @@ func (l *Limiter) Called(now time.Time) {
 	defer g.mu.Unlock()
 	l.alone = l.made.IsZero() || now.Sub(l.made) >= longest
 	l.made, l.pooled = now, g.shared
+	g.tried = g.tried || l.test
 	l.own.called(now)
 	g.pool.called(now)
 	g.leave(l)
@@ -140,35 +142,30 @@ func (l *Limiter) Answered(now time.Time) {
 	g := l.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.pool.out--
-	l.own.out--
+	l.note(answered)
 	if l.alone {
 		g.proofs = 0
 	}
-	if !l.pooled || !g.shared {
+	switch {
+	case !g.shared || !l.pooled:
 		l.own.answered(l.made, now)
-		g.pool.heard = now
-		return
-	}
-	g.answers++
-	if l.test {
+	case l.test:
 		if g.beyond++; g.beyond > g.pool.n {
 			g.part()
 		}
-		return
+	default:
+		g.answers++
+		g.pool.answered(l.made, now)
 	}
-	g.pool.answered(l.made, now)
 }
 
-// part forgets that the accounts share an allowance.
-func (g *Group) part() {
-	g.shared, g.testing, g.proofs, g.every = false, false, 0, testLeast
-	calls, out := g.pool.calls, g.pool.out
-	g.pool = learner{calls: calls, out: out}
-	for _, l := range g.queue {
-		l.queued = false
+// note notes what became of the call.
+func (l *Limiter) note(o outcome) {
+	l.own.note(l.made, o)
+	l.group.pool.note(l.made, o)
+	if l.test {
+		l.group.tried = false
 	}
-	g.queue = nil
 }
 
 // Refused notes that Duo refused the call because of its limit, and for how long
@@ -177,28 +174,21 @@ func (l *Limiter) Refused(now time.Time, after time.Duration) {
 	g := l.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.pool.out--
-	l.own.out--
+	l.note(refused)
 	if !g.shared && l.alone {
-		if n := g.pool.answeredIn(l.made.Add(-longest), l.made); n > 0 {
+		if g.pool.answeredIn(l.made.Add(-longest), now) > 0 {
 			g.proofs++
 		}
 		if g.proofs >= 2 {
-			g.shared, g.answers = true, 0
-			l.pooled = true
+			g.shared, g.answers, l.pooled = true, 0, true
 		}
 	}
 	switch {
 	case !g.shared || !l.pooled:
 		l.own.refused(l.made, now, after)
-		g.pool.strike(l.made)
 	case l.test:
-		g.pool.strike(l.made)
-		if g.testing {
-			g.testing, g.every = false, min(2*g.every, testMost)
-		}
+		g.testing, g.every = false, min(2*g.every, testMost)
 	default:
-		l.own.strike(l.made)
 		g.pool.refused(l.made, now, after)
 	}
 }
@@ -208,6 +198,15 @@ func (l *Limiter) Lost(now time.Time) {
 	g := l.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.pool.out--
-	l.own.out--
+	l.note(lost)
+}
+
+// part forgets that the accounts share an allowance.
+func (g *Group) part() {
+	g.shared, g.testing, g.proofs, g.every = false, false, 0, testLeast
+	g.pool = learner{calls: g.pool.calls, out: g.pool.out}
+	for _, l := range g.queue {
+		l.queued = false
+	}
+	g.queue = nil
 }

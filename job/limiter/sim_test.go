@@ -116,16 +116,16 @@ func (d delays) draw() (there, back time.Duration) {
 
 var start = time.Date(2026, 1, 1, 0, 0, 17, 0, time.UTC)
 
-// outcome is what became of a run.
-type outcome struct {
+// result is what became of a run.
+type result struct {
 	answered, late, refused int // late: calls after the first minute; refused: those of them
 	total                   int // refused
 	took                    time.Duration
 }
 
 // run makes calls until pages are answered or the time is up.
-func run(l caller, lim limit, d delays, pages int, limitTime time.Duration, trace func(now time.Time, ok bool)) outcome {
-	var o outcome
+func run(l caller, lim limit, d delays, pages int, limitTime time.Duration, trace func(now time.Time, ok bool)) result {
+	var o result
 	now := start
 	for o.answered < pages && now.Sub(start) < limitTime {
 		for {
@@ -163,8 +163,8 @@ func run(l caller, lim limit, d delays, pages int, limitTime time.Duration, trac
 }
 
 // ideal is the run of a caller that knows the limit and each delay beforehand.
-func ideal(lim limit, d delays, pages int, limitTime time.Duration) outcome {
-	var o outcome
+func ideal(lim limit, d delays, pages int, limitTime time.Duration) result {
+	var o result
 	now := start
 	for o.answered < pages && now.Sub(start) < limitTime {
 		there, back := d.draw()
@@ -190,8 +190,8 @@ type knower struct{ schedule learner }
 
 func (k *knower) Wait(now time.Time) time.Duration { return max(0, k.schedule.ready(0, now).Sub(now)) }
 func (k *knower) Called(now time.Time)             { k.schedule.called(now) }
-func (k *knower) Answered(time.Time)               { k.schedule.out-- }
-func (k *knower) Refused(time.Time, time.Duration) { k.schedule.out-- }
+func (k *knower) Answered(time.Time)               { k.schedule.out = 0 }
+func (k *knower) Refused(time.Time, time.Duration) { k.schedule.out = 0 }
 
 // stream is one of several accounts that are read at the same time.
 type stream struct {
@@ -209,8 +209,8 @@ type stream struct {
 }
 
 // runMany lets workers read streams, in turn, until all are read or the time is up.
-func runMany(streams []*stream, workers int, d delays, limitTime time.Duration, trace func(i int, now time.Time, ok bool)) outcome {
-	var o outcome
+func runMany(streams []*stream, workers int, d delays, limitTime time.Duration, trace func(i int, now time.Time, ok bool)) result {
+	var o result
 	busy := 0
 	for i, s := range streams {
 		s.at = start.Add(time.Duration(i) * time.Millisecond)

@@ -100,7 +100,7 @@ func reachable(mk func(int, time.Duration, time.Time) limit, n int, w time.Durat
 	best := 0.0
 	for _, m := range []int{1, n} {
 		for d := -20; d <= 60; d += 4 {
-			o, all := outcome{}, 0
+			o, all := result{}, 0
 			for seed := range uint64(3) {
 				phase := rand.New(rand.NewPCG(seed, 3))
 				at := start.Add(-time.Duration(phase.Int64N(int64(w))))
