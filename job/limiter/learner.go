@@ -71,6 +71,11 @@ func later(t, u time.Time) time.Time {
 	return u
 }
 
+// sure tells whether a refusal of the last call would come unexpected.
+func (l *learner) sure() bool {
+	return l.window > 0 && l.window >= l.proven && l.refusals == 0
+}
+
 // note notes what became of the call made then.
 func (l *learner) note(made time.Time, o outcome) {
 	for i := len(l.calls) - 1; i >= 0; i-- {

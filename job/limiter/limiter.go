@@ -13,6 +13,9 @@ const (
 	// testLeast and testMost bound how many calls of accounts that share an
 	// allowance are answered before it is tested whether they share it.
 	testLeast, testMost = 10, 160
+	// A refusal that only other accounts' calls explain weighs as much as so many
+	// answers that could have been refused for them; and it takes suspects of them.
+	refusalWeighs, suspects, suspectsMost = 16, 2, 64
 )
 
 // Group is the limiters of one endpoint: those of all accounts that one
@@ -20,11 +23,12 @@ const (
 type Group struct {
 	most time.Duration
 
-	mu     sync.Mutex
-	pool   learner // of all accounts' calls; learns while they share an allowance
-	shared bool
-	proofs int        // accounts in turn whose only call was refused, though others were answered
-	queue  []*Limiter // those that wait for a turn, while shared; the longest waiting first
+	mu        sync.Mutex
+	pool      learner // of all accounts' calls; learns while they share an allowance
+	shared    bool
+	suspicion int        // that accounts share an allowance
+	doubt     int        // how many refusals it takes
+	queue     []*Limiter // those that wait for a turn, while shared; the longest waiting first
 
 	answers int  // since the last test, or since the allowance was shared
 	every   int  // answers to a test
@@ -40,7 +44,7 @@ type Limiter struct {
 	own   learner
 
 	made   time.Time // the last call
-	alone  bool      // no call was made within longest before it
+	last   time.Time // the call before
 	test   bool      // it is beyond the allowance
 	pooled bool      // the allowance was shared when it was made
 	queued bool
@@ -49,7 +53,7 @@ type Limiter struct {
 
 // New returns a group without limiters. No pause of theirs after an answer or a
 // refusal is longer than most.
-func New(most time.Duration) *Group { return &Group{most: most, every: testLeast} }
+func New(most time.Duration) *Group { return &Group{most: most, every: testLeast, doubt: suspects} }
 
 // Account returns a limiter for one more account.
 func (g *Group) Account() *Limiter { return &Limiter{group: g} }
@@ -115,8 +119,7 @@ func (l *Limiter) Called(now time.Time) {
 	g := l.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l.alone = l.made.IsZero() || now.Sub(l.made) >= longest
-	l.made, l.pooled = now, g.shared
+	l.last, l.made, l.pooled = l.made, now, g.shared
 	g.tried = g.tried || l.test
 	l.own.called(now)
 	g.pool.called(now)
@@ -143,8 +146,10 @@ func (l *Limiter) Answered(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l.note(answered)
-	if l.alone {
-		g.proofs = 0
+	if l.others(now) && !g.shared {
+		if g.suspicion--; g.suspicion < 0 || l.alone() {
+			g.suspicion = 0
+		}
 	}
 	switch {
 	case !g.shared || !l.pooled:
@@ -175,12 +180,9 @@ func (l *Limiter) Refused(now time.Time, after time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l.note(refused)
-	if !g.shared && l.alone {
-		if g.pool.answeredIn(l.made.Add(-longest), now) > 0 {
-			g.proofs++
-		}
-		if g.proofs >= 2 {
-			g.shared, g.answers, l.pooled = true, 0, true
+	if !g.shared && l.others(now) && (l.alone() || l.own.sure()) {
+		if g.suspicion += refusalWeighs; g.suspicion >= g.doubt*refusalWeighs {
+			g.shared, g.answers, g.suspicion, l.pooled = true, 0, 0, true
 		}
 	}
 	switch {
@@ -203,10 +205,24 @@ func (l *Limiter) Lost(now time.Time) {
 
 // part forgets that the accounts share an allowance.
 func (g *Group) part() {
-	g.shared, g.testing, g.proofs, g.every = false, false, 0, testLeast
+	g.shared, g.testing, g.every = false, false, testLeast
+	g.doubt = min(2*g.doubt, suspectsMost)
 	g.pool = learner{calls: g.pool.calls, out: g.pool.out}
 	for _, l := range g.queue {
 		l.queued = false
 	}
 	g.queue = nil
+}
+
+// alone tells whether no call of the account's own can be a reason to refuse the
+// last one.
+func (l *Limiter) alone() bool {
+	return l.own.answeredIn(l.made.Add(-longest), l.made) == 0
+}
+
+// others tells whether another account's call was answered that was made after
+// this one's call before the last.
+func (l *Limiter) others(now time.Time) bool {
+	from := later(l.last.Add(1), l.made.Add(-longest))
+	return l.group.pool.answeredIn(from, now) > l.own.answeredIn(from, now)
 }
