@@ -33,6 +33,7 @@ type learner struct {
 	next  time.Time // not before this, because of a refusal
 
 	n      int           // calls in a window; 0: never refused
+	burst  int           // n as it was found first
 	window time.Duration // 0: not known yet
 	proven time.Duration // the window before it was shortened; = window when it is not being tried
 	low    time.Duration // a window that was refused
@@ -69,6 +70,13 @@ func later(t, u time.Time) time.Time {
 		return t
 	}
 	return u
+}
+
+// assume makes n in a window the allowance, for a start.
+func (l *learner) assume(n int, window time.Duration) {
+	l.n, l.burst = max(n, 1), max(n, 1)
+	l.window, l.proven, l.low = window, window, window*15/16
+	l.step, l.up = 32, 32
 }
 
 // sure tells whether a refusal of the last call would come unexpected.
@@ -194,7 +202,7 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 			l.next = made.Add(time.Second << min(l.refusals, 16))
 			break
 		}
-		l.last = made
+		l.last, l.burst = made, l.n
 		fallthrough
 	case l.window == 0:
 		l.search(made, now)

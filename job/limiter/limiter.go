@@ -26,6 +26,7 @@ type Group struct {
 	mu        sync.Mutex
 	pool      learner // of all accounts' calls; learns while they share an allowance
 	shared    bool
+	suspect   *Limiter   // one that was refused though it had no call of its own
 	suspicion int        // that accounts share an allowance
 	doubt     int        // how many refusals it takes
 	queue     []*Limiter // those that wait for a turn, while shared; the longest waiting first
@@ -105,7 +106,7 @@ func (g *Group) cap(of *learner, at time.Time) time.Time {
 // beyondAllowed tells whether a call that would have to wait until at may be made
 // now, to test whether the accounts do share an allowance.
 func (g *Group) beyondAllowed(l *Limiter, now, at time.Time) bool {
-	if g.pool.window == 0 || g.pool.refusals > 0 || now.Sub(l.made) < longest && !l.made.IsZero() {
+	if g.pool.window == 0 || g.pool.refusals > 0 || l.own.ready(0, now).After(now) {
 		return false
 	}
 	if !g.testing && g.answers >= g.every && at.Sub(now) > g.pool.window/2 {
@@ -147,15 +148,16 @@ func (l *Limiter) Answered(now time.Time) {
 	defer g.mu.Unlock()
 	l.note(answered)
 	if l.others(now) && !g.shared {
-		if g.suspicion--; g.suspicion < 0 || l.alone() {
-			g.suspicion = 0
+		g.suspicion = max(0, g.suspicion-1)
+		if l.alone() {
+			g.suspicion, g.suspect = 0, nil
 		}
 	}
 	switch {
 	case !g.shared || !l.pooled:
 		l.own.answered(l.made, now)
 	case l.test:
-		if g.beyond++; g.beyond > g.pool.n {
+		if g.beyond++; g.beyond > g.pool.burst {
 			g.part()
 		}
 	default:
@@ -180,9 +182,18 @@ func (l *Limiter) Refused(now time.Time, after time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l.note(refused)
-	if !g.shared && l.others(now) && (l.alone() || l.own.sure()) {
-		if g.suspicion += refusalWeighs; g.suspicion >= g.doubt*refusalWeighs {
-			g.shared, g.answers, g.suspicion, l.pooled = true, 0, 0, true
+	if !g.shared && l.others(now) {
+		switch {
+		case l.alone() && g.suspect != nil && g.suspect != l:
+			g.share()
+			l.pooled = true
+		case l.alone():
+			g.suspect = l
+		case l.own.sure():
+			if g.suspicion += refusalWeighs; g.suspicion >= g.doubt*refusalWeighs {
+				g.share()
+				g.pool.assume(g.pool.answeredIn(now.Add(-time.Minute), now), time.Minute)
+			}
 		}
 	}
 	switch {
@@ -201,6 +212,11 @@ func (l *Limiter) Lost(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l.note(lost)
+}
+
+// share makes the accounts share an allowance from now on.
+func (g *Group) share() {
+	g.shared, g.answers, g.suspicion, g.suspect = true, 0, 0, nil
 }
 
 // part forgets that the accounts share an allowance.
