@@ -75,7 +75,7 @@ func later(t, u time.Time) time.Time {
 // assume makes n in a window the allowance, for a start.
 func (l *learner) assume(n int, window time.Duration) {
 	l.n, l.burst = max(n, 1), max(n, 1)
-	l.window, l.proven, l.low = window, window, window*15/16
+	l.window, l.proven, l.low = window, window, window/2
 	l.step, l.up = 32, 32
 }
 

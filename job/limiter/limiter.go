@@ -187,9 +187,9 @@ func (l *Limiter) Refused(now time.Time, after time.Duration) {
 		case l.alone() && g.suspect != nil && g.suspect != l:
 			g.share()
 			l.pooled = true
-		case l.alone():
+		case l.alone() && g.suspect == nil:
 			g.suspect = l
-		case l.own.sure():
+		case l.alone() || l.own.sure():
 			if g.suspicion += refusalWeighs; g.suspicion >= g.doubt*refusalWeighs {
 				g.share()
 				g.pool.assume(g.pool.answeredIn(now.Add(-time.Minute), now), time.Minute)
