@@ -26,11 +26,12 @@ const (
 
 // learner learns one allowance.
 type learner struct {
-	calls []call    // made within memory, oldest first
-	out   int       // calls neither answered nor refused yet
-	told  time.Time // of a refusal
-	heard time.Time // the last answer or refusal
-	next  time.Time // not before this, because of a refusal
+	most  time.Duration // no pause is longer
+	calls []call        // made within memory, oldest first
+	out   int           // calls neither answered nor refused yet
+	told  time.Time     // of a refusal
+	heard time.Time     // the last answer or refusal
+	next  time.Time     // not before this, because of a refusal
 
 	n      int           // calls in a window; 0: never refused
 	burst  int           // n as it was found first
@@ -77,11 +78,6 @@ func (l *learner) assume(n int, window time.Duration) {
 	l.n, l.burst = max(n, 1), max(n, 1)
 	l.window, l.proven, l.low = window, window, window/2
 	l.step, l.up = 32, 32
-}
-
-// sure tells whether a refusal of the last call would come unexpected.
-func (l *learner) sure() bool {
-	return l.window > 0 && l.window >= l.proven && l.refusals == 0
 }
 
 // note notes what became of the call made then.
@@ -243,6 +239,7 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 			}
 			l.up = max(l.up/2, 4)
 		}
+		l.window = min(l.window, l.most*time.Duration(l.n))
 		l.proven = l.window
 		l.changed = made
 		l.calm = 0

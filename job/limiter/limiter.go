@@ -13,9 +13,9 @@ const (
 	// testLeast and testMost bound how many calls of accounts that share an
 	// allowance are answered before it is tested whether they share it.
 	testLeast, testMost = 10, 160
-	// A refusal that only other accounts' calls explain weighs as much as so many
-	// answers that could have been refused for them; and it takes suspects of them.
-	refusalWeighs, suspects, suspectsMost = 16, 2, 64
+	// proofsLeast and proofsMost bound how many refusals it takes that only other
+	// accounts' calls explain.
+	proofsLeast, proofsMost = 2, 16
 )
 
 // Group is the limiters of one endpoint: those of all accounts that one
@@ -23,13 +23,12 @@ const (
 type Group struct {
 	most time.Duration
 
-	mu        sync.Mutex
-	pool      learner // of all accounts' calls; learns while they share an allowance
-	shared    bool
-	suspect   *Limiter   // one that was refused though it had no call of its own
-	suspicion int        // that accounts share an allowance
-	doubt     int        // how many refusals it takes
-	queue     []*Limiter // those that wait for a turn, while shared; the longest waiting first
+	mu     sync.Mutex
+	pool   learner // of all accounts' calls; learns while they share an allowance
+	shared bool
+	proofs int        // refusals in turn that only other accounts' calls explain
+	doubt  int        // how many it takes
+	queue  []*Limiter // those that wait for a turn, while shared; the longest waiting first
 
 	answers int  // since the last test, or since the allowance was shared
 	every   int  // answers to a test
@@ -54,10 +53,12 @@ type Limiter struct {
 
 // New returns a group without limiters. No pause of theirs after an answer or a
 // refusal is longer than most.
-func New(most time.Duration) *Group { return &Group{most: most, every: testLeast, doubt: suspects} }
+func New(most time.Duration) *Group {
+	return &Group{most: most, pool: learner{most: most}, every: testLeast, doubt: proofsLeast}
+}
 
 // Account returns a limiter for one more account.
-func (g *Group) Account() *Limiter { return &Limiter{group: g} }
+func (g *Group) Account() *Limiter { return &Limiter{group: g, own: learner{most: g.most}} }
 
 // Wait tells how long to wait before the next call; 0 means that it may be made
 // now. One who was told to wait asks again when the time has passed.
@@ -147,11 +148,8 @@ func (l *Limiter) Answered(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l.note(answered)
-	if l.others(now) && !g.shared {
-		g.suspicion = max(0, g.suspicion-1)
-		if l.alone() {
-			g.suspicion, g.suspect = 0, nil
-		}
+	if l.alone() {
+		g.proofs = 0
 	}
 	switch {
 	case !g.shared || !l.pooled:
@@ -182,18 +180,10 @@ func (l *Limiter) Refused(now time.Time, after time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l.note(refused)
-	if !g.shared && l.others(now) {
-		switch {
-		case l.alone() && g.suspect != nil && g.suspect != l:
-			g.share()
+	if !g.shared && l.alone() && l.others(now) {
+		if g.proofs++; g.proofs >= g.doubt {
+			g.share(now)
 			l.pooled = true
-		case l.alone() && g.suspect == nil:
-			g.suspect = l
-		case l.alone() || l.own.sure():
-			if g.suspicion += refusalWeighs; g.suspicion >= g.doubt*refusalWeighs {
-				g.share()
-				g.pool.assume(g.pool.answeredIn(now.Add(-time.Minute), now), time.Minute)
-			}
 		}
 	}
 	switch {
@@ -215,15 +205,18 @@ func (l *Limiter) Lost(now time.Time) {
 }
 
 // share makes the accounts share an allowance from now on.
-func (g *Group) share() {
-	g.shared, g.answers, g.suspicion, g.suspect = true, 0, 0, nil
+func (g *Group) share(now time.Time) {
+	g.shared, g.answers, g.proofs = true, 0, 0
+	if now.Sub(g.pool.calls[0].at) > time.Minute { // they have called for long enough to tell
+		g.pool.assume(g.pool.answeredIn(now.Add(-time.Minute), now), time.Minute)
+	}
 }
 
 // part forgets that the accounts share an allowance.
 func (g *Group) part() {
 	g.shared, g.testing, g.every = false, false, testLeast
-	g.doubt = min(2*g.doubt, suspectsMost)
-	g.pool = learner{calls: g.pool.calls, out: g.pool.out}
+	g.doubt = min(2*g.doubt, proofsMost)
+	g.pool = learner{most: g.most, calls: g.pool.calls, out: g.pool.out}
 	for _, l := range g.queue {
 		l.queued = false
 	}
