@@ -80,6 +80,11 @@ func (l *learner) assume(n int, window time.Duration) {
 	l.step, l.up = 32, 32
 }
 
+// sure tells whether a refusal of the last call is unexpected.
+func (l *learner) sure() bool {
+	return l.window > 0 && l.window >= l.proven && l.refusals == 0
+}
+
 // note notes what became of the call made then.
 func (l *learner) note(made time.Time, o outcome) {
 	for i := len(l.calls) - 1; i >= 0; i-- {

@@ -16,6 +16,8 @@ const (
 	// proofsLeast and proofsMost bound how many refusals it takes that only other
 	// accounts' calls explain.
 	proofsLeast, proofsMost = 2, 16
+	// refusalWeighs is how many answers an unexpected refusal weighs.
+	refusalWeighs = 16
 )
 
 // Group is the limiters of one endpoint: those of all accounts that one
@@ -48,6 +50,7 @@ type Limiter struct {
 	test   bool      // it is beyond the allowance
 	pooled bool      // the allowance was shared when it was made
 	queued bool
+	clues  int       // unexpected refusals after others' calls, less the answers
 	due    time.Time // when it was told to come, while queued
 }
 
@@ -110,7 +113,10 @@ func (g *Group) beyondAllowed(l *Limiter, now, at time.Time) bool {
 	if g.pool.window == 0 || g.pool.refusals > 0 || l.own.ready(0, now).After(now) {
 		return false
 	}
-	if !g.testing && g.answers >= g.every && at.Sub(now) > g.pool.window/2 {
+	if at = g.pool.ready(0, now); at.Sub(now) <= g.pool.window/2 {
+		return false
+	}
+	if !g.testing && g.answers >= g.every {
 		g.testing, g.beyond, g.answers = true, 0, 0
 	}
 	return g.testing && !g.tried
@@ -151,6 +157,7 @@ func (l *Limiter) Answered(now time.Time) {
 	if l.alone() {
 		g.proofs = 0
 	}
+	l.clues = max(0, l.clues-1)
 	switch {
 	case !g.shared || !l.pooled:
 		l.own.answered(l.made, now)
@@ -180,8 +187,13 @@ func (l *Limiter) Refused(now time.Time, after time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l.note(refused)
-	if !g.shared && l.alone() && l.others(now) {
-		if g.proofs++; g.proofs >= g.doubt {
+	if !g.shared && l.others(now) {
+		if l.alone() {
+			g.proofs++
+		} else if l.own.sure() {
+			l.clues += refusalWeighs
+		}
+		if g.proofs >= g.doubt || l.clues >= 3*refusalWeighs*g.doubt {
 			g.share(now)
 			l.pooled = true
 		}
