@@ -216,7 +216,7 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 	default:
 		c := 0 // answered in the window before
 		for i := len(l.calls) - 2; i >= 0 && made.Sub(l.calls[i].at) < l.window; i-- {
-			if l.calls[i].outcome == answered {
+			if l.calls[i].outcome != refused {
 				c++
 			}
 		}
@@ -228,7 +228,7 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 			l.up = 32
 		}
 		switch {
-		case l.refusals == 1 && 0 < c && c < l.n-1 && e > l.window*9/8:
+		case l.refusals == 1 && !l.even && 0 < c && c < l.n-1 && e > l.window*9/8:
 			l.n = c
 		case l.refusals == 1 && l.n > 1 && made.Sub(l.calls[len(l.calls)-2].at) < l.window/time.Duration(2*l.n):
 			l.spread() // calls that follow each other fast are refused
@@ -244,7 +244,7 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 			}
 			l.up = max(l.up/2, 4)
 		}
-		l.window = min(l.window, l.most*time.Duration(l.n))
+		l.window = min(l.window, l.most*9/8*time.Duration(l.n))
 		l.proven = l.window
 		l.changed = made
 		l.calm = 0

@@ -230,7 +230,7 @@ func runMany(streams []*stream, workers int, d delays, limitTime time.Duration, 
 		switch s.state {
 		case 0:
 			if busy == workers {
-				s.at = now.Add(20 * time.Millisecond)
+				s.at = now.Add(200 * time.Millisecond)
 				continue
 			}
 			if w := s.l.Wait(now); w > 0 {
