@@ -8,7 +8,7 @@ import (
 
 	"dls/job/check"
 	"dls/job/config"
-	"dls/job/journal"
+	"dls/job/report"
 )
 
 type checkCommand struct {
@@ -23,10 +23,10 @@ func (c *checkCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	}
 	cfg, err := config.Load(c.Config, config.SystemEnv())
 	if err != nil {
-		slog.New(journal.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
+		slog.New(report.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
 		return exitUsage
 	}
-	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
+	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
 	var unwritten error
 	failed, err := check.Run(ctx, cfg, check.Options{Offline: c.Offline, Version: version, Parallel: c.Parallel}, func(f check.Finding) {
 		if err := check.Print(stdout, f); err != nil {

@@ -23,7 +23,7 @@ import (
 	"dls/job"
 	"dls/job/config"
 	"dls/job/demo"
-	"dls/job/journal"
+	"dls/job/report"
 	"dls/job/usage"
 	"dls/state"
 	"dls/upgrade"
@@ -128,7 +128,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // misused says what is wrong with the command line.
 func misused(stderr io.Writer, err error) int {
-	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
+	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
 	log.Error(err.Error(), "hint", "dls --help shows the commands and their flags")
 	return exitUsage
 }
@@ -153,7 +153,7 @@ func exitCode(ctx context.Context, sum *job.Summary, err error) int {
 }
 
 func (c *upgradeCommand) run(stdout, stderr io.Writer) int {
-	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
+	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
 	result, err := upgrade.File(c.Old, c.New, c.Force, stdout)
 	if err != nil {
 		hint := ""
@@ -195,7 +195,7 @@ func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 		err = demo.Run(ctx, stdout, c.Keep, func(args ...string) int { return command(ctx, args, stdout, stderr) })
 	}
 	if err != nil {
-		slog.New(journal.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
+		slog.New(report.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
 		return exitNone
 	}
 	return exitDone

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"dls/job/config"
-	"dls/job/journal"
+	"dls/job/report"
 	"dls/job/schedule"
 )
 
@@ -26,10 +26,10 @@ type scheduleCommand struct {
 func (c *scheduleCommand) run(stdout, stderr io.Writer) int {
 	d, err := c.definition()
 	if err != nil {
-		slog.New(journal.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
+		slog.New(report.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
 		return exitUsage
 	}
-	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
+	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
 	for _, w := range d.Warnings {
 		log.Warn(w)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"dls/job"
 	"dls/job/config"
-	"dls/job/journal"
+	"dls/job/report"
 	"dls/job/status"
 	"dls/state"
 )
@@ -20,7 +20,7 @@ type statusCommand struct {
 }
 
 func (c *statusCommand) run(stdout, stderr io.Writer) int {
-	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
+	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
 	if c.MaxLag < 0 {
 		return misused(stderr, fmt.Errorf("--max-lag=%v cannot be negative", c.MaxLag))
 	}

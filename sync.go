@@ -13,9 +13,7 @@ import (
 
 	"dls/job"
 	"dls/job/config"
-	"dls/job/journal"
-	"dls/job/metrics"
-	"dls/job/ping"
+	"dls/job/report"
 	"dls/state"
 )
 
@@ -30,12 +28,12 @@ type streamFlags struct {
 }
 
 type syncCommand struct {
-	Config      string       `arg:"" help:"The configuration file."`
-	Shard       job.Shard    `placeholder:"K/N" help:"Only the K-th of N shares of the child accounts, K from 0 to N-1."`
-	LogFormat   string       `enum:"text,json" default:"text" help:"How the log file is written: text or json."`
-	LogLevel    string       `enum:"debug,info,warn,error" default:"info" help:"What the log file gets: debug, info, warn or error."`
-	MetricsFile metrics.Path `placeholder:"FILE" help:"Write a textfile for Prometheus's node_exporter; its name must end in .prom."`
-	Ping        ping.URL     `placeholder:"URL" env:"DLS_PING_URL" help:"Call this address when all is delivered, else the same with /fail: a dead-man switch."`
+	Config      string             `arg:"" help:"The configuration file."`
+	Shard       job.Shard          `placeholder:"K/N" help:"Only the K-th of N shares of the child accounts, K from 0 to N-1."`
+	LogFormat   string             `enum:"text,json" default:"text" help:"How the log file is written: text or json."`
+	LogLevel    string             `enum:"debug,info,warn,error" default:"info" help:"What the log file gets: debug, info, warn or error."`
+	MetricsFile report.MetricsPath `placeholder:"FILE" help:"Write a textfile for Prometheus's node_exporter; its name must end in .prom."`
+	Ping        report.PingURL     `placeholder:"URL" env:"DLS_PING_URL" help:"Call this address when all is delivered, else the same with /fail: a dead-man switch."`
 	streamFlags
 }
 
@@ -69,12 +67,12 @@ func (f *streamFlags) options(log *slog.Logger) job.Options {
 
 // console is the handler for stderr: what went wrong, and on a terminal or when
 // asked for what was done.
-func (f *streamFlags) console(stderr io.Writer) *journal.Console {
+func (f *streamFlags) console(stderr io.Writer) *report.Console {
 	level := slog.LevelWarn
 	if f.Verbose || isTerminal(stderr) {
 		level = slog.LevelInfo
 	}
-	return journal.NewConsole(stderr, level)
+	return report.NewConsole(stderr, level)
 }
 
 func isTerminal(w io.Writer) bool {
@@ -86,7 +84,7 @@ func (c *syncCommand) run(ctx context.Context, stderr io.Writer) int {
 	if err := c.check(); err != nil {
 		return misused(stderr, err)
 	}
-	run := metrics.Run{Start: time.Now(), ExitCode: exitUsage}
+	run := report.Metrics{Start: time.Now(), ExitCode: exitUsage}
 	log := slog.New(c.console(stderr))
 	cfg, err := config.Load(c.Config, config.SystemEnv())
 	if err != nil {
@@ -105,31 +103,31 @@ func (c *syncCommand) run(ctx context.Context, stderr io.Writer) int {
 // follow returns the handler for stderr. On a terminal it has a line below the
 // messages that shows the progress until stop is called; elsewhere progress is
 // nil.
-func (c *syncCommand) follow(stderr io.Writer) (console *journal.Console, progress *job.Progress, stop func()) {
+func (c *syncCommand) follow(stderr io.Writer) (console *report.Console, progress *job.Progress, stop func()) {
 	f, ok := stderr.(*os.File)
 	if !ok || !isTerminal(f) || os.Getenv("TERM") == "dumb" {
 		return c.console(stderr), nil, func() {}
 	}
-	line := journal.NewStatus(f, journal.Width(f))
+	line := report.NewLine(f, report.Width(f))
 	progress = new(job.Progress)
-	return journal.NewConsole(line, slog.LevelInfo), progress, line.Follow(time.Second/4, progress.String)
+	return report.NewConsole(line, slog.LevelInfo), progress, line.Follow(time.Second/4, progress.String)
 }
 
 // openLog returns a logger for the console and, where it can be opened, the log
 // file, which closes with the process.
 func (c *syncCommand) openLog(cfg *config.Config, console slog.Handler) *slog.Logger {
 	log := slog.New(console)
-	if err := journal.RotateFile(cfg.LogFile, int64(cfg.LogMaxMegabytes)*1e6, 3); err != nil {
+	if err := report.RotateFile(cfg.LogFile, int64(cfg.LogMaxMegabytes)*1e6, 3); err != nil {
 		log.Warn(err.Error() + "; the run goes on writing to it")
 	}
-	file, err := journal.OpenFile(cfg.LogFile)
+	file, err := report.OpenFile(cfg.LogFile)
 	if err != nil {
 		log.Warn(err.Error()+"; the run goes on without it", "hint", "correct dls_settings.log_filepath")
 		return log
 	}
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.LogLevel)) // one of the flag's words
-	return slog.New(slog.NewMultiHandler(console, journal.NewFile(file, journal.Format(c.LogFormat), level)))
+	return slog.New(slog.NewMultiHandler(console, report.NewFile(file, report.LogFormat(c.LogFormat), level)))
 }
 
 // sync runs the job, and returns the exit code and what is known of each stream.
@@ -163,12 +161,12 @@ func lastRuns(cfg *config.Config) []state.StreamRun {
 
 // tell writes the metrics and calls the dead-man switch. While another run holds
 // the lock, that one does both.
-func (c *syncCommand) tell(ctx context.Context, log *slog.Logger, run metrics.Run) {
+func (c *syncCommand) tell(ctx context.Context, log *slog.Logger, run report.Metrics) {
 	if run.ExitCode == exitLocked {
 		return
 	}
 	if c.MetricsFile != "" {
-		if err := metrics.Write(c.MetricsFile, run); err != nil {
+		if err := report.WriteMetrics(c.MetricsFile, run); err != nil {
 			log.Warn(err.Error())
 		}
 	}
@@ -179,7 +177,7 @@ func (c *syncCommand) tell(ctx context.Context, log *slog.Logger, run metrics.Ru
 		ctx, cancel = context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 	}
-	if err := c.Ping.Send(ctx, run.ExitCode == exitDone, ping.Options{UserAgent: "dls/" + version}); err != nil {
+	if err := c.Ping.Send(ctx, run.ExitCode == exitDone, report.PingOptions{UserAgent: "dls/" + version}); err != nil {
 		log.Warn(err.Error())
 	}
 }
@@ -201,7 +199,7 @@ func (c *pullCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	}
 	cfg, err := config.Load(c.Config, config.SystemEnv())
 	if err != nil {
-		slog.New(journal.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
+		slog.New(report.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
 		return exitUsage
 	}
 	if c.Format == "cef" || c.Format == "auto" && c.Server != "" && cfg.Format == config.CEF {

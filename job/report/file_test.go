@@ -1,4 +1,4 @@
-package journal
+package report
 
 import (
 	"bytes"
@@ -224,9 +224,9 @@ func TestRotateTogether(t *testing.T) {
 // Whatever the zone of the machine, times are those that the messages speak of.
 func TestNewFileTimes(t *testing.T) {
 	at := time.Date(2026, 11, 24, 5, 30, 0, 0, time.FixedZone("west", -5*60*60))
-	for format, want := range map[Format]string{
-		Text: "time=2026-11-24T10:30:00.000Z level=INFO msg=m at=2026-11-24T10:30:00.000Z\n",
-		JSON: `{"time":"2026-11-24T10:30:00Z","level":"INFO","msg":"m","at":"2026-11-24T10:30:00Z"}` + "\n",
+	for format, want := range map[LogFormat]string{
+		LogText: "time=2026-11-24T10:30:00.000Z level=INFO msg=m at=2026-11-24T10:30:00.000Z\n",
+		LogJSON: `{"time":"2026-11-24T10:30:00Z","level":"INFO","msg":"m","at":"2026-11-24T10:30:00Z"}` + "\n",
 	} {
 		var b bytes.Buffer
 		r := slog.NewRecord(at, slog.LevelInfo, "m", 0)
@@ -242,7 +242,7 @@ func TestNewFileTimes(t *testing.T) {
 
 func TestNewFile(t *testing.T) {
 	var text, object bytes.Buffer
-	for format, w := range map[Format]*bytes.Buffer{Text: &text, JSON: &object} {
+	for format, w := range map[LogFormat]*bytes.Buffer{LogText: &text, LogJSON: &object} {
 		log := slog.New(NewFile(w, format, slog.LevelInfo))
 		log.Debug("no")
 		log.Info("line one\nlevel=ERROR", "stream", "auth")

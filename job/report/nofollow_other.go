@@ -1,6 +1,6 @@
 //go:build !unix
 
-package journal
+package report
 
 // noFollow is not there; the file is compared before and after opening.
 const noFollow = 0
