@@ -7,21 +7,20 @@ import (
 	"log/slog"
 
 	"dls/job/check"
-	"dls/job/config"
 	"dls/job/report"
 )
 
 type checkCommand struct {
-	Config   string `arg:"" help:"The configuration file."`
-	Offline  bool   `help:"Read files only: no call to Duo, no connection to a receiver."`
-	Parallel int    `default:"8" help:"Child accounts asked at a time."`
+	configArg
+	Offline  bool `help:"Read files only: no call to Duo, no connection to a receiver."`
+	Parallel int  `default:"8" help:"Child accounts asked at a time."`
 }
 
 func (c *checkCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	if c.Parallel < 1 {
 		return misused(stderr, fmt.Errorf("--parallel=%d: at least one account must be asked", c.Parallel))
 	}
-	cfg, err := config.Load(c.Config, config.SystemEnv())
+	cfg, err := c.load()
 	if err != nil {
 		slog.New(report.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
 		return exitUsage

@@ -14,17 +14,14 @@ import (
 )
 
 type statusCommand struct {
-	Config string        `arg:"" help:"The configuration file."`
-	JSON   bool          `name:"json" help:"Print one JSON document."`
-	MaxLag time.Duration `placeholder:"1h" help:"Exit with 1 when a stream is further behind, or has not succeeded for that long."`
+	configArg
+	JSON   bool   `name:"json" help:"Print one JSON document."`
+	MaxLag period `placeholder:"1h" help:"Exit with 1 when a stream is further behind, or has not succeeded for that long."`
 }
 
 func (c *statusCommand) run(stdout, stderr io.Writer) int {
 	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
-	if c.MaxLag < 0 {
-		return misused(stderr, fmt.Errorf("--max-lag=%v cannot be negative", c.MaxLag))
-	}
-	cfg, err := config.Load(c.Config, config.SystemEnv())
+	cfg, err := c.load()
 	if err != nil {
 		log.Error(err.Error())
 		return exitUsage
@@ -45,12 +42,12 @@ func (c *statusCommand) run(stdout, stderr io.Writer) int {
 	if c.MaxLag == 0 {
 		return exitDone
 	}
-	behind := report.Behind(c.MaxLag)
+	behind := report.Behind(time.Duration(c.MaxLag))
 	if len(behind) == 0 {
 		return exitDone
 	}
 	log.Error(fmt.Sprintf("behind by more than %v, or without success for that long: %d of %d streams; the first is %s",
-		c.MaxLag, len(behind), len(report.Rows), behind[0].Name()))
+		time.Duration(c.MaxLag), len(behind), len(report.Rows), behind[0].Name()))
 	return exitNone
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,26 +18,26 @@ import (
 
 // streamFlags say which streams a command is about, and how it works on them.
 type streamFlags struct {
-	Endpoint   []string      `enum:"auth,telephony,activity,adminaction,trustmonitor" placeholder:"auth,activity" help:"Only these endpoints."`
-	Account    string        `placeholder:"DA…" help:"Only this child account."`
-	Parallel   int           `default:"8" help:"Streams worked on at a time."`
-	RetryFor   time.Duration `default:"5m" help:"How long a stream may go without progress before it fails."`
-	MaxRuntime time.Duration `placeholder:"50m" help:"Stop cleanly after this time, with the progress kept."`
-	Verbose    bool          `short:"v" help:"Say on stderr what was done."`
+	Endpoint   []string `enum:"auth,telephony,activity,adminaction,trustmonitor" placeholder:"auth,activity" help:"Only these endpoints."`
+	Account    string   `placeholder:"DA…" help:"Only this child account."`
+	Parallel   int      `default:"8" help:"Streams worked on at a time."`
+	RetryFor   duration `default:"5m" help:"How long a stream may go without progress before it fails."`
+	MaxRuntime period   `placeholder:"50m" help:"Stop cleanly after this time, with the progress kept."`
+	Verbose    bool     `short:"v" help:"Say on stderr what was done."`
 }
 
 type syncCommand struct {
-	Config      string             `arg:"" help:"The configuration file."`
+	configArg
 	Shard       job.Shard          `placeholder:"K/N" help:"Only the K-th of N shares of the child accounts, K from 0 to N-1."`
-	LogFormat   string             `enum:"text,json" default:"text" help:"How the log file is written: text or json."`
-	LogLevel    string             `enum:"debug,info,warn,error" default:"info" help:"What the log file gets: debug, info, warn or error."`
+	LogFormat   string             `enum:"text,json" default:"text" help:"How the log file is written."`
+	LogLevel    string             `enum:"debug,info,warn,error" default:"info" help:"The least level of what the log file gets."`
 	MetricsFile report.MetricsPath `placeholder:"FILE" help:"Write a textfile for Prometheus's node_exporter; its name must end in .prom."`
-	Ping        report.PingURL     `placeholder:"URL" env:"DLS_PING_URL" help:"Call this address when all is delivered, else the same with /fail: a dead-man switch."`
+	Ping        report.PingURL     `placeholder:"URL" help:"Tell a dead-man switch how the run goes: URL/start, then URL when all is delivered, else URL/fail. Other users see it in ps: prefer $DLS_PING_URL."`
 	streamFlags
 }
 
 type pullCommand struct {
-	Config string `arg:"" help:"The configuration file."`
+	configArg
 	Since  string `required:"" placeholder:"24h" help:"From when on: a duration before now (24h, 7d), a day, or a time of RFC 3339."`
 	Until  string `placeholder:"1h" help:"Up to when, written like --since. Left out: the newest that Duo shows."`
 	Format string `enum:"json,cef,auto" default:"auto" help:"How records are written: json, cef, or auto: as configured for a server, json for the standard output."`
@@ -51,8 +50,6 @@ func (f *streamFlags) check() error {
 	switch {
 	case f.Parallel < 1:
 		return fmt.Errorf("--parallel=%d: at least one stream must be worked on", f.Parallel)
-	case f.RetryFor < 0 || f.MaxRuntime < 0:
-		return errors.New("--retry-for and --max-runtime cannot be negative")
 	}
 	return nil
 }
@@ -61,7 +58,7 @@ func (f *streamFlags) check() error {
 func (f *streamFlags) options(log *slog.Logger) job.Options {
 	return job.Options{
 		Version: version, Endpoints: f.Endpoint, Account: f.Account, Parallel: f.Parallel,
-		MaxRuntime: f.MaxRuntime, RetryFor: f.RetryFor, Grace: 3 * time.Second, Log: log,
+		MaxRuntime: time.Duration(f.MaxRuntime), RetryFor: time.Duration(f.RetryFor), Grace: 3 * time.Second, Log: log,
 	}
 }
 
@@ -84,9 +81,12 @@ func (c *syncCommand) run(ctx context.Context, stderr io.Writer) int {
 	if err := c.check(); err != nil {
 		return misused(stderr, err)
 	}
+	if err := c.pingFromEnvironment(); err != nil {
+		return misused(stderr, err)
+	}
 	run := report.Metrics{Start: time.Now(), ExitCode: exitUsage}
 	log := slog.New(c.console(stderr))
-	cfg, err := config.Load(c.Config, config.SystemEnv())
+	cfg, err := c.load()
 	if err != nil {
 		log.Error(err.Error())
 	} else {
@@ -98,6 +98,19 @@ func (c *syncCommand) run(ctx context.Context, stderr io.Writer) int {
 	run.End = time.Now()
 	c.tell(ctx, log, run)
 	return run.ExitCode
+}
+
+// pingFromEnvironment takes the address from $DLS_PING_URL where no flag gives it.
+// kong would show the value in its message about a wrong one.
+func (c *syncCommand) pingFromEnvironment() error {
+	address := os.Getenv("DLS_PING_URL")
+	if !c.Ping.IsZero() || address == "" {
+		return nil
+	}
+	if err := c.Ping.UnmarshalText([]byte(address)); err != nil {
+		return fmt.Errorf("$DLS_PING_URL: %w", err)
+	}
+	return nil
 }
 
 // follow returns the handler for stderr. On a terminal it has a line below the
@@ -189,15 +202,15 @@ func (c *pullCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	now := time.Now()
 	opts := job.PullOptions{Options: c.options(slog.New(c.console(stderr))), Server: c.Server, Out: stdout}
 	var err error
-	if opts.Since, err = job.ParseTime(c.Since, now); err != nil {
+	if opts.Since, err = parseTime(c.Since, now); err != nil {
 		return misused(stderr, fmt.Errorf("--since: %w", err))
 	}
 	if c.Until != "" {
-		if opts.Until, err = job.ParseTime(c.Until, now); err != nil {
+		if opts.Until, err = parseTime(c.Until, now); err != nil {
 			return misused(stderr, fmt.Errorf("--until: %w", err))
 		}
 	}
-	cfg, err := config.Load(c.Config, config.SystemEnv())
+	cfg, err := c.load()
 	if err != nil {
 		slog.New(report.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
 		return exitUsage
