@@ -36,15 +36,6 @@ type syncCommand struct {
 	streamFlags
 }
 
-type pullCommand struct {
-	configArg
-	Since  string `required:"" placeholder:"24h" help:"From when on: a duration before now (24h, 7d), a day, or a time of RFC 3339."`
-	Until  string `placeholder:"1h" help:"Up to when, written like --since. Left out: the newest that Duo shows."`
-	Format string `enum:"json,cef,auto" default:"auto" help:"How records are written: json, cef, or auto: as configured for a server, json for the standard output."`
-	Server string `placeholder:"ID" help:"Send to this server of the configuration instead of the standard output."`
-	streamFlags
-}
-
 // check says what is wrong with the flags.
 func (f *streamFlags) check() error {
 	switch {
@@ -116,12 +107,12 @@ func (c *syncCommand) pingFromEnvironment() error {
 // follow returns the handler for stderr. On a terminal it has a line below the
 // messages that shows the progress until stop is called; elsewhere progress is
 // nil.
-func (c *syncCommand) follow(stderr io.Writer) (console *report.Console, progress *job.Progress, stop func()) {
-	f, ok := stderr.(*os.File)
-	if !ok || !isTerminal(f) || os.Getenv("TERM") == "dumb" {
-		return c.console(stderr), nil, func() {}
+func (f *streamFlags) follow(stderr io.Writer) (console *report.Console, progress *job.Progress, stop func()) {
+	file, ok := stderr.(*os.File)
+	if !ok || !isTerminal(file) || os.Getenv("TERM") == "dumb" {
+		return f.console(stderr), nil, func() {}
 	}
-	line := report.NewLine(f, report.Width(f))
+	line := report.NewLine(file, report.Width(file))
 	progress = new(job.Progress)
 	return report.NewConsole(line, slog.LevelInfo), progress, line.Follow(time.Second/4, progress.String)
 }
@@ -193,33 +184,6 @@ func (c *syncCommand) tell(ctx context.Context, log *slog.Logger, run report.Met
 	if err := c.Ping.Send(ctx, run.ExitCode == exitDone, report.PingOptions{UserAgent: "dls/" + version}); err != nil {
 		log.Warn(err.Error())
 	}
-}
-
-func (c *pullCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
-	if err := c.check(); err != nil {
-		return misused(stderr, err)
-	}
-	now := time.Now()
-	opts := job.PullOptions{Options: c.options(slog.New(c.console(stderr))), Server: c.Server, Out: stdout}
-	var err error
-	if opts.Since, err = parseTime(c.Since, now); err != nil {
-		return misused(stderr, fmt.Errorf("--since: %w", err))
-	}
-	if c.Until != "" {
-		if opts.Until, err = parseTime(c.Until, now); err != nil {
-			return misused(stderr, fmt.Errorf("--until: %w", err))
-		}
-	}
-	cfg, err := c.load()
-	if err != nil {
-		slog.New(report.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
-		return exitUsage
-	}
-	if c.Format == "cef" || c.Format == "auto" && c.Server != "" && cfg.Format == config.CEF {
-		opts.Format = config.CEF
-	}
-	sum, err := job.Pull(ctx, cfg, opts)
-	return concluded(ctx, opts.Log, sum, err)
 }
 
 // concluded reports what became of a run and returns the exit code.

@@ -209,12 +209,14 @@ const maxFile = 256 << 10
 // Load reads a file and checks it as [Parse] does. A file that holds a secret
 // and may be read by others than its owner is a warning (not on Windows). The
 // error is an [*Errors], or that of reading the file.
-func Load(path string, env Env) (*Config, error) {
+func Load(path string, env Env) (*Config, error) { return load(&parser{file: path, env: env}) }
+
+func load(p *parser) (*Config, error) {
+	path := p.file
 	data, shared, err := readFile(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read config %q: %w", path, err)
 	}
-	p := parser{file: path, env: env}
 	c, err := p.parse(data)
 	if err != nil {
 		return nil, err
@@ -223,6 +225,13 @@ func Load(path string, env Env) (*Config, error) {
 		c.Warnings = append(c.Warnings, path+": holds a secret and can be read by other users; chmod 600 it")
 	}
 	return c, nil
+}
+
+// LoadForPull is Load for a pull, which does without servers: where the file has
+// none, the endpoints of its mappings are those to fetch, or all where it has no
+// mappings either. The Routes of such a file have no Servers.
+func LoadForPull(path string, env Env) (*Config, error) {
+	return load(&parser{file: path, env: env, pull: true})
 }
 
 // Parse checks a configuration's text. The path is only for messages. No file is
