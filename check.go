@@ -26,9 +26,10 @@ func (c *checkCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
+	screen := report.ScreenOf(stdout)
 	var unwritten error
 	failed, err := check.Run(ctx, cfg, check.Options{Offline: c.Offline, Version: version, Parallel: c.Parallel}, func(f check.Finding) {
-		if err := check.Print(stdout, f); err != nil {
+		if err := check.Print(stdout, screen, f); err != nil {
 			unwritten = err
 		}
 	})

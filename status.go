@@ -26,29 +26,31 @@ func (c *statusCommand) run(stdout, stderr io.Writer) int {
 		log.Error(err.Error())
 		return exitUsage
 	}
-	report, err := c.collect(cfg)
+	found, err := c.collect(cfg)
 	if err != nil {
 		log.Error(err.Error(), "hint", job.Hint(err))
 		return exitUsage
 	}
-	print := report.Table
 	if c.JSON {
-		print = report.JSON
+		err = found.JSON(stdout)
+	} else {
+		err = found.Table(stdout, report.ScreenOf(stdout))
 	}
-	if err := print(stdout); err != nil {
+	code := exitDone
+	if err != nil {
 		log.Error(err.Error())
-		return exitNone
+		code = exitNone
 	}
-	if c.MaxLag == 0 {
-		return exitDone
+	if unread := found.Unread(); unread != "" {
+		log.Error(unread)
+		code = exitNone
 	}
-	behind := report.Behind(time.Duration(c.MaxLag))
-	if len(behind) == 0 {
-		return exitDone
+	if behind := found.Behind(time.Duration(c.MaxLag)); c.MaxLag > 0 && len(behind) > 0 {
+		log.Error(fmt.Sprintf("behind by more than %v, or without success for that long: %d of %d streams; the first is %s",
+			time.Duration(c.MaxLag), len(behind), len(found.Rows), behind[0].Name()))
+		code = exitNone
 	}
-	log.Error(fmt.Sprintf("behind by more than %v, or without success for that long: %d of %d streams; the first is %s",
-		time.Duration(c.MaxLag), len(behind), len(report.Rows), behind[0].Name()))
-	return exitNone
+	return code
 }
 
 // collect opens the checkpoint directory only where runs do.
