@@ -8,6 +8,7 @@ func (syncCommand) Help() string {
 
     dls /etc/dls/config.yml
     dls sync --verbose --endpoint auth,activity config.yml
+    dls sync --dry-run config.yml
     dls sync --max-runtime 50m --metrics-file /var/lib/node_exporter/dls.prom config.yml
 
 It exits with 0 when everything fetched is confirmed, 1 when no stream got

@@ -142,7 +142,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case "demo":
 		return cli.Demo.run(ctx, stdout, stderr)
 	default:
-		return cli.Sync.run(ctx, stderr)
+		return cli.Sync.run(ctx, stdout, stderr)
 	}
 }
 
