@@ -69,11 +69,24 @@ it.`
 }
 
 func (demoCommand) Help() string {
-	return `Example:
+	return `Examples:
 
-    dls demo --keep
+    dls demo
+    dls demo --server siem config.yml
 
-The simulated Duo and the receiver listen on loopback only.`
+The simulated Duo and the receiver listen on loopback only. With --server the
+records go to a receiver of your own.`
+}
+
+func (simulateCommand) Help() string {
+	return `Examples:
+
+    dls simulate
+    dls simulate config.yml --accounts 20 --records 60 --late 5
+    dls simulate --limit 10 --latency 2s --fault 429,502,cut --directory ./sim
+
+It writes a configuration for the simulated Duo, and says where. With a
+configuration of your own, records go to its receivers; its account is not used.`
 }
 
 func (completionCommand) Help() string {
