@@ -18,6 +18,7 @@ import (
 	"dls/job/duo"
 	"dls/job/journal"
 	"dls/state"
+	"dls/state/safefile"
 )
 
 // files checks what needs no network.
@@ -320,7 +321,7 @@ func (c *checker) authority() {
 	f := Finding{Name: "dls_settings.api.ca_filepath " + c.cfg.CAFile}
 	var err error
 	if c.cfg.CAFile != "" {
-		options.CAPEM, err = os.ReadFile(c.cfg.CAFile)
+		options.CAPEM, _, err = safefile.Read(c.cfg.CAFile, safefile.MaxPEM)
 	}
 	if err == nil {
 		c.client, err = duo.New(options)
