@@ -16,7 +16,7 @@ import (
 	"dls/job"
 	"dls/job/config"
 	"dls/job/duo"
-	"dls/job/journal"
+	"dls/job/report"
 	"dls/state"
 	"dls/state/safefile"
 )
@@ -51,7 +51,7 @@ func (c *checker) logFile() {
 		err = try(filepath.Dir(c.cfg.LogFile))
 	} else {
 		var file *os.File
-		if file, err = journal.OpenFile(c.cfg.LogFile); err == nil {
+		if file, err = report.OpenFile(c.cfg.LogFile); err == nil {
 			err = file.Close()
 		}
 	}

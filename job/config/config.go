@@ -217,27 +217,36 @@ const maxFile = 256 << 10
 // and may be read by others than its owner is a warning. What is no regular file is
 // refused, but for what this process was started with ([safefile.Stdin]). The error
 // is an [*Errors], or that of reading the file.
-func Load(path string, env Env) (*Config, error) {
+func Load(path string, env Env) (*Config, error) { return load(&parser{file: path, env: env}) }
+
+func load(p *parser) (*Config, error) {
+	path := p.file
 	var data []byte
-	var readers string
+	var shared bool
 	var err error
 	if safefile.Stdin(path) {
 		data, err = safefile.ReadStdin(path, maxFile)
 	} else {
-		data, readers, err = readFile(path, maxFile)
+		data, shared, err = readFile(path, maxFile)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read config %q: %w", path, err)
 	}
-	p := parser{file: path, env: env}
 	c, err := p.parse(data)
 	if err != nil {
 		return nil, err
 	}
-	if readers != "" && p.holdsSecret {
+	if shared && p.holdsSecret {
 		c.Warnings = append(c.Warnings, path+": holds a secret and can be read by other users; "+private())
 	}
 	return c, nil
+}
+
+// LoadForPull is Load for a pull, which does without servers: where the file has
+// none, the endpoints of its mappings are those to fetch, or all where it has no
+// mappings either. The Routes of such a file have no Servers.
+func LoadForPull(path string, env Env) (*Config, error) {
+	return load(&parser{file: path, env: env, pull: true})
 }
 
 // Parse checks a configuration's text. The path is only for messages. No file is
@@ -248,9 +257,9 @@ func Parse(path string, data []byte, env Env) (*Config, error) {
 	return p.parse(data)
 }
 
-// readFile reads a file of at most limit bytes, and tells who but its owner may
-// read it, or "". The error does not repeat the path.
-func readFile(path string, limit int64) (data []byte, readers string, err error) {
+// readFile reads a file of at most limit bytes, and tells whether others than
+// its owner may read it. The error does not repeat the path.
+func readFile(path string, limit int64) (data []byte, shared bool, err error) {
 	data, access, err := safefile.Read(path, limit)
-	return data, access.Readers, safefile.Cause(err)
+	return data, access.Readers != "", safefile.Cause(err)
 }

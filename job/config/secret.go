@@ -121,7 +121,7 @@ func (s *section) secretFile(name, path string) Secret {
 	if !s.has(name) {
 		what = "$CREDENTIALS_DIRECTORY/skey"
 	}
-	data, readers, err := readFile(path, maxSecret)
+	data, shared, err := readFile(path, maxSecret)
 	if err != nil {
 		s.fail(name, what+" cannot be read: "+err.Error(), "")
 		return Secret{}
@@ -131,7 +131,7 @@ func (s *section) secretFile(name, path string) Secret {
 		s.fail(name, what+" is empty", "")
 		return Secret{}
 	}
-	if readers != "" && s.has(name) {
+	if shared && s.has(name) {
 		s.warn(name, "the file can be read by other users; "+private())
 	}
 	return s.checkedSecret(name, text)

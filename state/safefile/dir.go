@@ -185,6 +185,15 @@ func (d *Dir) Rename(from, to string) error {
 	return Cause(insist(inTheWay, func() error { return d.root.Rename(from, to) }))
 }
 
+// RenameNew is Rename for a name that nothing has: what has it stays, and the error
+// is fs.ErrExist.
+func (d *Dir) RenameNew(from, to string) error {
+	if err := d.root.Link(from, to); err != nil {
+		return Cause(err)
+	}
+	return d.Remove(from)
+}
+
 // Sync makes what was renamed last.
 func (d *Dir) Sync() error { return Cause(syncDir(d.root)) }
 

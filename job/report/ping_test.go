@@ -1,4 +1,4 @@
-package ping
+package report
 
 import (
 	"context"
@@ -15,25 +15,25 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func parse(t testing.TB, text string) URL {
+func parsePing(t testing.TB, text string) PingURL {
 	t.Helper()
-	var u URL
+	var u PingURL
 	if err := u.UnmarshalText([]byte(text)); err != nil {
 		t.Fatal(err)
 	}
 	return u
 }
 
-func TestURL(t *testing.T) {
+func TestPingURL(t *testing.T) {
 	for _, text := range []string{"", "hc.example.com/token", "ftp://hc.example.com/token", "https:///token", "https://hc.example.com:x/token", "http://[token", "file:///token", "%zz://token", "https://\x7f/token"} {
-		u := URL{}
+		u := PingURL{}
 		err := u.UnmarshalText([]byte(text))
 		if err == nil || strings.Contains(err.Error(), "token") || !u.IsZero() {
 			t.Errorf("%q: %v, %v", text, u, err)
 		}
 	}
 	for _, text := range []string{"https://user:token@hc.example.com:8443/token?token=token#token", "http://hc.example.com:8443/token"} {
-		u := parse(t, text)
+		u := parsePing(t, text)
 		for _, verb := range []string{"%v", "%s", "%+v", "%#v", "%q"} {
 			if got := fmt.Sprintf(verb, u); strings.Contains(got, "token") || !strings.Contains(got, "hc.example.com:8443") {
 				t.Errorf("%s shows %s", verb, got)
@@ -71,7 +71,7 @@ func response(status int) *http.Response {
 	return &http.Response{StatusCode: status, Header: http.Header{"Location": {"https://evil.example.com/"}}, Body: io.NopCloser(strings.NewReader("OK"))}
 }
 
-func TestSend(t *testing.T) {
+func TestPingSend(t *testing.T) {
 	const url = "https://hc.example.com/token"
 	for _, tt := range []struct {
 		name    string
@@ -87,19 +87,19 @@ func TestSend(t *testing.T) {
 		{name: "failure with a query", url: url + "/?rid=1#x", failed: true, answers: []any{200}, calls: []string{url + "/fail?rid=1"}},
 		{name: "failure at the root", url: "http://hc.example.com", failed: true, answers: []any{200}, calls: []string{"http://hc.example.com/fail"}},
 		{name: "escapes stay", url: "https://hc.example.com/a%2Fb", failed: true, answers: []any{200}, calls: []string{"https://hc.example.com/a%2Fb/fail"}},
-		{name: "trouble passes", url: url, answers: []any{errors.New("reset"), 200}, calls: []string{url, url}, most: pause},
-		{name: "trouble stays", url: url, answers: []any{503, 429}, calls: []string{url, url}, want: "ping https://hc.example.com: it answers 429", most: pause},
+		{name: "trouble passes", url: url, answers: []any{errors.New("reset"), 200}, calls: []string{url, url}, most: pingPause},
+		{name: "trouble stays", url: url, answers: []any{503, 429}, calls: []string{url, url}, want: "ping https://hc.example.com: it answers 429", most: pingPause},
 		{name: "no such check", url: url, answers: []any{404}, calls: []string{url}, want: "ping https://hc.example.com: it answers 404"},
 		{name: "redirect", url: url, answers: []any{301}, calls: []string{url}, want: "ping https://hc.example.com: it answers 301"},
-		{name: "network fault", url: url, answers: []any{errors.New("reset"), errors.New("refused")}, calls: []string{url, url}, want: "ping https://hc.example.com: refused", most: pause},
-		{name: "slow once", url: url, answers: []any{time.Hour, 200}, calls: []string{url, url}, most: try + pause},
-		{name: "silent", url: url, answers: []any{time.Hour, time.Hour}, calls: []string{url, url}, want: "ping https://hc.example.com: no answer in time", most: bound},
+		{name: "network fault", url: url, answers: []any{errors.New("reset"), errors.New("refused")}, calls: []string{url, url}, want: "ping https://hc.example.com: refused", most: pingPause},
+		{name: "slow once", url: url, answers: []any{time.Hour, 200}, calls: []string{url, url}, most: pingTry + pingPause},
+		{name: "silent", url: url, answers: []any{time.Hour, time.Hour}, calls: []string{url, url}, want: "ping https://hc.example.com: no answer in time", most: pingBound},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := &network{answers: tt.answers}
 				began := time.Now()
-				err := parse(t, tt.url).Send(t.Context(), !tt.failed, Options{UserAgent: "dls/1", Transport: n})
+				err := parsePing(t, tt.url).Send(t.Context(), !tt.failed, PingOptions{UserAgent: "dls/1", Transport: n})
 				if got := fmt.Sprint(err); got != tt.want && (err != nil || tt.want != "") {
 					t.Errorf("error %v, want %q", err, tt.want)
 				}
@@ -118,50 +118,50 @@ func TestSend(t *testing.T) {
 }
 
 // The end of the context ends the pause, too.
-func TestSendEnds(t *testing.T) {
+func TestPingSendEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), pause/2)
+		ctx, cancel := context.WithTimeout(t.Context(), pingPause/2)
 		defer cancel()
 		n := &network{answers: []any{errors.New("reset")}}
-		if err := parse(t, "https://hc.example.com/token").Send(ctx, true, Options{Transport: n}); err == nil {
+		if err := parsePing(t, "https://hc.example.com/token").Send(ctx, true, PingOptions{Transport: n}); err == nil {
 			t.Error("no error")
 		}
 		if len(n.calls) != 1 {
 			t.Errorf("calls %q", n.calls)
 		}
 	})
-	if err := (URL{}).Send(t.Context(), true, Options{}); err != nil {
+	if err := (PingURL{}).Send(t.Context(), true, PingOptions{}); err != nil {
 		t.Errorf("no address: %v", err)
 	}
 }
 
 // Over a real connection, and to a port on which nobody listens.
-func TestSendForReal(t *testing.T) {
+func TestPingSendForReal(t *testing.T) {
 	var got []string
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		got = append(got, r.Method+" "+r.URL.Path+" "+r.UserAgent()+" "+r.Referer())
 	}))
-	u := parse(t, server.URL+"/token")
-	err := errors.Join(u.Send(t.Context(), true, Options{UserAgent: "dls/1"}), u.Send(t.Context(), false, Options{UserAgent: "dls/1"}))
+	u := parsePing(t, server.URL+"/token")
+	err := errors.Join(u.Send(t.Context(), true, PingOptions{UserAgent: "dls/1"}), u.Send(t.Context(), false, PingOptions{UserAgent: "dls/1"}))
 	server.Close()
 	if diff := cmp.Diff([]string{"GET /token dls/1 ", "GET /token/fail dls/1 "}, got); diff != "" || err != nil {
 		t.Errorf("error %v, calls (-want +got):\n%s", err, diff)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), pause/10) // do not wait for the second call
+	ctx, cancel := context.WithTimeout(t.Context(), pingPause/10) // do not wait for the second call
 	defer cancel()
-	if err := u.Send(ctx, true, Options{}); err == nil || strings.Contains(err.Error(), "token") {
+	if err := u.Send(ctx, true, PingOptions{}); err == nil || strings.Contains(err.Error(), "token") {
 		t.Errorf("nobody there: %v", err)
 	}
 }
 
-// FuzzURL holds that neither an address nor the error about one tells more than
+// FuzzPingURL holds that neither an address nor the error about one tells more than
 // the host.
-func FuzzURL(f *testing.F) {
+func FuzzPingURL(f *testing.F) {
 	f.Add("hc.example.com", "token")
 	f.Fuzz(func(t *testing.T, host, path string) {
-		var u URL
+		var u PingURL
 		if err := u.UnmarshalText([]byte("https://" + host + "/" + path + "#" + path)); err != nil {
-			if err.Error() != new(URL).UnmarshalText(nil).Error() {
+			if err.Error() != new(PingURL).UnmarshalText(nil).Error() {
 				t.Errorf("error %v", err)
 			}
 			return

@@ -1,4 +1,4 @@
-package journal
+package report
 
 import (
 	"bytes"
@@ -12,13 +12,13 @@ import (
 	"golang.org/x/term"
 )
 
-// Status is a line at the bottom of a terminal that is written over in place,
+// Line is a line at the bottom of a terminal that is written over in place,
 // and the way for everything else that is written there meanwhile: a [Console]
 // may write through it. It is safe for concurrent use.
 //
 // It needs nothing of the terminal but a carriage return: what is left of a
 // longer line is overwritten by blanks.
-type Status struct {
+type Line struct {
 	width func() int
 
 	mu      sync.Mutex
@@ -28,11 +28,11 @@ type Status struct {
 	midline bool   // the last Write did not end its line: nothing may be shown
 }
 
-// NewStatus returns a status line on w. width tells the terminal's width in
+// NewLine returns a line on w. width tells the terminal's width in
 // columns and is asked each time the line is drawn, since it may change; nil or
 // less than 2 is 80. See [Width].
-func NewStatus(w io.Writer, width func() int) *Status {
-	return &Status{w: w, width: width}
+func NewLine(w io.Writer, width func() int) *Line {
+	return &Line{w: w, width: width}
 }
 
 // Width returns a function that tells the width of the terminal that f is, or 0.
@@ -48,71 +48,71 @@ func Width(f *os.File) func() int {
 
 // Set shows the line in the place of the one before, cut to the terminal's
 // width. A line that cannot be written is no error: it is only for the eyes.
-func (s *Status) Set(line string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.line = strings.ReplaceAll(printable(line), "\n", " ")
+func (l *Line) Set(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.line = strings.ReplaceAll(printable(line), "\n", " ")
 	var b bytes.Buffer
-	s.draw(&b)
-	_, _ = s.w.Write(b.Bytes())
+	l.draw(&b)
+	_, _ = l.w.Write(b.Bytes())
 }
 
 // Clear takes the line away.
-func (s *Status) Clear() { s.Set("") }
+func (l *Line) Clear() { l.Set("") }
 
 // Write writes p above the line: it takes the line away, writes, and shows it
 // again once p ends with a newline.
-func (s *Status) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (l *Line) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if len(p) == 0 {
 		return 0, nil
 	}
 	// In one piece, lest the terminal flickers.
 	var b bytes.Buffer
-	s.erase(&b)
+	l.erase(&b)
 	before := b.Len()
 	b.Write(p)
-	s.midline = p[len(p)-1] != '\n'
-	s.draw(&b)
-	n, err := s.w.Write(b.Bytes())
+	l.midline = p[len(p)-1] != '\n'
+	l.draw(&b)
+	n, err := l.w.Write(b.Bytes())
 	return min(max(n-before, 0), len(p)), err
 }
 
 // draw shows the line over what is shown.
-func (s *Status) draw(b *bytes.Buffer) {
-	if s.midline {
+func (l *Line) draw(b *bytes.Buffer) {
+	if l.midline {
 		return
 	}
-	if s.line == "" {
-		s.erase(b)
+	if l.line == "" {
+		l.erase(b)
 		return
 	}
-	line := s.line
+	line := l.line
 	// The last column stays free: some terminals begin a new line after it.
-	most := s.columns() - 1
+	most := l.columns() - 1
 	if n := utf8.RuneCountInString(line); n > most {
 		line = string([]rune(line)[:most])
 	}
 	n := utf8.RuneCountInString(line)
 	b.WriteString("\r" + line)
-	if rest := min(s.shown, most) - n; rest > 0 {
+	if rest := min(l.shown, most) - n; rest > 0 {
 		b.WriteString(strings.Repeat(" ", rest) + strings.Repeat("\b", rest))
 	}
-	s.shown = n
+	l.shown = n
 }
 
 // erase takes the line away and puts the cursor at its beginning.
-func (s *Status) erase(b *bytes.Buffer) {
-	if s.shown > 0 {
-		b.WriteString("\r" + strings.Repeat(" ", min(s.shown, s.columns()-1)) + "\r")
-		s.shown = 0
+func (l *Line) erase(b *bytes.Buffer) {
+	if l.shown > 0 {
+		b.WriteString("\r" + strings.Repeat(" ", min(l.shown, l.columns()-1)) + "\r")
+		l.shown = 0
 	}
 }
 
-func (s *Status) columns() int {
-	if s.width != nil {
-		if n := s.width(); n > 1 {
+func (l *Line) columns() int {
+	if l.width != nil {
+		if n := l.width(); n > 1 {
 			return n
 		}
 	}
@@ -122,7 +122,7 @@ func (s *Status) columns() int {
 // Follow shows what line returns, so often, until stop is called, which takes the
 // line away and returns when nothing of it is left. What ends before the first
 // time shows nothing.
-func (s *Status) Follow(every time.Duration, line func() string) (stop func()) {
+func (l *Line) Follow(every time.Duration, line func() string) (stop func()) {
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -131,9 +131,9 @@ func (s *Status) Follow(every time.Duration, line func() string) (stop func()) {
 		for {
 			select {
 			case <-t.C:
-				s.Set(line())
+				l.Set(line())
 			case <-end:
-				s.Clear()
+				l.Clear()
 				return
 			}
 		}

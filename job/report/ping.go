@@ -1,11 +1,4 @@
-// Package ping tells a dead-man switch that a run has ended: a service that
-// raises the alarm when it hears nothing for a while, which no run can do that
-// did not take place.
-//
-// Start with [URL.Send]. What is promised: it takes ten seconds at most; and the
-// address, which often is a secret, gets into no message, only the host does. The
-// Go API is not stable.
-package ping
+package report
 
 import (
 	"context"
@@ -17,25 +10,28 @@ import (
 	"time"
 )
 
-// URL is the address to call. Its zero value is none.
-type URL struct{ u *url.URL }
+// PingURL is the address of a dead-man switch: a service that raises the alarm
+// when it hears nothing for a while, which no run can do that did not take place.
+// The address often is a secret: it gets into no message, only its host does. The
+// zero value is none.
+type PingURL struct{ u *url.URL }
 
 // UnmarshalText reads an http or https address. The error does not repeat it.
-func (p *URL) UnmarshalText(b []byte) error {
+func (p *PingURL) UnmarshalText(b []byte) error {
 	u, err := url.Parse(string(b))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return errors.New("it must be an address that begins with https:// or http://")
 	}
 	u.Fragment, u.RawFragment = "", ""
-	*p = URL{u}
+	*p = PingURL{u}
 	return nil
 }
 
 // IsZero tells whether there is no address.
-func (p URL) IsZero() bool { return p.u == nil }
+func (p PingURL) IsZero() bool { return p.u == nil }
 
 // String is the scheme and the host: the rest may be a secret.
-func (p URL) String() string {
+func (p PingURL) String() string {
 	if p.u == nil {
 		return ""
 	}
@@ -43,14 +39,14 @@ func (p URL) String() string {
 }
 
 // GoString is String, for %#v.
-func (p URL) GoString() string { return p.String() }
+func (p PingURL) GoString() string { return p.String() }
 
-// bound is how long all of it may take, try how long one call, and pause what
+// pingBound is how long all of it may take, pingTry how long one call, and pingPause what
 // lies between the two.
-const bound, try, pause = 10 * time.Second, 4500 * time.Millisecond, time.Second
+const pingBound, pingTry, pingPause = 10 * time.Second, 4500 * time.Millisecond, time.Second
 
-// Options are what a call is told beside the address.
-type Options struct {
+// PingOptions are what a call is told beside the address.
+type PingOptions struct {
 	// UserAgent names the program.
 	UserAgent string
 	// Transport carries the calls. Nil: a plain one that goes by HTTPS_PROXY,
@@ -58,14 +54,14 @@ type Options struct {
 	Transport http.RoundTripper
 }
 
-// Send calls the address, or with /fail added to its path when the run was not a
+// Send takes ten seconds at most. It calls the address, or with /fail added to its path when the run was not a
 // success, and takes any 2xx for an answer. A call that fails in a way that may
 // pass is made once more. Redirects are not followed: they could take the secret
 // elsewhere.
 //
 // A signal that ended the run has ended its context too: give Send one that goes
 // on.
-func (p URL) Send(ctx context.Context, success bool, o Options) error {
+func (p PingURL) Send(ctx context.Context, success bool, o PingOptions) error {
 	if p.u == nil {
 		return nil
 	}
@@ -78,10 +74,10 @@ func (p URL) Send(ctx context.Context, success bool, o Options) error {
 		defer t.CloseIdleConnections()
 		o.Transport = t
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, bound, errSlow)
+	ctx, cancel := context.WithTimeoutCause(ctx, pingBound, errSlow)
 	defer cancel()
 	err := call(ctx, target, o)
-	if passing(err) && wait(ctx, pause) {
+	if passing(err) && wait(ctx, pingPause) {
 		err = call(ctx, target, o)
 	}
 	if err != nil {
@@ -103,8 +99,8 @@ func passing(err error) bool {
 	return err != nil && (!answered || status >= 500 || status == http.StatusTooManyRequests)
 }
 
-func call(ctx context.Context, target *url.URL, o Options) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, try, errSlow)
+func call(ctx context.Context, target *url.URL, o PingOptions) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, pingTry, errSlow)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
 	if err != nil {

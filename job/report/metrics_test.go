@@ -1,4 +1,4 @@
-package metrics
+package report
 
 import (
 	"bytes"
@@ -19,8 +19,8 @@ import (
 
 var noon = time.Date(2025, 11, 24, 12, 0, 0, 0, time.UTC)
 
-func sample() Run {
-	return Run{
+func sample() Metrics {
+	return Metrics{
 		Start: noon.Add(-1500 * time.Millisecond), End: noon, ExitCode: 3,
 		Streams: []state.StreamRun{
 			{
@@ -61,11 +61,11 @@ func parse(t testing.TB, data []byte) map[string]float64 {
 	return values
 }
 
-func TestWrite(t *testing.T) {
+func TestWriteMetrics(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "dls.prom")
 	for range 2 {
-		if err := Write(Path(path), sample()); err != nil {
+		if err := WriteMetrics(MetricsPath(path), sample()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -112,23 +112,23 @@ func TestWrite(t *testing.T) {
 }
 
 // A run that learned of no stream has its own lines all the same.
-func TestWithoutStreams(t *testing.T) {
-	values := parse(t, Run{Start: noon, End: noon, ExitCode: 2}.append(nil))
+func TestMetricsWithoutStreams(t *testing.T) {
+	values := parse(t, Metrics{Start: noon, End: noon, ExitCode: 2}.append(nil))
 	if len(values) != 7 || values["dls_run_exit_code"] != 2 {
 		t.Errorf("got %v", values)
 	}
 }
 
-func TestWriteFails(t *testing.T) {
+func TestWriteMetricsFails(t *testing.T) {
 	dir := t.TempDir()
-	if err := Write(Path(filepath.Join(dir, "none", "dls.prom")), sample()); err == nil || strings.Contains(err.Error(), "dls-metrics") {
+	if err := WriteMetrics(MetricsPath(filepath.Join(dir, "none", "dls.prom")), sample()); err == nil || strings.Contains(err.Error(), "dls-tmp") {
 		t.Errorf("no directory: %v", err)
 	}
 	taken := filepath.Join(dir, "taken.prom")
 	if err := os.MkdirAll(filepath.Join(taken, "sub"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := Write(Path(taken), sample()); err == nil || strings.Contains(err.Error(), "dls-metrics") {
+	if err := WriteMetrics(MetricsPath(taken), sample()); err == nil || strings.Contains(err.Error(), "dls-tmp") {
 		t.Errorf("a directory in its place: %v", err)
 	}
 	entries, err := os.ReadDir(dir)
@@ -137,8 +137,8 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-// The file is replaced, so a link in its place leads nowhere.
-func TestWriteOverLink(t *testing.T) {
+// A link in its place could have been put there by anybody, and is left alone.
+func TestWriteMetricsOverLink(t *testing.T) {
 	dir := t.TempDir()
 	target, link := filepath.Join(dir, "target"), filepath.Join(dir, "dls.prom")
 	if err := os.WriteFile(target, []byte("keep"), 0o600); err != nil {
@@ -147,20 +147,20 @@ func TestWriteOverLink(t *testing.T) {
 	if err := os.Symlink(target, link); err != nil {
 		t.Skip("no symbolic links here:", err)
 	}
-	if err := Write(Path(link), sample()); err != nil {
-		t.Fatal(err)
+	if err := WriteMetrics(MetricsPath(link), sample()); err == nil || !strings.Contains(err.Error(), "it is a symbolic link") {
+		t.Errorf("error %v", err)
 	}
 	if data, err := os.ReadFile(target); string(data) != "keep" || err != nil {
 		t.Errorf("the target holds %q, %v", data, err)
 	}
 }
 
-func TestPath(t *testing.T) {
+func TestMetricsPath(t *testing.T) {
 	for text, ok := range map[string]bool{
 		"/var/lib/node_exporter/dls.prom": true, "dls.prom": true,
 		"": false, "dls.txt": false, "dls.prom.txt": false, "dls.PROM": false, "/dir.prom/dls": false,
 	} {
-		var p Path
+		var p MetricsPath
 		if err := p.UnmarshalText([]byte(text)); (err == nil) != ok || ok && string(p) != text {
 			t.Errorf("%q: %q, %v", text, p, err)
 		}
@@ -173,7 +173,7 @@ func FuzzLabels(f *testing.F) {
 		f.Add(seed, "auth")
 	}
 	f.Fuzz(func(t *testing.T, account, name string) {
-		run := Run{Start: noon, End: noon, Streams: []state.StreamRun{{Endpoint: name, Account: account, Ended: noon, Outcome: state.Done}}}
+		run := Metrics{Start: noon, End: noon, Streams: []state.StreamRun{{Endpoint: name, Account: account, Ended: noon, Outcome: state.Done}}}
 		values := parse(t, run.append(nil))
 		clean := func(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 		key := fmt.Sprintf("dls_stream_last_run_success endpoint=%q account=%q", clean(name), clean(account))
@@ -185,7 +185,7 @@ func FuzzLabels(f *testing.F) {
 
 // BenchmarkAppend is an MSP of 8,000 streams.
 func BenchmarkAppend(b *testing.B) {
-	var run Run
+	var run Metrics
 	for i := range 8000 {
 		run.Streams = append(run.Streams, state.StreamRun{Endpoint: "auth", Account: fmt.Sprintf("DA%018d", i), Ended: noon, Succeeded: noon, Outcome: state.Done})
 	}

@@ -1,4 +1,4 @@
-package journal
+package report
 
 import (
 	"errors"
@@ -69,32 +69,32 @@ func (s *screen) String() string {
 	return b.String()
 }
 
-func TestStatus(t *testing.T) {
-	set := func(line string) func(*Status) { return func(s *Status) { s.Set(line) } }
-	write := func(text string) func(*Status) { return func(s *Status) { _, _ = io.WriteString(s, text) } }
+func TestLine(t *testing.T) {
+	set := func(line string) func(*Line) { return func(s *Line) { s.Set(line) } }
+	write := func(text string) func(*Line) { return func(s *Line) { _, _ = io.WriteString(s, text) } }
 	for _, tt := range []struct {
 		name string
-		do   []func(*Status)
+		do   []func(*Line)
 		want string
 	}{
-		{"nothing", []func(*Status){(*Status).Clear}, "|"},
-		{"one", []func(*Status){set("12 records")}, "12 records|"},
-		{"shorter", []func(*Status){set("12 records"), set("5")}, "5|"},
-		{"longer", []func(*Status){set("5"), set("12 records")}, "12 records|"},
-		{"cleared", []func(*Status){set("12 records"), (*Status).Clear, (*Status).Clear}, "|"},
-		{"cut", []func(*Status){set("01234567890123456789xyz")}, "0123456789012345678|"},
-		{"message above", []func(*Status){set("12 records"), write("hello\n")}, "hello\n12 records|"},
-		{"message shorter than the line", []func(*Status){set("12 records"), write("a\n")}, "a\n12 records|"},
-		{"messages and no line", []func(*Status){write("a\n"), write("b\n")}, "a\nb\n|"},
-		{"half a message", []func(*Status){set("12 records"), write("ab"), set("13 records")}, "ab|"},
-		{"both halves", []func(*Status){set("12 records"), write("ab"), set("13 records"), write("c\n")}, "abc\n13 records|"},
-		{"cleared in the middle", []func(*Status){set("12 records"), write("ab"), (*Status).Clear}, "ab|"},
-		{"nothing written", []func(*Status){set("12 records"), write("")}, "12 records|"},
-		{"foreign text", []func(*Status){set("a\nb\x1b[2J\rc")}, "a b?[2J?c|"},
+		{"nothing", []func(*Line){(*Line).Clear}, "|"},
+		{"one", []func(*Line){set("12 records")}, "12 records|"},
+		{"shorter", []func(*Line){set("12 records"), set("5")}, "5|"},
+		{"longer", []func(*Line){set("5"), set("12 records")}, "12 records|"},
+		{"cleared", []func(*Line){set("12 records"), (*Line).Clear, (*Line).Clear}, "|"},
+		{"cut", []func(*Line){set("01234567890123456789xyz")}, "0123456789012345678|"},
+		{"message above", []func(*Line){set("12 records"), write("hello\n")}, "hello\n12 records|"},
+		{"message shorter than the line", []func(*Line){set("12 records"), write("a\n")}, "a\n12 records|"},
+		{"messages and no line", []func(*Line){write("a\n"), write("b\n")}, "a\nb\n|"},
+		{"half a message", []func(*Line){set("12 records"), write("ab"), set("13 records")}, "ab|"},
+		{"both halves", []func(*Line){set("12 records"), write("ab"), set("13 records"), write("c\n")}, "abc\n13 records|"},
+		{"cleared in the middle", []func(*Line){set("12 records"), write("ab"), (*Line).Clear}, "ab|"},
+		{"nothing written", []func(*Line){set("12 records"), write("")}, "12 records|"},
+		{"foreign text", []func(*Line){set("a\nb\x1b[2J\rc")}, "a b?[2J?c|"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := &screen{wide: 19, lines: [][]rune{nil}}
-			s := NewStatus(w, func() int { return 20 })
+			s := NewLine(w, func() int { return 20 })
 			for _, do := range tt.do {
 				do(s)
 			}
@@ -109,10 +109,10 @@ func TestStatus(t *testing.T) {
 }
 
 // A terminal that became narrower must not be made to begin a new line.
-func TestStatusInNarrowerTerminal(t *testing.T) {
+func TestLineInNarrowerTerminal(t *testing.T) {
 	width := 0
 	w := &screen{}
-	s := NewStatus(w, func() int { return width })
+	s := NewLine(w, func() int { return width })
 	s.Set(strings.Repeat("x", 100))
 	if got := w.String(); got != strings.Repeat("x", 79)+"|" {
 		t.Errorf("width unknown: %q", got)
@@ -127,13 +127,13 @@ func TestStatusInNarrowerTerminal(t *testing.T) {
 }
 
 // A message is counted as written, not what is drawn around it.
-func TestStatusWriteCount(t *testing.T) {
-	s := NewStatus(&screen{}, nil)
+func TestLineWriteCount(t *testing.T) {
+	s := NewLine(&screen{}, nil)
 	s.Set("line")
 	if n, err := s.Write([]byte("hello\n")); n != 6 || err != nil {
 		t.Errorf("got %d, %v", n, err)
 	}
-	broken := NewStatus(failing{}, nil)
+	broken := NewLine(failing{}, nil)
 	broken.Set("line")
 	if n, err := broken.Write([]byte("hello\n")); n != 0 || !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("got %d, %v", n, err)
@@ -144,10 +144,10 @@ type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
-func TestStatusFollow(t *testing.T) {
+func TestLineFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &screen{}
-		s := NewStatus(w, nil)
+		s := NewLine(w, nil)
 		n := 0
 		stop := s.Follow(time.Second, func() string { n++; return fmt.Sprintf("%d records", n) })
 		synctest.Wait()
@@ -170,9 +170,9 @@ func TestStatusFollow(t *testing.T) {
 }
 
 // Messages of several goroutines stay whole while the line changes.
-func TestStatusTogether(t *testing.T) {
+func TestLineTogether(t *testing.T) {
 	w := &screen{}
-	s := NewStatus(w, nil)
+	s := NewLine(w, nil)
 	log := slog.New(NewConsole(s, slog.LevelInfo))
 	var all sync.WaitGroup
 	for i := range 4 {

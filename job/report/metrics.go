@@ -1,48 +1,37 @@
-// Package metrics writes what became of a run as a file for the textfile
-// collector of Prometheus's node_exporter.
-//
-// Start with [Write]. The format is Prometheus's text exposition format, version
-// 0.0.4. What is promised: a reader sees the old file or the new one, whole; each
-// stream that is known has its lines in each file, also when a run did not get
-// as far as to it, so that an alert on the age of its last success has something
-// to go by; and no label but an endpoint's name, a child account's id and an
-// outcome, so that nothing that others write makes new series.
-//
-// An alert that misses nothing, for runs every five minutes:
-//
-//	time() - dls_stream_last_success_timestamp_seconds > 3600
-//
-// The Go API is not stable.
-package metrics
+package report
 
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"dls/state"
+	"dls/state/safefile"
 )
 
-// Path is the path of a metrics file. Its name ends in .prom: node_exporter reads
+// MetricsPath is the path of a metrics file. Its name ends in .prom: node_exporter reads
 // no other. Empty: none.
-type Path string
+type MetricsPath string
 
 // UnmarshalText refuses a name that node_exporter would pass over.
-func (p *Path) UnmarshalText(b []byte) error {
+func (p *MetricsPath) UnmarshalText(b []byte) error {
 	if filepath.Ext(string(b)) != ".prom" {
 		return errors.New("the file's name must end in .prom, or node_exporter does not read it")
 	}
-	*p = Path(b)
+	*p = MetricsPath(b)
 	return nil
 }
 
-// Run is what became of a run.
-type Run struct {
+// Metrics is what became of a run, as a file for the textfile collector of
+// Prometheus's node_exporter tells it, in the text exposition format 0.0.4. Each
+// stream that is known has its lines in each file, also when a run did not get as
+// far as to it, so that an alert on the age of its last success has something to
+// go by. The only labels are an endpoint's name, a child account's id and an
+// outcome, so that nothing that others write makes new series.
+type Metrics struct {
 	// Start and End are when it began and ended.
 	Start, End time.Time
 	// ExitCode is the program's.
@@ -52,48 +41,15 @@ type Run struct {
 	Streams []state.StreamRun
 }
 
-// Write puts a file with the run's metrics in the place of path, of mode 0644
-// since node_exporter is another user. The directory must be there. Two runs may
+// WriteMetrics puts a file with the run's metrics in the place of path, of mode 0644
+// since node_exporter is another user. The directory must be there; what is there
+// in its place must be a file of this user's, of root's, or nothing. Two runs may
 // write at once: the last one counts.
-func Write(path Path, run Run) error {
-	if err := replace(string(path), run.append(nil)); err != nil {
+func WriteMetrics(path MetricsPath, run Metrics) error {
+	if err := safefile.Replace(string(path), run.append(nil), 0o644); err != nil {
 		return fmt.Errorf("write metrics %q: %w", string(path), err)
 	}
 	return nil
-}
-
-// replace does not sync: after a loss of power the next run writes the file anew.
-func replace(path string, data []byte) error {
-	// node_exporter passes over a name that does not end in .prom.
-	f, err := os.CreateTemp(filepath.Dir(path), ".dls-metrics-*.tmp")
-	if err != nil {
-		return cause(err)
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return cause(err)
-}
-
-// cause strips the temporary name, which tells a reader nothing.
-func cause(err error) error {
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		return p.Err
-	}
-	if l, ok := errors.AsType[*os.LinkError](err); ok {
-		return l.Err
-	}
-	return err
 }
 
 // streamMetric is a metric of which each stream has a value.
@@ -136,11 +92,11 @@ var streamMetrics = []streamMetric{
 }
 
 // append appends the file's content.
-func (run Run) append(b []byte) []byte {
+func (m Metrics) append(b []byte) []byte {
 	var live []*state.StreamRun
 	outcomes := map[state.Outcome]int{}
-	for i := range run.Streams {
-		if r := &run.Streams[i]; !r.Gone {
+	for i := range m.Streams {
+		if r := &m.Streams[i]; !r.Gone {
 			live = append(live, r)
 			outcomes[r.Outcome]++
 		}
@@ -149,10 +105,10 @@ func (run Run) append(b []byte) []byte {
 		b = appendHead(b, "dls_run_"+name, help)
 		b = appendValue(append(b, "dls_run_"+name...), value)
 	}
-	single("start_timestamp_seconds", "When the last run began.", seconds(run.Start))
-	single("end_timestamp_seconds", "When the last run ended.", seconds(run.End))
-	single("duration_seconds", "How long the last run took.", run.End.Sub(run.Start).Seconds())
-	single("exit_code", "The last run's exit code: 0 everything delivered, 1 nothing got through, 2 usage or configuration error, 3 some streams failed, 75 another run was going on, from 128 on a signal.", float64(run.ExitCode))
+	single("start_timestamp_seconds", "When the last run began.", seconds(m.Start))
+	single("end_timestamp_seconds", "When the last run ended.", seconds(m.End))
+	single("duration_seconds", "How long the last run took.", m.End.Sub(m.Start).Seconds())
+	single("exit_code", "The last run's exit code: 0 everything delivered, 1 nothing got through, 2 usage or configuration error, 3 some streams failed, 75 another run was going on, from 128 on a signal.", float64(m.ExitCode))
 
 	b = appendHead(b, "dls_streams", "The streams by the outcome of their last run.")
 	for _, o := range []state.Outcome{state.Done, state.Failed, state.Unfinished} {

@@ -1,4 +1,4 @@
-package journal
+package report
 
 import (
 	"context"
@@ -36,6 +36,10 @@ type Console struct {
 // a person otherwise.
 func NewConsole(w io.Writer, least slog.Leveler) *Console {
 	c := &Console{mu: new(sync.Mutex), w: w, least: least, begin: spoken, hint: func(slog.Level) string { return "dls: hint: " }}
+	if screen := ScreenOf(w); screen.Colour {
+		c.begin = func(l slog.Level) string { return coloured(screen, l) }
+		c.hint = func(slog.Level) string { return "dls: " + screen.Faint("hint:") + " " }
+	}
 	if f, ok := w.(*os.File); ok && isJournal(f, os.Getenv("JOURNAL_STREAM")) {
 		c.begin, c.hint = priority, func(l slog.Level) string { return priority(l) + "hint: " }
 	}
@@ -51,6 +55,17 @@ func spoken(l slog.Level) string {
 		return "dls: warning: "
 	}
 	return "dls: "
+}
+
+// coloured is spoken with the word for the level in its colour.
+func coloured(screen Screen, l slog.Level) string {
+	switch {
+	case l >= slog.LevelError:
+		return "dls: " + screen.Bad("error:") + " "
+	case l >= slog.LevelWarn:
+		return "dls: " + screen.Warning("warning:") + " "
+	}
+	return spoken(l)
 }
 
 // priority is how a line begins for the journal.

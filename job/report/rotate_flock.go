@@ -1,6 +1,6 @@
 //go:build unix && !aix && !solaris
 
-package journal
+package report
 
 import (
 	"os"
