@@ -257,6 +257,9 @@ func (r *run) open() error {
 	if err != nil {
 		return err
 	}
+	if why := dir.Exposed(); why != "" {
+		r.log.Warn(fmt.Sprintf("checkpoint directory %q: %s", r.cfg.Directory, why), "hint", state.Private)
+	}
 	dir.Step = r.opts.Step
 	r.dir = dir
 	return nil
