@@ -1,12 +1,12 @@
 package report
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
+
+	"dls/state/safefile"
 )
 
 // LogFormat is how the log file is written.
@@ -37,50 +37,13 @@ func inUTC(_ []string, a slog.Attr) slog.Attr {
 }
 
 // OpenFile opens the log file for appending, and makes it, of mode 0600, when
-// it is not there. Symbolic links and what is no regular file are refused: in a
-// directory that others write to, they could lead anywhere.
+// it is not there. Symbolic links, what is no regular file and what belongs to
+// another user are refused: in a directory that others write to, they could lead
+// anywhere, or show the messages to anybody.
 func OpenFile(path string) (*os.File, error) {
-	return open("open log file", path, os.O_CREATE)
-}
-
-// errReplaced is a file that was not the one looked at once it was open.
-var errReplaced = errors.New("it was replaced while it was opened")
-
-// open opens a regular file for appending, and nothing else.
-func open(step, path string, flag int) (f *os.File, err error) {
-	for range 3 { // a run that begins just now may rotate it
-		if f, err = openOnce(path, flag); !errors.Is(err, errReplaced) {
-			break
-		}
-	}
+	f, err := safefile.OpenAppend(path, true)
 	if err != nil {
-		return nil, fmt.Errorf("%s %q: %w", step, path, err)
-	}
-	return f, nil
-}
-
-func openOnce(path string, flag int) (*os.File, error) {
-	before, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, cause(err)
-	case before.Mode()&fs.ModeSymlink != 0:
-		return nil, errors.New("it is a symbolic link")
-	case !before.Mode().IsRegular():
-		return nil, errors.New("it is no regular file")
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|flag|noFollow, 0o600)
-	if err != nil {
-		return nil, cause(err)
-	}
-	after, err := f.Stat()
-	if err == nil && (!after.Mode().IsRegular() || before != nil && !os.SameFile(before, after)) {
-		err = errReplaced
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
+		return nil, fmt.Errorf("open log file %q: %w", path, err)
 	}
 	return f, nil
 }

@@ -118,6 +118,8 @@ func TestRotateFile(t *testing.T) {
 		{"first", map[string]string{"log": "0000"}, 4, 3, map[string]string{"log.1": "0000"}},
 		{"full", full, 4, 3, map[string]string{"log.1": "0000", "log.2": "1", "log.3": "2", "log.4": "4", "logs": "x"}},
 		{"a generation is missing", map[string]string{"log": "0000", "log.2": "2"}, 4, 3, map[string]string{"log.1": "0000", "log.3": "2"}},
+		{"one was moved aside by a run that was killed", map[string]string{"log": "x", "log.0": "0000", "log.1": "1"}, 4, 3, map[string]string{"log": "x", "log.1": "0000", "log.2": "1"}},
+		{"one was moved aside, and the next is due", map[string]string{"log": "xxxx", "log.0": "0000", "log.1": "1"}, 4, 3, map[string]string{"log.1": "xxxx", "log.2": "0000", "log.3": "1"}},
 		{"keep one", map[string]string{"log": "0000", "log.1": "1"}, 4, 1, map[string]string{"log.1": "0000"}},
 		{"keep none is one", map[string]string{"log": "0000", "log.1": "1"}, 4, 0, map[string]string{"log.1": "0000"}},
 	} {
@@ -179,6 +181,45 @@ func TestRotateFails(t *testing.T) {
 	defer f.Close()
 	if data, err := os.ReadFile(path); string(data) != "0000" || err != nil {
 		t.Errorf("got %q, %v", data, err)
+	}
+}
+
+// While the newest file cannot be moved, no older one is dropped for it.
+func TestRotateKeepsOlder(t *testing.T) {
+	held := map[string]string{"log": "0000", "log.1": "1", "log.2": "2", "log.3": "3"}
+	dir := fill(t, held)
+	aside := filepath.Join(dir, "log.0")
+	if err := os.MkdirAll(filepath.Join(aside, "sub"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		if err := RotateFile(filepath.Join(dir, "log"), 4, 3); err == nil {
+			t.Error("no error")
+		}
+	}
+	if err := os.RemoveAll(aside); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(held, files(t, dir)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+// A log of somebody else's would show them all messages.
+func TestForeignLog(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	path := filepath.Join(fill(t, map[string]string{"log": "0000"}), "log")
+	if err := errors.Join(os.Chmod(path, 0o666), os.Chown(path, 12345, 12345)); err != nil {
+		t.Fatal(err)
+	}
+	const want = "it belongs to another user (uid 12345)"
+	if f, err := OpenFile(path); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("open: %v, %v, want %q", f, err, want)
+	}
+	if err := RotateFile(path, 1, 3); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("rotate: %v, want %q", err, want)
 	}
 }
 

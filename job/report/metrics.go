@@ -3,13 +3,13 @@ package report
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"dls/state"
+	"dls/state/safefile"
 )
 
 // MetricsPath is the path of a metrics file. Its name ends in .prom: node_exporter reads
@@ -42,36 +42,14 @@ type Metrics struct {
 }
 
 // WriteMetrics puts a file with the run's metrics in the place of path, of mode 0644
-// since node_exporter is another user. The directory must be there. Two runs may
+// since node_exporter is another user. The directory must be there; what is there
+// in its place must be a file of this user's, of root's, or nothing. Two runs may
 // write at once: the last one counts.
 func WriteMetrics(path MetricsPath, run Metrics) error {
-	if err := replace(string(path), run.append(nil)); err != nil {
+	if err := safefile.Replace(string(path), run.append(nil), 0o644); err != nil {
 		return fmt.Errorf("write metrics %q: %w", string(path), err)
 	}
 	return nil
-}
-
-// replace does not sync: after a loss of power the next run writes the file anew.
-func replace(path string, data []byte) error {
-	// node_exporter passes over a name that does not end in .prom.
-	f, err := os.CreateTemp(filepath.Dir(path), ".dls-metrics-*.tmp")
-	if err != nil {
-		return cause(err)
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return cause(err)
 }
 
 // streamMetric is a metric of which each stream has a value.

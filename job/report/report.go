@@ -14,9 +14,6 @@
 package report
 
 import (
-	"errors"
-	"io/fs"
-	"os"
 	"strings"
 	"unicode"
 )
@@ -33,16 +30,4 @@ func printable(s string) string {
 		}
 		return '?'
 	}, s)
-}
-
-// cause takes the operation and the paths off a file error: the message around it
-// names the file, and a temporary name tells a reader nothing.
-func cause(err error) error {
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		return p.Err
-	}
-	if l, ok := errors.AsType[*os.LinkError](err); ok {
-		return l.Err
-	}
-	return err
 }

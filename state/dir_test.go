@@ -7,12 +7,17 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"dls/state/safefile"
+	"dls/state/statetest"
 )
 
 var (
@@ -165,12 +170,13 @@ func TestSaveFails(t *testing.T) {
 				} else if err := d.Save(auth, older); err != nil {
 					t.Fatal(err)
 				}
-				d.Step = func(name string) error {
+				statetest.Break(d.path, func(name string) error {
 					if name == step {
 						return syscall.ENOSPC
 					}
 					return nil
-				}
+				})
+				defer statetest.Break(d.path, nil)
 				if err := d.Save(auth, newer); !errors.Is(err, syscall.ENOSPC) {
 					t.Fatalf("error %v, want %v", err, syscall.ENOSPC)
 				}
@@ -271,7 +277,7 @@ func TestLockRefuses(t *testing.T) {
 }
 
 func TestSweep(t *testing.T) {
-	young, old, dir := tempPrefix+"AAAA", tempPrefix+"BBBB", tempPrefix+"CCCC"
+	young, old, dir := safefile.TempPrefix+"AAAA", safefile.TempPrefix+"BBBB", safefile.TempPrefix+"CCCC"
 	for _, tt := range []struct {
 		name  string
 		sweep func(*Dir) error
@@ -323,4 +329,147 @@ func TestOpenMissing(t *testing.T) {
 	if _, err := Open(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error %v, want %v", err, os.ErrNotExist)
 	}
+}
+
+// What is saved can be loaded: what could not be is refused, and the old file
+// stays.
+func TestSaveTooLarge(t *testing.T) {
+	d := open(t)
+	small := checkpoint(1)
+	if err := d.Save(auth, small); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(d.Path(auth.File()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func(most int) { maxFile = most }(maxFile)
+	maxFile = int(info.Size())
+	if err := d.Save(auth, small); err != nil {
+		t.Errorf("at the limit: %v", err)
+	}
+	if err := d.Save(auth, checkpoint(2)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("beyond the limit: %v, want %v", err, ErrTooLarge)
+	}
+	got, err := d.Load(auth)
+	if diff := cmp.Diff(small, got); diff != "" || err != nil {
+		t.Errorf("error %v (-want +got):\n%s", err, diff)
+	}
+	if diff := cmp.Diff([]string{auth.File()}, names(t, d)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+// Checkpoints of several streams count together, with one sync of the directory;
+// one that fails is named, and the others count.
+func TestCommitSeveral(t *testing.T) {
+	d := open(t)
+	var taken []string
+	var mu sync.Mutex
+	statetest.Break(d.path, func(step string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		taken = append(taken, step)
+		return nil
+	})
+	defer statetest.Break(d.path, nil)
+	stage := func(id ID) Staged {
+		t.Helper()
+		s, err := d.Stage(id, checkpoint(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	staged := []Staged{stage(auth), stage(child)}
+	if cp, err := d.Load(auth); cp != nil || err != nil {
+		t.Errorf("before the commit: %v, %v", cp, err)
+	}
+	taken = nil
+	if err := d.Commit(staged...); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"rename", "rename", "syncdir"}, taken); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+	for _, s := range staged {
+		s.Discard()
+	}
+	other := ID{IKey: auth.IKey, Endpoint: "activity"}
+	staged = []Staged{stage(other), stage(child)}
+	if err := os.MkdirAll(d.Path(filepath.Join(other.File(), "sub")), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	failed, ok := errors.AsType[*CommitError](d.Commit(staged...))
+	if !ok || len(failed.Errs) != 2 || failed.Errs[0] == nil || failed.Errs[1] != nil || !strings.Contains(failed.Error(), "write checkpoint "+strconv.Quote(d.Path(other.File()))) {
+		t.Errorf("error %v, want one of the first", failed)
+	}
+	for _, id := range []ID{auth, child} {
+		if cp, err := d.Load(id); cp == nil || err != nil {
+			t.Errorf("load %s: %v, %v", id.File(), cp, err)
+		}
+	}
+	if diff := cmp.Diff([]string{other.File(), auth.File(), child.File()}, names(t, d)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+// Who else can write into the directory is said.
+func TestExposed(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no modes")
+	}
+	d := open(t)
+	for mode, want := range map[os.FileMode]string{
+		0o700: "", 0o755: "", 0o770: "other users can write there (mode 0770)", 0o777: "other users can write there (mode 0777)",
+	} {
+		if err := os.Chmod(d.path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.Exposed(); got != want {
+			t.Errorf("%v: %q, want %q", mode, got, want)
+		}
+	}
+}
+
+// A lock file of somebody else's says whose it is: nobody holds the lock.
+func TestLockOfOthers(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	d := open(t)
+	path := d.Path(LockName)
+	if err := os.WriteFile(path, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(path, 12345, 12345); err != nil {
+		t.Fatal(err)
+	}
+	_, err := d.Lock(LockName)
+	broken, ok := errors.AsType[*LockError](err)
+	if !ok || broken.Path != path || !errors.Is(err, ErrOwner) || errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "uid 12345") {
+		t.Errorf("error %v, want whose file it is", err)
+	}
+}
+
+// A lock file that was removed while it was held is no lock: the next one is made
+// anew, and is held by its name.
+func TestLockRemoved(t *testing.T) {
+	d := open(t)
+	first, err := d.Lock(LockName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first()
+	if err := os.Remove(d.Path(LockName)); err != nil {
+		t.Skip("an open file cannot be removed here:", err)
+	}
+	second, err := d.Lock(LockName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Lock(LockName); !errors.Is(err, ErrLocked) {
+		t.Errorf("third lock: %v, want %v", err, ErrLocked)
+	}
+	second()
 }
