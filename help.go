@@ -45,8 +45,11 @@ func (statusCommand) Help() string {
     dls status /etc/dls/config.yml
     dls status --max-lag 1h config.yml
     dls status --json config.yml | jq .
+    dls status --html /var/www/html/dls.html config.yml
 
-It needs no network.`
+It needs no network. It exits with 0 when all could be read (and nothing is
+behind --max-lag), 1 when not, 2 for an error in the configuration or the
+directory.`
 }
 
 func (upgradeCommand) Help() string {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,9 +152,31 @@ func (c *syncCommand) sync(ctx context.Context, cfg *config.Config, log *slog.Lo
 	started()
 	code = concluded(ctx, log, sum, err)
 	if sum != nil {
+		c.note(cfg, log, sum)
 		return code, sum.Runs
 	}
 	return code, lastRuns(cfg)
+}
+
+// note adds the run to the history that dls status --html draws. It fails nothing: it
+// is only shown.
+func (c *syncCommand) note(cfg *config.Config, log *slog.Logger, sum *job.Summary) {
+	if !cfg.Checkpointing {
+		return
+	}
+	runs := slices.DeleteFunc(slices.Clone(sum.Runs), func(r state.StreamRun) bool { return r.Gone || r.Ended.Before(sum.Start) })
+	suffix := ""
+	if c.Shard.N > 0 {
+		suffix = fmt.Sprintf("-%d-of-%d", c.Shard.K, c.Shard.N)
+	}
+	dir, err := state.Open(cfg.Directory)
+	if err == nil {
+		defer dir.Close()
+		err = dir.AppendHistory(suffix, cfg.Account.IKey, sum.End, runs)
+	}
+	if err != nil {
+		log.Info("the run is missing in the history of dls status --html: " + err.Error())
+	}
 }
 
 var pingOptions = report.PingOptions{UserAgent: "dls/" + version}

@@ -68,6 +68,9 @@ type Row struct {
 	Problem string
 	// Takeover is what became of duologsync's checkpoint.
 	Takeover Takeover
+	// History is what the last runs came to, oldest first, where [Report.History] was
+	// told of it.
+	History []state.RunPoint
 }
 
 // Configured tells whether runs still read the stream.
