@@ -8,6 +8,7 @@ func (syncCommand) Help() string {
 
     dls /etc/dls/config.yml
     dls sync --verbose --endpoint auth,activity config.yml
+    dls sync --dry-run config.yml
     dls sync --max-runtime 50m --metrics-file /var/lib/node_exporter/dls.prom config.yml
 
 It exits with 0 when everything fetched is confirmed, 1 when no stream got
@@ -20,9 +21,12 @@ func (pullCommand) Help() string {
 
     dls pull config.yml --endpoint auth --since 24h
     dls pull config.yml --since 2026-11-20 --until 2026-11-21 --server siem
-    dls pull config.yml --endpoint activity --since 7d --format cef > activity.cef
+    dls pull config.yml --endpoint activity --since 7d --format csv -o activity.csv
+    dls pull config.yml --since 1795161600000 --until 1795165200000 > incident.json
 
-Days begin at midnight UTC.`
+Days begin at midnight UTC. Without servers in the configuration the endpoints
+of its mappings are fetched, or all of them. With -o the file is replaced only
+by a whole one; what came of a pull that failed is in FILE.partial.`
 }
 
 func (checkCommand) Help() string {
@@ -41,8 +45,11 @@ func (statusCommand) Help() string {
     dls status /etc/dls/config.yml
     dls status --max-lag 1h config.yml
     dls status --json config.yml | jq .
+    dls status --html /var/www/html/dls.html config.yml
 
-It needs no network.`
+It needs no network. It exits with 0 when all could be read (and nothing is
+behind --max-lag), 1 when not, 2 for an error in the configuration or the
+directory.`
 }
 
 func (upgradeCommand) Help() string {
@@ -65,11 +72,24 @@ it.`
 }
 
 func (demoCommand) Help() string {
-	return `Example:
+	return `Examples:
 
-    dls demo --keep
+    dls demo
+    dls demo --server siem config.yml
 
-The simulated Duo and the receiver listen on loopback only.`
+The simulated Duo and the receiver listen on loopback only. With --server the
+records go to a receiver of your own.`
+}
+
+func (simulateCommand) Help() string {
+	return `Examples:
+
+    dls simulate
+    dls simulate config.yml --accounts 20 --records 60 --late 5
+    dls simulate --limit 10 --latency 2s --fault 429,502,cut --directory ./sim
+
+It writes a configuration for the simulated Duo, and says where. With a
+configuration of your own, records go to its receivers; its account is not used.`
 }
 
 func (completionCommand) Help() string {

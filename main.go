@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,19 +15,14 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strings"
 	"syscall"
-	"time"
 
 	"github.com/alecthomas/kong"
 
 	"dls/job"
-	"dls/job/config"
-	"dls/job/demo"
-	"dls/job/journal"
+	"dls/job/report"
 	"dls/job/usage"
 	"dls/state"
-	"dls/upgrade"
 )
 
 // version is the program's version. The linker may set it.
@@ -49,26 +45,18 @@ type commandLine struct {
 	Status     statusCommand     `cmd:"" help:"Show for each stream up to when it is delivered, how far behind that is, and how its last run went."`
 	Upgrade    upgradeCommand    `cmd:"" name:"upgrade-config" help:"Turn a configuration of duologsync's first version (0.0.0) into one of version 1.0.0."`
 	Schedule   scheduleCommand   `cmd:"" help:"Print a ready, hardened job definition for a scheduler."`
+	Simulate   simulateCommand   `cmd:"" help:"Be a simulated Duo on loopback until Ctrl-C, to try receivers, schedulers and dashboards with."`
 	Demo       demoCommand       `cmd:"" help:"Run the whole job against a simulated Duo and a local receiver. Needs nothing."`
 	Completion completionCommand `cmd:"" help:"Print the completion script for a shell."`
-	Man        struct{}          `cmd:"" hidden:"" help:"Print the manual page."`
-	Version    kong.VersionFlag  `help:"Print the version."`
+	Man        struct{}          `cmd:"" help:"Print the manual page."`
+	Version    struct{}          `cmd:"" help:"Print the version."`
+	Help       helpCommand       `cmd:"" help:"Show the help of dls, or of a command."`
+
+	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
-type upgradeCommand struct {
-	Old   string `arg:"" help:"The old configuration file. It is not changed."`
-	New   string `arg:"" help:"The file to write, or - for the standard output."`
-	Force bool   `help:"Replace the new file if it is there."`
-}
-
-type demoCommand struct {
-	Keep   bool `help:"Keep the temporary directory with the configuration and the checkpoints."`
-	Bench  int  `hidden:"" placeholder:"N" help:"Measure a backlog of N records against the bare copy of its pages."`
-	MSP    int  `hidden:"" placeholder:"N" help:"Measure an MSP of N child accounts."`
-	Rounds int  `hidden:"" default:"3" help:"How often to measure."`
-
-	Latency time.Duration `hidden:"" default:"50ms" help:"How long each answer of Duo takes."`
-	Copy    string        `hidden:"" placeholder:"CONFIG" help:"Make the bare copy."`
+type helpCommand struct {
+	Command string `arg:"" optional:"" help:"The command."`
 }
 
 type completionCommand struct {
@@ -81,7 +69,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := interruptible()
 	defer stop()
-	return command(ctx, args, stdout, stderr)
+	return await(ctx, func() int { return command(ctx, args, stdout, stderr) })
 }
 
 // command carries out one command line.
@@ -92,13 +80,25 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Description("Pulls security logs out of Duo's Admin API and delivers them, confirmed, to a SIEM."),
 		kong.Vars{"version": versionText()},
 		kong.Writers(stdout, stderr),
-		kong.UsageOnError(),
+		kong.ValueFormatter(choices),
 	)
+	if err := cmp.Or(empty(parser.Model, args), misspelt(parser.Model, args)); err != nil {
+		return misused(stderr, err)
+	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
 		return misused(stderr, err)
 	}
+	cli.Schedule.shift()
+	if !configured(parsed.Selected()) {
+		return misused(stderr, errNoConfig)
+	}
 	switch parsed.Selected().Name {
+	case "version":
+		fmt.Fprintln(stdout, versionText())
+		return exitDone
+	case "help":
+		return cli.Help.run(ctx, parser.Model, stdout, stderr)
 	case "pull":
 		return cli.Pull.run(ctx, stdout, stderr)
 	case "check":
@@ -119,18 +119,31 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitDone
 	case "upgrade-config":
 		return cli.Upgrade.run(stdout, stderr)
+	case "simulate":
+		return cli.Simulate.run(ctx, stdout, stderr)
 	case "demo":
 		return cli.Demo.run(ctx, stdout, stderr)
 	default:
-		return cli.Sync.run(ctx, stderr)
+		return cli.Sync.run(ctx, stdout, stderr)
 	}
 }
 
 // misused says what is wrong with the command line.
 func misused(stderr io.Writer, err error) int {
-	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
-	log.Error(err.Error(), "hint", "dls --help shows the commands and their flags")
+	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
+	log.Error(plain(err.Error()), "hint", "dls help shows the commands, dls help COMMAND the flags of one")
 	return exitUsage
+}
+
+// run shows the help as --help does, which ends the process.
+func (c *helpCommand) run(ctx context.Context, app *kong.Application, stdout, stderr io.Writer) int {
+	if c.Command == "" {
+		return command(ctx, []string{"--help"}, stdout, stderr)
+	}
+	if err := noCommand(app, c.Command, false); err != nil {
+		return misused(stderr, err)
+	}
+	return command(ctx, []string{c.Command, "--help"}, stdout, stderr)
 }
 
 // exitCode is what the run's outcome comes to.
@@ -148,55 +161,6 @@ func exitCode(ctx context.Context, sum *job.Summary, err error) int {
 		return exitNone
 	case len(sum.Failed()) > 0:
 		return exitPartial
-	}
-	return exitDone
-}
-
-func (c *upgradeCommand) run(stdout, stderr io.Writer) int {
-	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
-	result, err := upgrade.File(c.Old, c.New, c.Force, stdout)
-	if err != nil {
-		hint := ""
-		if errors.Is(err, upgrade.ErrExists) {
-			hint = "--force replaces it"
-		}
-		log.Error(err.Error(), "hint", hint)
-		return exitUsage
-	}
-	if result.Unchanged {
-		log.Info(fmt.Sprintf("%q is of version %s already; it was written unchanged", c.Old, result.From))
-	}
-	for _, note := range result.Notes {
-		log.Warn(note)
-	}
-	// The file is written all the same: what is still wrong needs the user's hand.
-	_, err = config.Parse(c.New, result.Data, config.SystemEnv())
-	if wrong, ok := errors.AsType[*config.Errors](err); ok {
-		for _, line := range strings.Split(wrong.Error(), "\n") {
-			log.Warn("the new file needs your hand: " + line)
-		}
-	}
-	return exitDone
-}
-
-func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
-	var err error
-	switch {
-	case c.Bench > 0:
-		err = demo.Bench(ctx, stdout, c.Bench, c.Rounds, c.Latency)
-	case c.MSP > 0:
-		err = demo.BenchMSP(ctx, stdout, c.MSP, c.Latency)
-	case c.Copy != "":
-		var cfg *config.Config
-		if cfg, err = config.Load(c.Copy, config.SystemEnv()); err == nil {
-			err = demo.Copy(ctx, cfg)
-		}
-	default:
-		err = demo.Run(ctx, stdout, c.Keep, func(args ...string) int { return command(ctx, args, stdout, stderr) })
-	}
-	if err != nil {
-		slog.New(journal.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
-		return exitNone
 	}
 	return exitDone
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -8,50 +10,59 @@ import (
 
 	"dls/job"
 	"dls/job/config"
-	"dls/job/journal"
+	"dls/job/report"
 	"dls/job/status"
 	"dls/state"
+	"dls/state/safefile"
 )
 
 type statusCommand struct {
-	Config string        `arg:"" help:"The configuration file."`
-	JSON   bool          `name:"json" help:"Print one JSON document."`
-	MaxLag time.Duration `placeholder:"1h" help:"Exit with 1 when a stream is further behind, or has not succeeded for that long."`
+	configArg
+	HTML   string `name:"html" placeholder:"FILE" help:"Write one page for a browser, with charts of the last runs; it needs nothing from elsewhere. - is the standard output."`
+	JSON   bool   `name:"json" help:"Print one JSON document."`
+	MaxLag period `placeholder:"1h" help:"Exit with 1 when a stream is further behind, or has not succeeded for that long."`
 }
 
 func (c *statusCommand) run(stdout, stderr io.Writer) int {
-	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
-	if c.MaxLag < 0 {
-		return misused(stderr, fmt.Errorf("--max-lag=%v cannot be negative", c.MaxLag))
+	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
+	if c.HTML != "" && c.JSON {
+		return misused(stderr, errors.New("--html and --json: one or the other"))
 	}
-	cfg, err := config.Load(c.Config, config.SystemEnv())
+	cfg, err := c.load()
 	if err != nil {
 		log.Error(err.Error())
 		return exitUsage
 	}
-	report, err := c.collect(cfg)
+	found, err := c.collect(cfg)
 	if err != nil {
 		log.Error(err.Error(), "hint", job.Hint(err))
 		return exitUsage
 	}
-	print := report.Table
-	if c.JSON {
-		print = report.JSON
+	switch {
+	case c.HTML == "-":
+		err = found.HTML(stdout)
+	case c.HTML != "":
+		err = writePage(c.HTML, found)
+	case c.JSON:
+		err = found.JSON(stdout)
+	default:
+		err = found.Table(stdout, report.ScreenOf(stdout))
 	}
-	if err := print(stdout); err != nil {
+	code := exitDone
+	if err != nil {
 		log.Error(err.Error())
-		return exitNone
+		code = exitNone
 	}
-	if c.MaxLag == 0 {
-		return exitDone
+	if unread := found.Unread(); unread != "" {
+		log.Error(unread)
+		code = exitNone
 	}
-	behind := report.Behind(c.MaxLag)
-	if len(behind) == 0 {
-		return exitDone
+	if behind := found.Behind(time.Duration(c.MaxLag)); c.MaxLag > 0 && len(behind) > 0 {
+		log.Error(fmt.Sprintf("behind by more than %v, or without success for that long: %d of %d streams; the first is %s",
+			time.Duration(c.MaxLag), len(behind), len(found.Rows), behind[0].Name()))
+		code = exitNone
 	}
-	log.Error(fmt.Sprintf("behind by more than %v, or without success for that long: %d of %d streams; the first is %s",
-		c.MaxLag, len(behind), len(report.Rows), behind[0].Name()))
-	return exitNone
+	return code
 }
 
 // collect opens the checkpoint directory only where runs do.
@@ -64,5 +75,28 @@ func (c *statusCommand) collect(cfg *config.Config) (*status.Report, error) {
 		return nil, err
 	}
 	defer dir.Close()
-	return status.Collect(cfg, dir, time.Now())
+	found, err := status.Collect(cfg, dir, time.Now())
+	if err != nil || c.HTML == "" {
+		return found, err
+	}
+	points, err := dir.History(cfg.Account.IKey)
+	if err != nil {
+		found.Notes = append(found.Notes, "no charts: "+err.Error())
+	}
+	found.History(points)
+	return found, nil
+}
+
+// writePage puts the page into the place of a file. Whoever serves it to browsers is
+// another user.
+func writePage(path string, found *status.Report) error {
+	var b bytes.Buffer
+	err := found.HTML(&b)
+	if err == nil {
+		err = safefile.ReplaceOwn(path, b.Bytes(), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("--html %q: %w", path, err)
+	}
+	return nil
 }

@@ -2,49 +2,40 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
 
 	"dls/job"
 	"dls/job/config"
-	"dls/job/journal"
-	"dls/job/metrics"
-	"dls/job/ping"
+	"dls/job/report"
 	"dls/state"
 )
 
 // streamFlags say which streams a command is about, and how it works on them.
 type streamFlags struct {
-	Endpoint   []string      `enum:"auth,telephony,activity,adminaction,trustmonitor" placeholder:"auth,activity" help:"Only these endpoints."`
-	Account    string        `placeholder:"DA…" help:"Only this child account."`
-	Parallel   int           `default:"8" help:"Streams worked on at a time."`
-	RetryFor   time.Duration `default:"5m" help:"How long a stream may go without progress before it fails."`
-	MaxRuntime time.Duration `placeholder:"50m" help:"Stop cleanly after this time, with the progress kept."`
-	Verbose    bool          `short:"v" help:"Say on stderr what was done."`
+	Endpoint   []string `enum:"auth,telephony,activity,adminaction,trustmonitor" placeholder:"auth,activity" help:"Only these endpoints."`
+	Account    string   `placeholder:"DA…" help:"Only this child account."`
+	Parallel   int      `default:"8" help:"Streams worked on at a time."`
+	RetryFor   duration `default:"5m" help:"How long a stream may go without progress before it fails."`
+	MaxRuntime period   `placeholder:"50m" help:"Stop cleanly after this time, with the progress kept."`
+	Verbose    bool     `short:"v" help:"Say on stderr what was done."`
 }
 
 type syncCommand struct {
-	Config      string       `arg:"" help:"The configuration file."`
-	Shard       job.Shard    `placeholder:"K/N" help:"Only the K-th of N shares of the child accounts, K from 0 to N-1."`
-	LogFormat   string       `enum:"text,json" default:"text" help:"How the log file is written: text or json."`
-	LogLevel    string       `enum:"debug,info,warn,error" default:"info" help:"What the log file gets: debug, info, warn or error."`
-	MetricsFile metrics.Path `placeholder:"FILE" help:"Write a textfile for Prometheus's node_exporter; its name must end in .prom."`
-	Ping        ping.URL     `placeholder:"URL" env:"DLS_PING_URL" help:"Call this address when all is delivered, else the same with /fail: a dead-man switch."`
-	streamFlags
-}
-
-type pullCommand struct {
-	Config string `arg:"" help:"The configuration file."`
-	Since  string `required:"" placeholder:"24h" help:"From when on: a duration before now (24h, 7d), a day, or a time of RFC 3339."`
-	Until  string `placeholder:"1h" help:"Up to when, written like --since. Left out: the newest that Duo shows."`
-	Format string `enum:"json,cef,auto" default:"auto" help:"How records are written: json, cef, or auto: as configured for a server, json for the standard output."`
-	Server string `placeholder:"ID" help:"Send to this server of the configuration instead of the standard output."`
+	configArg
+	DryRun      bool               `short:"n" help:"Fetch, and say what would be delivered: no record is sent, no checkpoint moved, no metrics written, no address called."`
+	Shard       job.Shard          `placeholder:"K/N" help:"Only the K-th of N shares of the child accounts, K from 0 to N-1."`
+	LogFormat   string             `enum:"text,json" default:"text" help:"How the log file is written."`
+	LogLevel    string             `enum:"debug,info,warn,error" default:"info" help:"The least level of what the log file gets."`
+	MetricsFile report.MetricsPath `placeholder:"FILE" help:"Write a textfile for Prometheus's node_exporter; its name must end in .prom."`
+	Ping        report.PingURL     `placeholder:"URL" help:"Tell a dead-man switch how the run goes: URL/start, then URL when all is delivered, else URL/fail. Other users see it in ps: prefer $DLS_PING_URL."`
 	streamFlags
 }
 
@@ -53,8 +44,6 @@ func (f *streamFlags) check() error {
 	switch {
 	case f.Parallel < 1:
 		return fmt.Errorf("--parallel=%d: at least one stream must be worked on", f.Parallel)
-	case f.RetryFor < 0 || f.MaxRuntime < 0:
-		return errors.New("--retry-for and --max-runtime cannot be negative")
 	}
 	return nil
 }
@@ -63,18 +52,18 @@ func (f *streamFlags) check() error {
 func (f *streamFlags) options(log *slog.Logger) job.Options {
 	return job.Options{
 		Version: version, Endpoints: f.Endpoint, Account: f.Account, Parallel: f.Parallel,
-		MaxRuntime: f.MaxRuntime, RetryFor: f.RetryFor, Grace: 3 * time.Second, Log: log,
+		MaxRuntime: time.Duration(f.MaxRuntime), RetryFor: time.Duration(f.RetryFor), Grace: 3 * time.Second, Log: log,
 	}
 }
 
 // console is the handler for stderr: what went wrong, and on a terminal or when
 // asked for what was done.
-func (f *streamFlags) console(stderr io.Writer) *journal.Console {
+func (f *streamFlags) console(stderr io.Writer) *report.Console {
 	level := slog.LevelWarn
 	if f.Verbose || isTerminal(stderr) {
 		level = slog.LevelInfo
 	}
-	return journal.NewConsole(stderr, level)
+	return report.NewConsole(stderr, level)
 }
 
 func isTerminal(w io.Writer) bool {
@@ -82,15 +71,20 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-func (c *syncCommand) run(ctx context.Context, stderr io.Writer) int {
+func (c *syncCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	if err := c.check(); err != nil {
 		return misused(stderr, err)
 	}
-	run := metrics.Run{Start: time.Now(), ExitCode: exitUsage}
+	if err := c.pingFromEnvironment(); err != nil {
+		return misused(stderr, err)
+	}
+	run := report.Metrics{Start: time.Now(), ExitCode: exitUsage}
 	log := slog.New(c.console(stderr))
-	cfg, err := config.Load(c.Config, config.SystemEnv())
+	cfg, err := c.load()
 	if err != nil {
 		log.Error(err.Error())
+	} else if c.DryRun {
+		return c.dryRun(ctx, cfg, stdout, stderr)
 	} else {
 		console, progress, stop := c.follow(stderr)
 		log = c.openLog(cfg, console)
@@ -102,34 +96,47 @@ func (c *syncCommand) run(ctx context.Context, stderr io.Writer) int {
 	return run.ExitCode
 }
 
+// pingFromEnvironment takes the address from $DLS_PING_URL where no flag gives it.
+// kong would show the value in its message about a wrong one.
+func (c *syncCommand) pingFromEnvironment() error {
+	address := os.Getenv("DLS_PING_URL")
+	if !c.Ping.IsZero() || address == "" {
+		return nil
+	}
+	if err := c.Ping.UnmarshalText([]byte(address)); err != nil {
+		return fmt.Errorf("$DLS_PING_URL: %w", err)
+	}
+	return nil
+}
+
 // follow returns the handler for stderr. On a terminal it has a line below the
 // messages that shows the progress until stop is called; elsewhere progress is
 // nil.
-func (c *syncCommand) follow(stderr io.Writer) (console *journal.Console, progress *job.Progress, stop func()) {
-	f, ok := stderr.(*os.File)
-	if !ok || !isTerminal(f) || os.Getenv("TERM") == "dumb" {
-		return c.console(stderr), nil, func() {}
+func (f *streamFlags) follow(stderr io.Writer) (console *report.Console, progress *job.Progress, stop func()) {
+	file, ok := stderr.(*os.File)
+	if !ok || !isTerminal(file) || os.Getenv("TERM") == "dumb" {
+		return f.console(stderr), nil, func() {}
 	}
-	line := journal.NewStatus(f, journal.Width(f))
+	line := report.NewLine(file, report.Width(file))
 	progress = new(job.Progress)
-	return journal.NewConsole(line, slog.LevelInfo), progress, line.Follow(time.Second/4, progress.String)
+	return report.NewConsole(line, slog.LevelInfo), progress, line.Follow(time.Second/4, progress.String)
 }
 
 // openLog returns a logger for the console and, where it can be opened, the log
 // file, which closes with the process.
 func (c *syncCommand) openLog(cfg *config.Config, console slog.Handler) *slog.Logger {
 	log := slog.New(console)
-	if err := journal.RotateFile(cfg.LogFile, int64(cfg.LogMaxMegabytes)*1e6, 3); err != nil {
+	if err := report.RotateFile(cfg.LogFile, int64(cfg.LogMaxMegabytes)*1e6, 3); err != nil {
 		log.Warn(err.Error() + "; the run goes on writing to it")
 	}
-	file, err := journal.OpenFile(cfg.LogFile)
+	file, err := report.OpenFile(cfg.LogFile)
 	if err != nil {
 		log.Warn(err.Error()+"; the run goes on without it", "hint", "correct dls_settings.log_filepath")
 		return log
 	}
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.LogLevel)) // one of the flag's words
-	return slog.New(slog.NewMultiHandler(console, journal.NewFile(file, journal.Format(c.LogFormat), level)))
+	return slog.New(slog.NewMultiHandler(console, report.NewFile(file, report.LogFormat(c.LogFormat), level)))
 }
 
 // sync runs the job, and returns the exit code and what is known of each stream.
@@ -139,12 +146,112 @@ func (c *syncCommand) sync(ctx context.Context, cfg *config.Config, log *slog.Lo
 	}
 	opts := c.options(log)
 	opts.Shard, opts.Progress = c.Shard, progress
+	started := func() {}
+	opts.Begun = func() { started = c.pingStart(ctx, log) }
 	sum, err := job.Sync(ctx, cfg, opts)
+	started()
 	code = concluded(ctx, log, sum, err)
 	if sum != nil {
+		c.note(cfg, log, sum)
 		return code, sum.Runs
 	}
 	return code, lastRuns(cfg)
+}
+
+// note adds the run to the history that dls status --html draws. It fails nothing: it
+// is only shown.
+func (c *syncCommand) note(cfg *config.Config, log *slog.Logger, sum *job.Summary) {
+	if !cfg.Checkpointing {
+		return
+	}
+	runs := slices.DeleteFunc(slices.Clone(sum.Runs), func(r state.StreamRun) bool { return r.Gone || r.Ended.Before(sum.Start) })
+	suffix := ""
+	if c.Shard.N > 0 {
+		suffix = fmt.Sprintf("-%d-of-%d", c.Shard.K, c.Shard.N)
+	}
+	dir, err := state.Open(cfg.Directory)
+	if err == nil {
+		defer dir.Close()
+		err = dir.AppendHistory(suffix, cfg.Account.IKey, sum.End, runs)
+	}
+	if err != nil {
+		log.Info("the run is missing in the history of dls status --html: " + err.Error())
+	}
+}
+
+var pingOptions = report.PingOptions{UserAgent: "dls/" + version}
+
+// pingStart tells the dead-man switch that the run has begun, while the run goes
+// on. That a service has no address for it, or is slow, is no trouble: what matters
+// is how the run ends. stop waits a second at most for the call, gives it up, and
+// returns when it has ended, so that it never comes after the next one.
+func (c *syncCommand) pingStart(ctx context.Context, log *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := c.Ping.Send(ctx, report.PingStart, pingOptions); err != nil && ctx.Err() == nil {
+			log.Debug("start: " + err.Error())
+		}
+	}()
+	return func() {
+		select {
+		case <-done:
+		case <-time.After(time.Second):
+		}
+		cancel()
+		<-done
+	}
+}
+
+// dryRun says on the standard output what a run would deliver.
+func (c *syncCommand) dryRun(ctx context.Context, cfg *config.Config, stdout, stderr io.Writer) int {
+	console, progress, stop := c.follow(stderr)
+	defer stop()
+	log := slog.New(console)
+	for _, w := range cfg.Warnings {
+		log.Warn(w)
+	}
+	opts := c.options(log)
+	opts.Shard, opts.Progress, opts.DryRun = c.Shard, progress, true
+	sum, err := job.Sync(ctx, cfg, opts)
+	stop()
+	if err != nil {
+		return concluded(ctx, log, sum, err)
+	}
+	sum.ReportFailed(log, (*job.Result).Hint)
+	records := 0
+	for _, r := range sum.Results {
+		records += r.Delivered
+		if r.Delivered == 0 {
+			continue
+		}
+		line := fmt.Sprintf("%s: %d records, %d bytes, up to %s, for %s\n", r.Name(), r.Delivered, r.Bytes, r.Until.Format(time.RFC3339), receivers(cfg, r.Endpoint))
+		if _, err := io.WriteString(stdout, line); err != nil {
+			log.Error(err.Error())
+			return exitNone
+		}
+	}
+	total := fmt.Sprintf("would deliver %d records of %d streams; nothing was sent, and the receivers were not asked\n", records, len(sum.Results))
+	if _, err := io.WriteString(stdout, total); err != nil {
+		log.Error(err.Error())
+		return exitNone
+	}
+	return exitCode(ctx, sum, nil)
+}
+
+// receivers names the servers that an endpoint's records go to.
+func receivers(cfg *config.Config, endpoint string) string {
+	var ids []string
+	for _, route := range cfg.Routes {
+		if route.Endpoint.Name != endpoint {
+			continue
+		}
+		for _, i := range route.Servers {
+			ids = append(ids, cfg.Servers[i].ID)
+		}
+	}
+	return strings.Join(ids, ", ")
 }
 
 // lastRuns is what is known of each stream when a run came to nothing.
@@ -162,13 +269,14 @@ func lastRuns(cfg *config.Config) []state.StreamRun {
 }
 
 // tell writes the metrics and calls the dead-man switch. While another run holds
-// the lock, that one does both.
-func (c *syncCommand) tell(ctx context.Context, log *slog.Logger, run metrics.Run) {
+// the lock, that one does both: were this one to call, too, a run that hangs would
+// never be missed, or one over a long backlog raise the alarm at each interval.
+func (c *syncCommand) tell(ctx context.Context, log *slog.Logger, run report.Metrics) {
 	if run.ExitCode == exitLocked {
 		return
 	}
 	if c.MetricsFile != "" {
-		if err := metrics.Write(c.MetricsFile, run); err != nil {
+		if err := report.WriteMetrics(c.MetricsFile, run); err != nil {
 			log.Warn(err.Error())
 		}
 	}
@@ -179,36 +287,13 @@ func (c *syncCommand) tell(ctx context.Context, log *slog.Logger, run metrics.Ru
 		ctx, cancel = context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 	}
-	if err := c.Ping.Send(ctx, run.ExitCode == exitDone, ping.Options{UserAgent: "dls/" + version}); err != nil {
+	event := report.PingFail
+	if run.ExitCode == exitDone {
+		event = report.PingSuccess
+	}
+	if err := c.Ping.Send(ctx, event, pingOptions); err != nil {
 		log.Warn(err.Error())
 	}
-}
-
-func (c *pullCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
-	if err := c.check(); err != nil {
-		return misused(stderr, err)
-	}
-	now := time.Now()
-	opts := job.PullOptions{Options: c.options(slog.New(c.console(stderr))), Server: c.Server, Out: stdout}
-	var err error
-	if opts.Since, err = job.ParseTime(c.Since, now); err != nil {
-		return misused(stderr, fmt.Errorf("--since: %w", err))
-	}
-	if c.Until != "" {
-		if opts.Until, err = job.ParseTime(c.Until, now); err != nil {
-			return misused(stderr, fmt.Errorf("--until: %w", err))
-		}
-	}
-	cfg, err := config.Load(c.Config, config.SystemEnv())
-	if err != nil {
-		slog.New(journal.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
-		return exitUsage
-	}
-	if c.Format == "cef" || c.Format == "auto" && c.Server != "" && cfg.Format == config.CEF {
-		opts.Format = config.CEF
-	}
-	sum, err := job.Pull(ctx, cfg, opts)
-	return concluded(ctx, opts.Log, sum, err)
 }
 
 // concluded reports what became of a run and returns the exit code.

@@ -181,7 +181,7 @@ func (s *stream) ready(first sent) error {
 	if s.result.Delivered > 0 || len(s.flight.pages) > 0 || s.flight.staged != nil {
 		return nil
 	}
-	if s.run.store != nil && s.run.cfg.Checkpointing {
+	if s.run.saves() {
 		staged, err := s.run.store.Stage(s.id, s.cp.With(first.progress, first.marks, s.since(first.progress)))
 		if err != nil {
 			return err
@@ -369,7 +369,7 @@ func (s *stream) progressed(fresh int) {
 
 // save writes the checkpoint. staged tells that the one that was staged is the one.
 func (s *stream) save(staged bool) error {
-	if !s.run.cfg.Checkpointing {
+	if !s.run.saves() {
 		return nil
 	}
 	file := s.flight.staged

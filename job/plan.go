@@ -40,7 +40,7 @@ func (r *run) plan(ctx context.Context) ([]*stream, error) {
 			}
 		}
 	}
-	if r.cfg.Checkpointing {
+	if r.saves() {
 		if err := r.opts.Shard.sweep(r.store); err != nil {
 			return nil, &SetupError{err}
 		}

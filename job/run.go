@@ -20,7 +20,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,6 +33,7 @@ import (
 	"dls/job/window"
 	"dls/sinks"
 	"dls/state"
+	"dls/state/safefile"
 )
 
 // Options are what a run is told beside its configuration.
@@ -59,6 +59,12 @@ type Options struct {
 	// Log takes the run's messages. A message for the user's eyes has level Warn or
 	// Error; its attribute "stream" names the stream it is about. Nil: nowhere.
 	Log *slog.Logger
+
+	// DryRun fetches and formats what is new and delivers, notes and locks nothing:
+	// the results tell what a run would have delivered.
+	DryRun bool
+	// Begun, when set, is called once the run holds its lock.
+	Begun func()
 
 	// Progress, when set, is kept up to date while the run goes on.
 	Progress *Progress
@@ -120,7 +126,7 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 	if r.store != nil {
 		defer r.store.Close()
 	}
-	if cfg.Checkpointing {
+	if r.saves() {
 		unlock, err := opts.Shard.claim(ctx, r.store)
 		switch {
 		case errors.Is(err, state.ErrLocked):
@@ -129,6 +135,9 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 			return nil, &SetupError{err}
 		}
 		defer unlock()
+	}
+	if opts.Begun != nil {
+		opts.Begun()
 	}
 	return r.work(ctx)
 }
@@ -141,6 +150,9 @@ func prepare(cfg *config.Config, opts Options) (*run, error) {
 	}
 	if r.opts.Parallel <= 0 {
 		r.opts.Parallel = 8
+	}
+	if opts.DryRun {
+		r.opts.out = io.Discard
 	}
 	r.end = r.start.Add(-window.Lag).UnixMilli()
 	if err := r.choose(); err != nil {
@@ -183,7 +195,7 @@ func (r *run) connect() error {
 	var ca []byte
 	if path := r.cfg.CAFile; path != "" {
 		var err error
-		if ca, err = os.ReadFile(path); err != nil {
+		if ca, _, err = safefile.Read(path, safefile.MaxPEM); err != nil {
 			return fmt.Errorf("dls_settings.api.ca_filepath: %w", err)
 		}
 	}
@@ -238,6 +250,9 @@ func (r *run) open() error {
 	if err != nil {
 		return err
 	}
+	if why := dir.Exposed(); why != "" {
+		r.log.Warn(fmt.Sprintf("checkpoint directory %q: %s", r.cfg.Directory, why), "hint", state.Private)
+	}
 	dir.Step = r.opts.Step
 	r.store, r.commits = dir, &commits{store: dir}
 	return nil
@@ -250,6 +265,9 @@ func (r *run) load(id state.ID) (*state.Checkpoint, error) {
 	}
 	return r.store.Load(id)
 }
+
+// saves tells whether the run moves checkpoints.
+func (r *run) saves() bool { return r.cfg.Checkpointing && !r.opts.DryRun }
 
 // legacy is the directory in which duologsync's checkpoints may lie, or nil.
 func (r *run) legacy() *state.Dir {

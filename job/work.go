@@ -40,6 +40,9 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 		sum.Results = append(sum.Results, &s.result)
 	}
 	sum.sort()
+	if r.opts.DryRun {
+		return sum, nil
+	}
 	r.remember(ctx, sum)
 	for _, result := range sum.Results {
 		if !result.Idle() {
@@ -135,7 +138,7 @@ type notebook struct {
 // notebook returns a notebook for so many streams.
 func (r *run) notebook(streams int) *notebook {
 	n := &notebook{run: r, every: time.Second, next: time.NewTimer(time.Second)}
-	if r.cfg.Checkpointing && streams > r.opts.Parallel {
+	if r.saves() && streams > r.opts.Parallel {
 		n.turns = r.turned
 	}
 	return n

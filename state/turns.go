@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
+	"strings"
 	"time"
 )
 
@@ -22,13 +22,16 @@ type turnsForm struct {
 // file, as far as is known. Files that cannot be read are left out, and are the error:
 // only the order of streams depends on them.
 func (d *Dir) Turns(ikey string) (map[string]time.Time, error) {
-	names, err := fs.Glob(d.root.FS(), turnsPrefix+"*"+turnsSuffix)
+	names, err := d.Names()
 	if err != nil {
-		return nil, fmt.Errorf("read checkpoint directory %q: %w", d.path, err)
+		return nil, err
 	}
 	turns := map[string]time.Time{}
 	var wrong []error
 	for _, name := range names {
+		if !strings.HasPrefix(name, turnsPrefix) || !strings.HasSuffix(name, turnsSuffix) {
+			continue
+		}
 		f, err := d.loadTurns(name)
 		if err != nil {
 			wrong = append(wrong, fmt.Errorf("turns %q: %w", d.Path(name), err))
@@ -48,11 +51,7 @@ func (d *Dir) Turns(ikey string) (map[string]time.Time, error) {
 
 func (d *Dir) loadTurns(name string) (turnsForm, error) {
 	var f turnsForm
-	before, err := d.own(name)
-	if err != nil {
-		return f, err
-	}
-	data, err := d.read(name, before)
+	data, _, err := d.dir.Read(name, int64(maxFile))
 	if err != nil {
 		return f, err
 	}
@@ -72,7 +71,7 @@ func (d *Dir) SaveTurns(suffix, ikey string, turns map[string]time.Time) error {
 	name := turnsPrefix + suffix + turnsSuffix
 	data, err := json.Marshal(f)
 	if err == nil {
-		err = d.replace(name, append(data, '\n'), 0o600)
+		err = d.replace(name, append(data, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("write turns %q: %w", d.Path(name), err)

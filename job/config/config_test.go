@@ -428,7 +428,7 @@ func TestSecretSources(t *testing.T) {
 		{"empty in the config, and variable", []string{testSecret, "''"}, map[string]string{"DLS_SKEY": "x"}, "9: account.skey: the secret key is given by account.skey and by $DLS_SKEY (keep one)"},
 		{"two lines", inFile(write("two", "a\nb\n")), nil, "9: account.skey_filepath: the secret key has blanks around it or control characters in it (copy it again from the Duo Admin Panel)"},
 		{"empty file", inFile(write("empty", "\n")), nil, "9: account.skey_filepath: the file is empty"},
-		{"long file", inFile(write("long", strings.Repeat("x", maxSecret+1))), nil, "9: account.skey_filepath: the file cannot be read: longer than 4096 bytes"},
+		{"long file", inFile(write("long", strings.Repeat("x", maxSecret+1))), nil, "9: account.skey_filepath: the file cannot be read: it is too large: longer than 4096 bytes"},
 		{"variable with a line break", []string{line, ""}, map[string]string{"DLS_SKEY": "x\n"}, "7: account.skey: the secret key has blanks around it or control characters in it (copy it again from the Duo Admin Panel)"},
 	}
 	for _, tt := range tests {

@@ -17,6 +17,7 @@ import (
 type parser struct {
 	file        string // only for messages
 	env         Env
+	pull        bool // servers and mappings may be missing
 	errs        []*Error
 	warnings    []string
 	secrets     []string // texts that no message may hold
@@ -28,7 +29,11 @@ func (p *parser) add(e *Error) { p.errs = append(p.errs, e) }
 func (p *parser) parse(data []byte) (*Config, error) {
 	c := &Config{}
 	if root := p.root(data); root != nil {
-		root.require("version", "servers", "account")
+		if p.pull {
+			root.require("version", "account")
+		} else {
+			root.require("version", "servers", "account")
+		}
 		root.text("version")
 		if v, ok := root.values["dls_settings"]; ok && pyyaml.KindOf(v.node) == pyyaml.Null {
 			delete(root.values, "dls_settings") // as duologsync: all below it is commented out
@@ -203,7 +208,10 @@ func (p *parser) servers(root *section, c *Config) {
 }
 
 func (p *parser) account(s *section, c *Config) {
-	s.require("ikey", "hostname", "endpoint_server_mappings")
+	s.require("ikey", "hostname")
+	if !p.pull {
+		s.require("endpoint_server_mappings")
+	}
 	if ikey, ok := s.text("ikey"); ok {
 		if ikey != strings.TrimSpace(ikey) {
 			s.fail("ikey", "has blanks around it", writeHint(strings.TrimSpace(ikey)))
@@ -233,6 +241,7 @@ func (p *parser) routes(account *section, c *Config) {
 		ids[i] = s.ID
 	}
 	servers := map[string][]int{} // by endpoint's name
+	named := map[string]bool{}
 	for _, m := range account.sections("endpoint_server_mappings", "a list of mappings, each beginning with - endpoints:") {
 		m.require("endpoints", "server")
 		server := -1
@@ -255,6 +264,7 @@ func (p *parser) routes(account *section, c *Config) {
 			if c.Account.MSP && !e.MSP {
 				name.fail("cannot be fetched for child accounts", "set is_msp to false, or leave the endpoint out")
 			}
+			named[e.Name] = true
 			if server >= 0 && slices.Contains(servers[e.Name], server) {
 				name.warn(fmt.Sprintf("is mapped to server %q already; it is sent once", ids[server]))
 			} else if server >= 0 {
@@ -263,7 +273,9 @@ func (p *parser) routes(account *section, c *Config) {
 		}
 	}
 	for _, e := range duo.All() {
-		if list := servers[e.Name]; len(list) > 0 {
+		list := servers[e.Name]
+		bare := p.pull && len(c.Servers) == 0 && (named[e.Name] || len(named) == 0 && (e.MSP || !c.Account.MSP))
+		if len(list) > 0 || bare {
 			c.Routes = append(c.Routes, Route{Endpoint: e, Servers: list})
 		}
 	}

@@ -132,7 +132,7 @@ func (s *section) secretFile(name, path string) Secret {
 		return Secret{}
 	}
 	if shared && s.has(name) {
-		s.warn(name, "the file can be read by other users; chmod 600 it")
+		s.warn(name, "the file can be read by other users; "+private())
 	}
 	return s.checkedSecret(name, text)
 }
