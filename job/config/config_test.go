@@ -42,9 +42,17 @@ func baseConfig() *Config {
 		Overlap:       10 * time.Minute,
 		Checkpointing: true,
 		Directory:     "/tmp",
-		Servers:       []Server{{ID: "siem", Hostname: "siem.example.com", Port: 6514, Protocol: TCP}},
+		Servers:       []Server{plainServer("siem", "siem.example.com", 6514, TCP)},
 		Account:       Account{IKey: "DIXXXXXXXXXXXXXXXXXX", SKey: NewSecret(testSecret), Hostname: "api-1234abcd.duosecurity.com"},
 		Routes:        []Route{{duo.Named("auth"), []int{0}}},
+	}
+}
+
+// plainServer is a server as it is without any of the keys that may be missing.
+func plainServer(id, host string, port int, protocol Protocol) Server {
+	return Server{
+		ID: id, Hostname: host, Port: port, Protocol: protocol, Settle: 5 * time.Second,
+		Syslog: Syslog{Envelope: Bare, Framing: Newline, Facility: 16},
 	}
 }
 
@@ -89,8 +97,8 @@ func TestParse(t *testing.T) {
 			c.Directory = "state"
 			c.Proxy = Proxy{"10.0.0.1", 80, "me", NewSecret("p:w")}
 		}},
-		{"limits", []string{"", "dls_settings: {api: {offset: 180, timeout: 120, overlap: 259200}}\n", "6514", "65535"}, func(c *Config) {
-			c.Overlap = 180 * 24 * time.Hour
+		{"limits", []string{"", "dls_settings: {api: {offset: 180, timeout: 120, overlap: 1440}}\n", "6514", "65535"}, func(c *Config) {
+			c.Overlap = 24 * time.Hour
 			c.Servers[0].Port = 65535
 		}},
 		{"zero", []string{"", "dls_settings: {api: {offset: 0, overlap: 0}}\n"}, func(c *Config) { c.Offset, c.Overlap = 0, 0 }},
@@ -100,7 +108,7 @@ func TestParse(t *testing.T) {
 		}},
 		{"no checkpoints", []string{"", "dls_settings: {checkpointing: {enabled: No}}\n"}, func(c *Config) {
 			c.Checkpointing = false
-			c.Warnings = []string{"c.yml:14: dls_settings.checkpointing.enabled: without checkpoints every run sends the whole window of offset days again"}
+			c.Warnings = []string{"c.yml:14: dls_settings.checkpointing.enabled: without checkpoints every run sends all of the last 180 days again, and what is older than that when a run comes is not sent"}
 		}},
 		{"octal port", []string{"6514", "06514"}, func(c *Config) {
 			c.Servers[0].Port = 3404
@@ -129,7 +137,7 @@ func TestParse(t *testing.T) {
     - {endpoints: [trustmonitor, auth], server: b}
     - {endpoints: [adminaction, adminaction], server: siem}
 `}, func(c *Config) {
-			c.Servers = []Server{{ID: "b", Hostname: "::1", Port: 1024, Protocol: UDP}, c.Servers[0]}
+			c.Servers = []Server{plainServer("b", "::1", 1024, UDP), c.Servers[0]}
 			c.Routes = []Route{
 				{duo.Named("auth"), []int{1, 0}},
 				{duo.Named("activity"), []int{0}},
@@ -200,9 +208,9 @@ func TestParseErrors(t *testing.T) {
 		}},
 		{"prefix of a key", []string{"hostname", "host"}, []string{
 			"3: servers[0].hostname: is required",
-			`4: servers[0].host: unknown key (did you mean "hostname"?)`,
+			`4: servers[0].host: "siem.example.com": has no place with protocol TCP (did you mean "hostname"?)`,
 		}},
-		{"a number as key", account("  1: a"), []string{"8: account.1: unknown key (the keys here are ikey, skey, skey_filepath, hostname, endpoint_server_mappings, is_msp, block_list)"}},
+		{"a number as key", account("  1: a"), []string{"8: account.1: unknown key (the keys here are ikey, skey, skey_filepath, hostname, endpoint_server_mappings, is_msp, block_list, child_domains)"}},
 		{"a list as key", account("  [a]: b"), []string{"8: account: a key must be plain text, but is a list"}},
 		{"duplicate keys", append(server("    port: 1\n    port: 2"), "", "version: '1.0.0'\n"), []string{
 			"7: servers[0].port: the key stands there already, on line 5 (keep one of them)",
@@ -217,8 +225,7 @@ func TestParseErrors(t *testing.T) {
 			"3: servers: must be a list of servers, each beginning with - id:",
 			"4: dls_settings: must be a mapping of keys",
 		}},
-		{"null and wrong settings", settings("  api:\n  proxy: []\n"), []string{
-			"15: dls_settings.api: must not be empty (give it a value or remove the key)",
+		{"wrong settings", settings("  api:\n  proxy: []\n"), []string{
 			"16: dls_settings.proxy: must be a mapping of keys",
 		}},
 		{"empty lists", []string{base, "version: '1.0.0'\nservers: []\naccount: {ikey: a, skey: b, hostname: c, endpoint_server_mappings: [], block_list: []}\n"}, []string{
@@ -243,12 +250,11 @@ func TestParseErrors(t *testing.T) {
 		// Settings.
 		{"settings out of range", settings("  log_format: json\n  log_max_megabytes: 0\n  log_filepath: ''\n  api: {offset: 180.5, timeout: .inf, overlap: -1, ca_filepath: }\n  checkpointing: {enabled: 'yes', directory: 5}\n"), []string{
 			`15: dls_settings.log_format: "json": must be JSON or CEF (write JSON, in capitals)`,
-			"16: dls_settings.log_max_megabytes: 0: must be 1 or more",
+			"16: dls_settings.log_max_megabytes: 0: must be between 1 and 1,000,000",
 			"17: dls_settings.log_filepath: must not be empty (give it a value or remove the key)",
 			"18: dls_settings.api.offset: 180.5: must be between 0 and 180 days",
 			"18: dls_settings.api.timeout: .inf: must be a number",
-			"18: dls_settings.api.overlap: -1: must be between 0 and 259200 minutes (180 days)",
-			"18: dls_settings.api.ca_filepath: must not be empty (give it a value or remove the key)",
+			"18: dls_settings.api.overlap: -1: must be between 0 and 1440 minutes (24 hours)",
 			`19: dls_settings.checkpointing.enabled: "yes": must be true or false (write it without quotes)`,
 			"19: dls_settings.checkpointing.directory: 5: must be text, but is read as an integer (put it in quotes)",
 		}},
@@ -260,14 +266,8 @@ func TestParseErrors(t *testing.T) {
 			`17: dls_settings.api.overlap: "10": must be a number (write it without quotes)`,
 			"18: dls_settings.checkpointing.enabled: 1: must be true or false",
 		}},
-		{"nulls", settings("  log_max_megabytes:\n  checkpointing: {enabled: ~}\n"), []string{
-			"15: dls_settings.log_max_megabytes: must not be empty (give it a value or remove the key)",
-			"16: dls_settings.checkpointing.enabled: must not be empty (give it a value or remove the key)",
-		}},
-		{"proxy without port", settings("  proxy: {proxy_server: p}\n"), []string{"15: dls_settings.proxy.proxy_port: is required"}},
-		{"proxy without server", settings("  proxy: {proxy_port: 8080}\n"), []string{"15: dls_settings.proxy.proxy_server: is required"}},
-		{"proxy with scheme", settings("  proxy: {proxy_server: 'http://p:8080/', proxy_port: 0}\n"), []string{
-			"15: dls_settings.proxy.proxy_port: 0: must be between 1 and 65535",
+		{"proxy with scheme", settings("  proxy: {proxy_server: 'http://p:8080/', proxy_port: -1}\n"), []string{
+			"15: dls_settings.proxy.proxy_port: -1: must be between 1 and 65535",
 			`15: dls_settings.proxy.proxy_server: "http://p:8080/": must be a host name or an IP address (write "p", with the port 8080 under its own key)`,
 		}},
 		{"proxy with scheme and password", settings("  proxy: {proxy_server: 'http://u:pass@p', proxy_port: 1}\n"), []string{
@@ -283,8 +283,8 @@ func TestParseErrors(t *testing.T) {
 		{"huge port", []string{"6514", "99999999999999999999"}, []string{"5: servers[0].port: 99999999999999999999: must be between 1024 and 65535"}},
 		{"port as text", []string{"6514", `"6514"`}, []string{`5: servers[0].port: "6514": must be a whole number (write it without quotes)`}},
 		{"port missing its value", []string{" 6514", ""}, []string{"5: servers[0].port: must not be empty"}},
-		{"lower-case protocol", []string{"TCP", "tcpssl"}, []string{`6: servers[0].protocol: "tcpssl": must be TCP, TCPSSL or UDP (write TCPSSL, in capitals)`}},
-		{"TLS", []string{"TCP", "TLS"}, []string{`6: servers[0].protocol: "TLS": must be TCP, TCPSSL or UDP (TLS is called TCPSSL here)`}},
+		{"lower-case protocol", []string{"TCP", "tcpssl"}, []string{`6: servers[0].protocol: "tcpssl": must be TCP, TCPSSL, UDP, RELP, RELPSSL or HEC (write TCPSSL, in capitals)`}},
+		{"TLS", []string{"TCP", "TLS"}, []string{`6: servers[0].protocol: "TLS": must be TCP, TCPSSL, UDP, RELP, RELPSSL or HEC (TLS is called TCPSSL here)`}},
 		{"TLS without certificate", []string{"TCP", "TCPSSL"}, []string{"3: servers[0].cert_filepath: is required"}},
 		{"TLS with empty certificate", []string{"TCP", "TCPSSL\n    cert_filepath: ''"}, []string{"7: servers[0].cert_filepath: must not be empty"}},
 		{"TCP with empty certificate", []string{"TCP", "TCP\n    cert_filepath: ''"}, []string{"7: servers[0].cert_filepath: must not be empty (give it a value or remove the key)"}},
