@@ -17,7 +17,10 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -26,7 +29,7 @@ import (
 
 // Config is a valid configuration. It is not changed after [Parse] made it, so
 // it may be read by several goroutines. Paths are as written: relative ones are
-// relative to the working directory, as in duologsync.
+// relative to the working directory, as in duologsync, but see [Load].
 type Config struct {
 	// LogFile is the path of the program's own messages.
 	LogFile string
@@ -279,7 +282,9 @@ func (e Env) tempDir() string {
 // maxFile is the most bytes that a configuration may have.
 const maxFile = 256 << 10
 
-// Load reads a file and checks it as [Parse] does. A file that holds a secret
+// Load reads a file and checks it as [Parse] does. A relative directory of the
+// checkpoints is taken where checkpoints are: in the working directory or, with a
+// warning, beside the file; in both is an error. A file that holds a secret
 // and may be read by others than its owner is a warning (not on Windows). The
 // error is an [*Errors], or that of reading the file.
 func Load(path string, env Env) (*Config, error) {
@@ -292,11 +297,60 @@ func Load(path string, env Env) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.findDirectory(&p); err != nil {
+		return nil, err
+	}
 	if shared && p.holdsSecret {
 		c.Warnings = append(c.Warnings, path+": holds a secret and can be read by other users; chmod 600 it")
 	}
 	return c, nil
 }
+
+// findDirectory settles where a relative directory of checkpoints is.
+func (c *Config) findDirectory(p *parser) error {
+	if filepath.IsAbs(c.Directory) || !c.Checkpointing {
+		return nil
+	}
+	here, err := filepath.Abs(c.Directory)
+	if err != nil {
+		return fmt.Errorf("find dls_settings.checkpointing.directory: %w", err)
+	}
+	beside, err := filepath.Abs(filepath.Join(filepath.Dir(p.file), c.Directory))
+	if err != nil {
+		return fmt.Errorf("find dls_settings.checkpointing.directory: %w", err)
+	}
+	if here == beside || !holdsCheckpoints(beside) || sameFile(here, beside) {
+		return nil
+	}
+	const key = "dls_settings.checkpointing.directory"
+	if holdsCheckpoints(here) {
+		return &Errors{Path: p.file, List: []*Error{{
+			Line: p.directoryLine, Key: key, Value: showText(c.Directory),
+			Rule: fmt.Sprintf("is relative, and there are checkpoints in the working directory's (%q) and in that beside the file (%q)", here, beside),
+			Hint: "write the whole path of the one that counts",
+		}}}
+	}
+	c.Warnings = append(c.Warnings, fmt.Sprintf("%s:%d: %s: the checkpoints are not in the working directory's %q but in that beside the file, %q, which is used", p.file, p.directoryLine, key, here, beside))
+	c.Directory = beside
+	return nil
+}
+
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	two, err := os.Stat(b)
+	return err == nil && os.SameFile(one, two)
+}
+
+// holdsCheckpoints tells whether a directory has a checkpoint of dls or duologsync.
+func holdsCheckpoints(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return checkpointFile.MatchString(e.Name()) })
+}
+
+var checkpointFile = regexp.MustCompile(`^[a-z]+_checkpoint(_\w+)?\.json$|^[a-z]+_checkpoint_data(_\w+)?\.txt$`)
 
 // Parse checks a configuration's text. The path is only for messages. No file is
 // read but the one that holds the secret key, if the key is in a file of its own.

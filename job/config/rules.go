@@ -15,15 +15,26 @@ import (
 
 // parser goes through one file and gathers what is wrong with it.
 type parser struct {
-	file        string // only for messages
-	env         Env
-	errs        []*Error
-	warnings    []string
-	secrets     []string // texts that no message may hold
-	holdsSecret bool     // the file itself has the secret key or a proxy's password
+	file          string // only for messages
+	env           Env
+	errs          []*Error
+	warnings      []warning
+	secrets       []string // texts that no message may hold
+	directoryLine int      // of checkpointing.directory, if that is there
+	holdsSecret   bool     // the file itself has the secret key or a proxy's password
+}
+
+// warning is what the user should know of a line.
+type warning struct {
+	line int
+	text string
 }
 
 func (p *parser) add(e *Error) { p.errs = append(p.errs, e) }
+
+func (p *parser) addWarning(line int, format string, args ...any) {
+	p.warnings = append(p.warnings, warning{line, fmt.Sprintf(format, args...)})
+}
 
 func (p *parser) parse(data []byte) (*Config, error) {
 	c := &Config{}
@@ -39,7 +50,10 @@ func (p *parser) parse(data []byte) (*Config, error) {
 		slices.SortStableFunc(p.errs, func(a, b *Error) int { return cmp.Compare(a.Line, b.Line) })
 		return nil, &Errors{Path: p.file, List: p.errs}
 	}
-	c.Warnings = p.warnings
+	slices.SortStableFunc(p.warnings, func(a, b warning) int { return cmp.Compare(a.line, b.line) })
+	for _, w := range p.warnings {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%s:%d: %s", p.file, w.line, w.text))
+	}
 	return c, nil
 }
 
@@ -68,7 +82,7 @@ const (
 
 func (p *parser) settings(s *section, c *Config) {
 	c.LogFile = filepath.Join(p.env.tempDir(), "duologsync.log")
-	if path, ok := s.text("log_filepath"); ok {
+	if path, ok := s.filePath("log_filepath"); ok {
 		c.LogFile = path
 	}
 	if mb, ok := s.whole("log_max_megabytes", 1, 1_000_000, ""); ok {
@@ -101,7 +115,7 @@ func (p *parser) settings(s *section, c *Config) {
 			c.Overlap = time.Duration(minutes * float64(time.Minute))
 		}
 	}
-	c.CAFile, _ = api.text("ca_filepath")
+	c.CAFile, _ = api.filePath("ca_filepath")
 
 	checkpointing := s.sub("checkpointing")
 	c.Checkpointing = checkpointing.boolean("enabled", true)
@@ -115,8 +129,8 @@ func (p *parser) settings(s *section, c *Config) {
 	if list := filepath.SplitList(p.env.getenv("STATE_DIRECTORY")); len(list) > 0 && list[0] != "" {
 		c.Directory = list[0]
 	}
-	if dir, ok := checkpointing.text("directory"); ok {
-		c.Directory = dir
+	if dir, ok := checkpointing.filePath("directory"); ok {
+		c.Directory, p.directoryLine = dir, checkpointing.values["directory"].line
 	}
 
 	c.Proxy = s.sub("proxy").proxy()
@@ -203,6 +217,8 @@ func (p *parser) account(s *section, c *Config) {
 	if ikey, ok := s.text("ikey"); ok {
 		if ikey != strings.TrimSpace(ikey) {
 			s.fail("ikey", "has blanks around it", writeHint(strings.TrimSpace(ikey)))
+		} else if inQuotes(ikey) {
+			s.fail("ikey", ruleQuotes, hintQuotes)
 		}
 		c.Account.IKey = ikey
 	}
@@ -214,9 +230,7 @@ func (p *parser) account(s *section, c *Config) {
 		c.Account.Hostname = host
 	}
 	c.Account.MSP = s.boolean("is_msp", false)
-	for _, id := range s.texts("block_list", "a list of account ids, such as ['DA…']") {
-		c.Account.BlockList = append(c.Account.BlockList, id.text)
-	}
+	c.Account.BlockList = s.blockList()
 	for _, domain := range s.texts("child_domains", "a list of domains, such as ['duosecurity.com']") {
 		name := strings.ToLower(strings.TrimPrefix(domain.text, "."))
 		if !hostName.MatchString(name) {
@@ -232,6 +246,27 @@ func (p *parser) account(s *section, c *Config) {
 		s.warn("block_list", "has no effect unless is_msp is true")
 	}
 	p.routes(s, c)
+}
+
+// blockList returns the ids of account.block_list. What can be no id is ignored
+// with a warning: duologsync takes it, and ignores the whole list.
+func (s *section) blockList() (ids []string) {
+	if v, ok := s.value("block_list"); ok && pyyaml.KindOf(v.node) == pyyaml.Other {
+		s.warn("block_list", "is no list of account ids, and is ignored")
+		return nil
+	}
+	for i, n := range s.list("block_list", "a list of account ids, such as ['DA…']") {
+		if id, ok := pyyaml.Text(n); ok && id != "" {
+			ids = append(ids, id)
+			continue
+		}
+		shown := show(pyyaml.Resolve(n))
+		if shown != "" {
+			shown += ": "
+		}
+		s.addWarning(n.Line, "%s[%d]: %sis no account id, and is ignored", s.at("block_list"), i, shown)
+	}
+	return ids
 }
 
 func (p *parser) routes(account *section, c *Config) {

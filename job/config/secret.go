@@ -135,7 +135,7 @@ func (p *places) read() (secret Secret, file string) {
 			return p.checked(p.key, text), ""
 		}
 	case p.has(p.fileKey):
-		if path, ok := p.text(p.fileKey); ok {
+		if path, ok := p.filePath(p.fileKey); ok {
 			return p.readFile(p.fileKey, path, "the file"), path
 		}
 	case credential != "":
@@ -153,7 +153,12 @@ func (p *places) readFile(name, path, file string) Secret {
 		p.fail(name, file+" cannot be read: "+err.Error(), "")
 		return Secret{}
 	}
-	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	if isUTF16(data) {
+		p.fail(name, file+" is in UTF-16", "save it as UTF-8 or ASCII, in PowerShell with Set-Content -Encoding ascii")
+		return Secret{}
+	}
+	text := strings.TrimPrefix(string(data), "\ufeff")
+	text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 	if text == "" {
 		p.fail(name, file+" is empty", "")
 		return Secret{}
@@ -164,10 +169,28 @@ func (p *places) readFile(name, path, file string) Secret {
 	return p.checked(name, text)
 }
 
+// isUTF16 tells whether a text that should be ASCII is in UTF-16, with or without
+// a byte order mark.
+func isUTF16(data []byte) bool {
+	if len(data) < 2 {
+		return false
+	}
+	mark := [2]byte(data)
+	return mark == [2]byte{0xff, 0xfe} || mark == [2]byte{0xfe, 0xff} || (data[0] == 0) != (data[1] == 0)
+}
+
 // checked refuses what can only be a slip of copying.
 func (p *places) checked(name, text string) Secret {
 	if text != strings.TrimSpace(text) || strings.ContainsFunc(text, unicode.IsControl) {
 		p.fail(name, p.what+" has blanks around it or control characters in it", p.origin)
+		return Secret{}
+	}
+	if inQuotes(text) {
+		hint := hintQuotes
+		if name != p.key || !p.has(name) {
+			hint = "write it alone, without any quotes"
+		}
+		p.fail(name, p.what+" "+ruleQuotes, hint)
 		return Secret{}
 	}
 	return NewSecret(text)

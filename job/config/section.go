@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -50,7 +51,7 @@ func (p *parser) newSection(path, pattern string, line int, n *yaml.Node) *secti
 			continue
 		}
 		for _, d := range pair.Duplicates {
-			p.add(&Error{Line: line, Key: s.at(name), Rule: fmt.Sprintf("the key stands there already, on line %d", d.Line), Hint: "keep one of them"})
+			p.addWarning(line, "%s: stands on line %d already; what stands last counts, so remove the other", s.at(name), d.Line)
 		}
 		// A mapping begins at its key, and an empty value's own line may be the next.
 		if pair.Value.Kind == yaml.ScalarNode && pair.Value.Value != "" {
@@ -100,7 +101,7 @@ func (s *section) fail(name, rule, hint string) {
 
 // warn notes something about a key that is there.
 func (s *section) warn(name, text string) {
-	s.warnings = append(s.warnings, fmt.Sprintf("%s:%d: %s: %s", s.file, s.values[name].line, s.at(name), text))
+	s.addWarning(s.values[name].line, "%s: %s", s.at(name), text)
 }
 
 const (
@@ -207,6 +208,8 @@ func (s *section) choice(name, hint string, words ...string) (int, bool) {
 			if words[near] == strings.ToUpper(words[near]) {
 				hint += ", in capitals"
 			}
+		} else if inQuotes(text) {
+			hint = hintQuotes
 		} else if near := nearest(text, words); near != "" {
 			hint = didYouMean(near)
 		}
@@ -352,11 +355,32 @@ type item struct {
 }
 
 func (i item) warn(text string) {
-	i.warnings = append(i.warnings, fmt.Sprintf("%s:%d: %s: %q %s", i.file, i.line, i.path, i.text, text))
+	i.addWarning(i.line, "%s: %q %s", i.path, i.text, text)
 }
 
 func (i item) fail(rule, hint string) {
 	i.add(&Error{Line: i.line, Key: i.path, Value: showText(i.text), Rule: rule, Hint: hint})
+}
+
+// filePath returns the path of a file or directory. One that depends on the working
+// directory is a warning.
+func (s *section) filePath(name string) (string, bool) {
+	text, ok := s.text(name)
+	if ok {
+		s.warnRelative(name, text)
+	}
+	return text, ok
+}
+
+func (s *section) warnRelative(name, path string) {
+	if path == "" || filepath.IsAbs(path) {
+		return
+	}
+	more := ""
+	if strings.HasPrefix(path, "~") {
+		more = ", and ~ stands for no home directory here"
+	}
+	s.warn(name, "is relative to the working directory, which a scheduler may choose otherwise"+more+"; write the whole path")
 }
 
 // texts returns the strings of a list that has nothing but strings.

@@ -243,6 +243,10 @@ func (s *section) goWith(server Server) {
 	if server.Protocol == "" {
 		return
 	}
+	if server.TLS() {
+		s.warnRelative("cert_filepath", server.CertFile)
+		s.warnRelative("key_filepath", server.KeyFile)
+	}
 	if !server.TLS() && server.Protocol != EventCollector {
 		for _, name := range []string{"key_filepath", "server_name"} {
 			if s.has(name) {

@@ -33,22 +33,22 @@ func TestServer(t *testing.T) {
 		{"RELP", "RELP\n    server_name: x", func(s *Server) {
 			s.Protocol, s.Syslog.Envelope, s.ServerName = RELP, RFC5424, "x"
 		}, []string{"c.yml:7: servers[0].server_name: has no effect with protocol RELP"}},
-		{"RELP over TLS", "RELPSSL\n    cert_filepath: ca.pem\n    envelope: rfc3164", func(s *Server) {
-			s.Protocol, s.CertFile, s.Syslog.Envelope = RELPTLS, "ca.pem", RFC3164
+		{"RELP over TLS", "RELPSSL\n    cert_filepath: '" + absolute + "'\n    envelope: rfc3164", func(s *Server) {
+			s.Protocol, s.CertFile, s.Syslog.Envelope = RELPTLS, absolute, RFC3164
 		}, nil},
 		{"HEC", "HEC\n    token: t", func(s *Server) {
 			s.Protocol = EventCollector
 			s.HEC = HEC{Token: NewSecret("t"), Path: "/services/collector/event", MaxBatchBytes: 1_000_000}
 		}, nil},
-		{"HEC, all keys", "HEC\n    token: t\n    path: /x/y\n    host: h\n    source: s\n    sourcetype: st\n    index: i\n    max_batch_bytes: 5000\n    cert_filepath: ca.pem\n    max_record_bytes: 480\n    proxy: {proxy_server: 'u:p%40@p', proxy_port: 3128}", func(s *Server) {
-			s.Protocol, s.CertFile, s.MaxRecordBytes = EventCollector, "ca.pem", 480
+		{"HEC, all keys", "HEC\n    token: t\n    path: /x/y\n    host: h\n    source: s\n    sourcetype: st\n    index: i\n    max_batch_bytes: 5000\n    cert_filepath: '" + absolute + "'\n    max_record_bytes: 480\n    proxy: {proxy_server: 'u:p%40@p', proxy_port: 3128}", func(s *Server) {
+			s.Protocol, s.CertFile, s.MaxRecordBytes = EventCollector, absolute, 480
 			s.HEC = HEC{
 				Token: NewSecret("t"), Path: "/x/y", Host: "h", Source: "s", SourceType: "st", Index: "i", MaxBatchBytes: 5000,
 				Proxy: Proxy{"p", 3128, "u", NewSecret("p@")},
 			}
 		}, nil},
-		{"HEC in the clear", "HEC\n    token: t\n    plaintext: true\n    cert_filepath: x", func(s *Server) {
-			s.Protocol, s.CertFile = EventCollector, "x"
+		{"HEC in the clear", "HEC\n    token: t\n    plaintext: true\n    cert_filepath: '" + absolute + "'", func(s *Server) {
+			s.Protocol, s.CertFile = EventCollector, absolute
 			s.HEC = HEC{Token: NewSecret("t"), Path: "/services/collector/event", Plaintext: true, MaxBatchBytes: 1_000_000}
 		}, []string{
 			"c.yml:8: servers[0].plaintext: records and the token go over the network in the clear",
