@@ -22,6 +22,9 @@ func Hint(err error) string {
 	if legacy, ok := errors.AsType[*state.LegacyError](err); ok {
 		return legacy.Hint
 	}
+	if proxy, ok := errors.AsType[*duo.ProxyError](err); ok && proxy.Proxy == "" {
+		return proxy.Hint()
+	}
 	switch {
 	case errors.Is(err, state.ErrOwner):
 		return "run dls as the user that owns it, or give it to the user that runs dls"
@@ -83,6 +86,9 @@ func diskHint(err error) string {
 }
 
 func callHint(err error) string {
+	if proxy, ok := errors.AsType[*duo.ProxyError](err); ok && !duo.Untrusted(err) {
+		return proxy.Hint()
+	}
 	if duo.Untrusted(err) {
 		return "if a proxy inspects TLS, name its certificate in dls_settings.api.ca_filepath"
 	}

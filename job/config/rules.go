@@ -3,7 +3,6 @@ package config
 import (
 	"cmp"
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -189,7 +188,7 @@ func (s *section) proxy() Proxy {
 			s.fail("proxy_server", "must be a host, or user:password@host", "write no scheme such as http://")
 			return Proxy{}
 		}
-		proxy.User, proxy.Password = unescape(user), NewSecret(unescape(password))
+		proxy.User, proxy.Password = duo.Unescape(user), NewSecret(duo.Unescape(password))
 		server = server[at+1:]
 	}
 	if rule, hint := hostRule(server); rule != "" {
@@ -201,15 +200,6 @@ func (s *section) proxy() Proxy {
 	}
 	proxy.Host, proxy.Port = server, number
 	return proxy
-}
-
-// unescape returns a text that may be percent-encoded: as written if it has a
-// percent sign that begins no code.
-func unescape(text string) string {
-	if plain, err := url.PathUnescape(text); err == nil {
-		return plain
-	}
-	return text
 }
 
 func (p *parser) account(s *section, c *Config) {
