@@ -7,29 +7,29 @@ import (
 	"log/slog"
 
 	"dls/job/check"
-	"dls/job/config"
-	"dls/job/journal"
+	"dls/job/report"
 )
 
 type checkCommand struct {
-	Config   string `arg:"" help:"The configuration file."`
-	Offline  bool   `help:"Read files only: no call to Duo, no connection to a receiver."`
-	Parallel int    `default:"8" help:"Child accounts asked at a time."`
+	configArg
+	Offline  bool `help:"Read files only: no call to Duo, no connection to a receiver."`
+	Parallel int  `default:"8" help:"Child accounts asked at a time."`
 }
 
 func (c *checkCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	if c.Parallel < 1 {
 		return misused(stderr, fmt.Errorf("--parallel=%d: at least one account must be asked", c.Parallel))
 	}
-	cfg, err := config.Load(c.Config, config.SystemEnv())
+	cfg, err := c.load()
 	if err != nil {
-		slog.New(journal.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
+		slog.New(report.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
 		return exitUsage
 	}
-	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
+	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
+	screen := report.ScreenOf(stdout)
 	var unwritten error
 	failed, err := check.Run(ctx, cfg, check.Options{Offline: c.Offline, Version: version, Parallel: c.Parallel}, func(f check.Finding) {
-		if err := check.Print(stdout, f); err != nil {
+		if err := check.Print(stdout, screen, f); err != nil {
 			unwritten = err
 		}
 	})

@@ -5,7 +5,6 @@ go 1.26.0
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/duosecurity/duo_api_golang v0.0.0-20250430191550-ac36954387e7
-	github.com/gofrs/flock v0.13.2
 	github.com/google/go-cmp v0.7.0
 	github.com/prometheus/common v0.73.1
 	golang.org/x/net v0.62.0

@@ -20,9 +20,12 @@ func (pullCommand) Help() string {
 
     dls pull config.yml --endpoint auth --since 24h
     dls pull config.yml --since 2026-11-20 --until 2026-11-21 --server siem
-    dls pull config.yml --endpoint activity --since 7d --format cef > activity.cef
+    dls pull config.yml --endpoint activity --since 7d --format csv -o activity.csv
+    dls pull config.yml --since 1795161600000 --until 1795165200000 > incident.json
 
-Days begin at midnight UTC.`
+Days begin at midnight UTC. Without servers in the configuration the endpoints
+of its mappings are fetched, or all of them. With -o the file is replaced only
+by a whole one; what came of a pull that failed is in FILE.partial.`
 }
 
 func (checkCommand) Help() string {

@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ import (
 	"dls/job"
 	"dls/job/config"
 	"dls/job/demo"
-	"dls/job/journal"
+	"dls/job/report"
 	"dls/job/usage"
 	"dls/state"
 	"dls/upgrade"
@@ -51,8 +52,15 @@ type commandLine struct {
 	Schedule   scheduleCommand   `cmd:"" help:"Print a ready, hardened job definition for a scheduler."`
 	Demo       demoCommand       `cmd:"" help:"Run the whole job against a simulated Duo and a local receiver. Needs nothing."`
 	Completion completionCommand `cmd:"" help:"Print the completion script for a shell."`
-	Man        struct{}          `cmd:"" hidden:"" help:"Print the manual page."`
-	Version    kong.VersionFlag  `help:"Print the version."`
+	Man        struct{}          `cmd:"" help:"Print the manual page."`
+	Version    struct{}          `cmd:"" help:"Print the version."`
+	Help       helpCommand       `cmd:"" help:"Show the help of dls, or of a command."`
+
+	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
+}
+
+type helpCommand struct {
+	Command string `arg:"" optional:"" help:"The command."`
 }
 
 type upgradeCommand struct {
@@ -67,8 +75,8 @@ type demoCommand struct {
 	MSP    int  `hidden:"" placeholder:"N" help:"Measure an MSP of N child accounts."`
 	Rounds int  `hidden:"" default:"3" help:"How often to measure."`
 
-	Latency time.Duration `hidden:"" default:"50ms" help:"How long each answer of Duo takes."`
-	Copy    string        `hidden:"" placeholder:"CONFIG" help:"Make the bare copy."`
+	Latency duration `hidden:"" default:"50ms" help:"How long each answer of Duo takes."`
+	Copy    string   `hidden:"" placeholder:"CONFIG" help:"Make the bare copy."`
 }
 
 type completionCommand struct {
@@ -81,7 +89,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := interruptible()
 	defer stop()
-	return command(ctx, args, stdout, stderr)
+	return await(ctx, func() int { return command(ctx, args, stdout, stderr) })
 }
 
 // command carries out one command line.
@@ -92,13 +100,25 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Description("Pulls security logs out of Duo's Admin API and delivers them, confirmed, to a SIEM."),
 		kong.Vars{"version": versionText()},
 		kong.Writers(stdout, stderr),
-		kong.UsageOnError(),
+		kong.ValueFormatter(choices),
 	)
+	if err := cmp.Or(empty(parser.Model, args), misspelt(parser.Model, args)); err != nil {
+		return misused(stderr, err)
+	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
 		return misused(stderr, err)
 	}
+	cli.Schedule.shift()
+	if !configured(parsed.Selected()) {
+		return misused(stderr, errNoConfig)
+	}
 	switch parsed.Selected().Name {
+	case "version":
+		fmt.Fprintln(stdout, versionText())
+		return exitDone
+	case "help":
+		return cli.Help.run(ctx, parser.Model, stdout, stderr)
 	case "pull":
 		return cli.Pull.run(ctx, stdout, stderr)
 	case "check":
@@ -128,9 +148,20 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // misused says what is wrong with the command line.
 func misused(stderr io.Writer, err error) int {
-	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
-	log.Error(err.Error(), "hint", "dls --help shows the commands and their flags")
+	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
+	log.Error(plain(err.Error()), "hint", "dls help shows the commands, dls help COMMAND the flags of one")
 	return exitUsage
+}
+
+// run shows the help as --help does, which ends the process.
+func (c *helpCommand) run(ctx context.Context, app *kong.Application, stdout, stderr io.Writer) int {
+	if c.Command == "" {
+		return command(ctx, []string{"--help"}, stdout, stderr)
+	}
+	if err := noCommand(app, c.Command, false); err != nil {
+		return misused(stderr, err)
+	}
+	return command(ctx, []string{c.Command, "--help"}, stdout, stderr)
 }
 
 // exitCode is what the run's outcome comes to.
@@ -153,7 +184,7 @@ func exitCode(ctx context.Context, sum *job.Summary, err error) int {
 }
 
 func (c *upgradeCommand) run(stdout, stderr io.Writer) int {
-	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
+	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
 	result, err := upgrade.File(c.Old, c.New, c.Force, stdout)
 	if err != nil {
 		hint := ""
@@ -183,9 +214,9 @@ func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	var err error
 	switch {
 	case c.Bench > 0:
-		err = demo.Bench(ctx, stdout, c.Bench, c.Rounds, c.Latency)
+		err = demo.Bench(ctx, stdout, c.Bench, c.Rounds, time.Duration(c.Latency))
 	case c.MSP > 0:
-		err = demo.BenchMSP(ctx, stdout, c.MSP, c.Latency)
+		err = demo.BenchMSP(ctx, stdout, c.MSP, time.Duration(c.Latency))
 	case c.Copy != "":
 		var cfg *config.Config
 		if cfg, err = config.Load(c.Copy, config.SystemEnv()); err == nil {
@@ -195,7 +226,7 @@ func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 		err = demo.Run(ctx, stdout, c.Keep, func(args ...string) int { return command(ctx, args, stdout, stderr) })
 	}
 	if err != nil {
-		slog.New(journal.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
+		slog.New(report.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
 		return exitNone
 	}
 	return exitDone

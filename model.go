@@ -38,6 +38,7 @@ func program(app *kong.Application) usage.Program {
 			{Term: "DLS_SKEY", Text: "The secret key, where nothing else gives it."},
 			{Term: "CREDENTIALS_DIRECTORY", Text: "Its file skey has the secret key. Set by systemd."},
 			{Term: "STATE_DIRECTORY", Text: "Where checkpoints are kept when the configuration does not say. Set by systemd."},
+			{Term: "DLS_CONFIG", Text: "The configuration file where the command line names none."},
 			{Term: "DLS_PING_URL", Text: "The URL of --ping, out of sight of other users."},
 			{Term: "HTTPS_PROXY, NO_PROXY", Text: "The proxy for Duo when the configuration names none."},
 		},
@@ -47,14 +48,22 @@ func program(app *kong.Application) usage.Program {
 		},
 		SeeAlso: []string{"systemd.timer(5)", "crontab(5)"},
 	}
+	var names []string
+	for _, node := range app.Leaves(true) {
+		names = append(names, node.Name)
+	}
 	for _, node := range app.Leaves(true) {
 		c := usage.Command{
-			Name: node.Name, Summary: node.Help, Detail: node.Detail,
+			Name: node.Name, Summary: node.Help,
 			Flags:   usageFlags(node.Flags),
 			Default: node == app.DefaultCmd,
 		}
+		c.Detail, c.Examples = examples(node.Detail)
 		for _, value := range node.Positional {
 			values := enumeration(value)
+			if node.Name == "help" {
+				values = names
+			}
 			c.Args = append(c.Args, usage.Arg{
 				Name: strings.ToUpper(value.Name), Help: value.Help, Values: values,
 				// An argument of dls is one of a few words or a file.
@@ -64,6 +73,24 @@ func program(app *kong.Application) usage.Program {
 		p.Commands = append(p.Commands, c)
 	}
 	return p
+}
+
+// examples parts a command's help into its text and its examples, which are the
+// lines that are indented.
+func examples(help string) (text string, lines []usage.Example) {
+	var paragraphs []string
+	for _, paragraph := range strings.Split(help, "\n\n") {
+		switch {
+		case strings.HasPrefix(paragraph, "    "):
+			for line := range strings.SplitSeq(paragraph, "\n") {
+				lines = append(lines, usage.Example{Line: strings.TrimSpace(line)})
+			}
+		case strings.HasPrefix(paragraph, "Example"):
+		default:
+			paragraphs = append(paragraphs, paragraph)
+		}
+	}
+	return strings.Join(paragraphs, "\n\n"), lines
 }
 
 // usageFlags describes the flags that are not hidden.

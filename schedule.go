@@ -11,25 +11,39 @@ import (
 	"time"
 
 	"dls/job/config"
-	"dls/job/journal"
+	"dls/job/report"
 	"dls/job/schedule"
 )
 
 type scheduleCommand struct {
-	Config string        `arg:"" help:"The configuration file."`
-	Kind   string        `arg:"" enum:"systemd,cron,windows,launchd" help:"The scheduler."`
-	Every  time.Duration `default:"5m" help:"The time from one run to the next, in whole minutes."`
-	User   string        `placeholder:"NAME" help:"Run as this account instead of the scheduler's own choice."`
-	Name   string        `default:"dls" help:"What the job is called, where one machine has several."`
+	configArg
+	Kind  string `arg:"" optional:"" default:"" enum:"systemd,cron,windows,launchd," help:"The scheduler."`
+	Every period `default:"5m" help:"The time from one run to the next, in whole minutes."`
+	User  string `placeholder:"NAME" help:"Run as this account instead of the scheduler's own choice."`
+	Name  string `default:"dls" help:"What the job is called, where one machine has several."`
+}
+
+// schedulers are what Kind may be.
+var schedulers = []string{string(schedule.Systemd), string(schedule.Cron), string(schedule.Windows), string(schedule.Launchd)}
+
+// shift makes a lone argument the kind of scheduler: the configuration is in
+// $DLS_CONFIG, or missing.
+func (c *scheduleCommand) shift() {
+	if c.Kind == "" && slices.Contains(schedulers, c.Config) {
+		c.Config, c.Kind = os.Getenv("DLS_CONFIG"), c.Config
+	}
 }
 
 func (c *scheduleCommand) run(stdout, stderr io.Writer) int {
+	if c.Kind == "" {
+		return misused(stderr, fmt.Errorf("no scheduler is named: one of %s", listed(schedulers, "or")))
+	}
 	d, err := c.definition()
 	if err != nil {
-		slog.New(journal.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
+		slog.New(report.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
 		return exitUsage
 	}
-	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
+	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
 	for _, w := range d.Warnings {
 		log.Warn(w)
 	}
@@ -72,7 +86,7 @@ func (c *scheduleCommand) definition() (*schedule.Definition, error) {
 		cfg, secretFile = other, filepath.Join(filepath.Dir(path), "skey")
 	}
 	j := schedule.Job{
-		Name: c.Name, Exe: exe, Config: path, Every: c.Every, User: c.User,
+		Name: c.Name, Exe: exe, Config: path, Every: time.Duration(c.Every), User: c.User,
 		LogFile: cfg.LogFile, Files: files(cfg), SecretFile: secretFile,
 	}
 	if cfg.Checkpointing {

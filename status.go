@@ -8,50 +8,49 @@ import (
 
 	"dls/job"
 	"dls/job/config"
-	"dls/job/journal"
+	"dls/job/report"
 	"dls/job/status"
 	"dls/state"
 )
 
 type statusCommand struct {
-	Config string        `arg:"" help:"The configuration file."`
-	JSON   bool          `name:"json" help:"Print one JSON document."`
-	MaxLag time.Duration `placeholder:"1h" help:"Exit with 1 when a stream is further behind, or has not succeeded for that long."`
+	configArg
+	JSON   bool   `name:"json" help:"Print one JSON document."`
+	MaxLag period `placeholder:"1h" help:"Exit with 1 when a stream is further behind, or has not succeeded for that long."`
 }
 
 func (c *statusCommand) run(stdout, stderr io.Writer) int {
-	log := slog.New(journal.NewConsole(stderr, slog.LevelInfo))
-	if c.MaxLag < 0 {
-		return misused(stderr, fmt.Errorf("--max-lag=%v cannot be negative", c.MaxLag))
-	}
-	cfg, err := config.Load(c.Config, config.SystemEnv())
+	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
+	cfg, err := c.load()
 	if err != nil {
 		log.Error(err.Error())
 		return exitUsage
 	}
-	report, err := c.collect(cfg)
+	found, err := c.collect(cfg)
 	if err != nil {
 		log.Error(err.Error(), "hint", job.Hint(err))
 		return exitUsage
 	}
-	print := report.Table
 	if c.JSON {
-		print = report.JSON
+		err = found.JSON(stdout)
+	} else {
+		err = found.Table(stdout, report.ScreenOf(stdout))
 	}
-	if err := print(stdout); err != nil {
+	code := exitDone
+	if err != nil {
 		log.Error(err.Error())
-		return exitNone
+		code = exitNone
 	}
-	if c.MaxLag == 0 {
-		return exitDone
+	if unread := found.Unread(); unread != "" {
+		log.Error(unread)
+		code = exitNone
 	}
-	behind := report.Behind(c.MaxLag)
-	if len(behind) == 0 {
-		return exitDone
+	if behind := found.Behind(time.Duration(c.MaxLag)); c.MaxLag > 0 && len(behind) > 0 {
+		log.Error(fmt.Sprintf("behind by more than %v, or without success for that long: %d of %d streams; the first is %s",
+			time.Duration(c.MaxLag), len(behind), len(found.Rows), behind[0].Name()))
+		code = exitNone
 	}
-	log.Error(fmt.Sprintf("behind by more than %v, or without success for that long: %d of %d streams; the first is %s",
-		c.MaxLag, len(behind), len(report.Rows), behind[0].Name()))
-	return exitNone
+	return code
 }
 
 // collect opens the checkpoint directory only where runs do.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,38 +12,27 @@ import (
 
 	"dls/job"
 	"dls/job/config"
-	"dls/job/journal"
-	"dls/job/metrics"
-	"dls/job/ping"
+	"dls/job/report"
 	"dls/state"
 )
 
 // streamFlags say which streams a command is about, and how it works on them.
 type streamFlags struct {
-	Endpoint   []string      `enum:"auth,telephony,activity,adminaction,trustmonitor" placeholder:"auth,activity" help:"Only these endpoints."`
-	Account    string        `placeholder:"DA…" help:"Only this child account."`
-	Parallel   int           `default:"8" help:"Streams worked on at a time."`
-	RetryFor   time.Duration `default:"5m" help:"How long a stream may go without progress before it fails."`
-	MaxRuntime time.Duration `placeholder:"50m" help:"Stop cleanly after this time, with the progress kept."`
-	Verbose    bool          `short:"v" help:"Say on stderr what was done."`
+	Endpoint   []string `enum:"auth,telephony,activity,adminaction,trustmonitor" placeholder:"auth,activity" help:"Only these endpoints."`
+	Account    string   `placeholder:"DA…" help:"Only this child account."`
+	Parallel   int      `default:"8" help:"Streams worked on at a time."`
+	RetryFor   duration `default:"5m" help:"How long a stream may go without progress before it fails."`
+	MaxRuntime period   `placeholder:"50m" help:"Stop cleanly after this time, with the progress kept."`
+	Verbose    bool     `short:"v" help:"Say on stderr what was done."`
 }
 
 type syncCommand struct {
-	Config      string       `arg:"" help:"The configuration file."`
-	Shard       job.Shard    `placeholder:"K/N" help:"Only the K-th of N shares of the child accounts, K from 0 to N-1."`
-	LogFormat   string       `enum:"text,json" default:"text" help:"How the log file is written: text or json."`
-	LogLevel    string       `enum:"debug,info,warn,error" default:"info" help:"What the log file gets: debug, info, warn or error."`
-	MetricsFile metrics.Path `placeholder:"FILE" help:"Write a textfile for Prometheus's node_exporter; its name must end in .prom."`
-	Ping        ping.URL     `placeholder:"URL" env:"DLS_PING_URL" help:"Call this address when all is delivered, else the same with /fail: a dead-man switch."`
-	streamFlags
-}
-
-type pullCommand struct {
-	Config string `arg:"" help:"The configuration file."`
-	Since  string `required:"" placeholder:"24h" help:"From when on: a duration before now (24h, 7d), a day, or a time of RFC 3339."`
-	Until  string `placeholder:"1h" help:"Up to when, written like --since. Left out: the newest that Duo shows."`
-	Format string `enum:"json,cef,auto" default:"auto" help:"How records are written: json, cef, or auto: as configured for a server, json for the standard output."`
-	Server string `placeholder:"ID" help:"Send to this server of the configuration instead of the standard output."`
+	configArg
+	Shard       job.Shard          `placeholder:"K/N" help:"Only the K-th of N shares of the child accounts, K from 0 to N-1."`
+	LogFormat   string             `enum:"text,json" default:"text" help:"How the log file is written."`
+	LogLevel    string             `enum:"debug,info,warn,error" default:"info" help:"The least level of what the log file gets."`
+	MetricsFile report.MetricsPath `placeholder:"FILE" help:"Write a textfile for Prometheus's node_exporter; its name must end in .prom."`
+	Ping        report.PingURL     `placeholder:"URL" help:"Tell a dead-man switch how the run goes: URL/start, then URL when all is delivered, else URL/fail. Other users see it in ps: prefer $DLS_PING_URL."`
 	streamFlags
 }
 
@@ -53,8 +41,6 @@ func (f *streamFlags) check() error {
 	switch {
 	case f.Parallel < 1:
 		return fmt.Errorf("--parallel=%d: at least one stream must be worked on", f.Parallel)
-	case f.RetryFor < 0 || f.MaxRuntime < 0:
-		return errors.New("--retry-for and --max-runtime cannot be negative")
 	}
 	return nil
 }
@@ -63,18 +49,18 @@ func (f *streamFlags) check() error {
 func (f *streamFlags) options(log *slog.Logger) job.Options {
 	return job.Options{
 		Version: version, Endpoints: f.Endpoint, Account: f.Account, Parallel: f.Parallel,
-		MaxRuntime: f.MaxRuntime, RetryFor: f.RetryFor, Grace: 3 * time.Second, Log: log,
+		MaxRuntime: time.Duration(f.MaxRuntime), RetryFor: time.Duration(f.RetryFor), Grace: 3 * time.Second, Log: log,
 	}
 }
 
 // console is the handler for stderr: what went wrong, and on a terminal or when
 // asked for what was done.
-func (f *streamFlags) console(stderr io.Writer) *journal.Console {
+func (f *streamFlags) console(stderr io.Writer) *report.Console {
 	level := slog.LevelWarn
 	if f.Verbose || isTerminal(stderr) {
 		level = slog.LevelInfo
 	}
-	return journal.NewConsole(stderr, level)
+	return report.NewConsole(stderr, level)
 }
 
 func isTerminal(w io.Writer) bool {
@@ -86,9 +72,12 @@ func (c *syncCommand) run(ctx context.Context, stderr io.Writer) int {
 	if err := c.check(); err != nil {
 		return misused(stderr, err)
 	}
-	run := metrics.Run{Start: time.Now(), ExitCode: exitUsage}
+	if err := c.pingFromEnvironment(); err != nil {
+		return misused(stderr, err)
+	}
+	run := report.Metrics{Start: time.Now(), ExitCode: exitUsage}
 	log := slog.New(c.console(stderr))
-	cfg, err := config.Load(c.Config, config.SystemEnv())
+	cfg, err := c.load()
 	if err != nil {
 		log.Error(err.Error())
 	} else {
@@ -102,34 +91,47 @@ func (c *syncCommand) run(ctx context.Context, stderr io.Writer) int {
 	return run.ExitCode
 }
 
+// pingFromEnvironment takes the address from $DLS_PING_URL where no flag gives it.
+// kong would show the value in its message about a wrong one.
+func (c *syncCommand) pingFromEnvironment() error {
+	address := os.Getenv("DLS_PING_URL")
+	if !c.Ping.IsZero() || address == "" {
+		return nil
+	}
+	if err := c.Ping.UnmarshalText([]byte(address)); err != nil {
+		return fmt.Errorf("$DLS_PING_URL: %w", err)
+	}
+	return nil
+}
+
 // follow returns the handler for stderr. On a terminal it has a line below the
 // messages that shows the progress until stop is called; elsewhere progress is
 // nil.
-func (c *syncCommand) follow(stderr io.Writer) (console *journal.Console, progress *job.Progress, stop func()) {
-	f, ok := stderr.(*os.File)
-	if !ok || !isTerminal(f) || os.Getenv("TERM") == "dumb" {
-		return c.console(stderr), nil, func() {}
+func (f *streamFlags) follow(stderr io.Writer) (console *report.Console, progress *job.Progress, stop func()) {
+	file, ok := stderr.(*os.File)
+	if !ok || !isTerminal(file) || os.Getenv("TERM") == "dumb" {
+		return f.console(stderr), nil, func() {}
 	}
-	line := journal.NewStatus(f, journal.Width(f))
+	line := report.NewLine(file, report.Width(file))
 	progress = new(job.Progress)
-	return journal.NewConsole(line, slog.LevelInfo), progress, line.Follow(time.Second/4, progress.String)
+	return report.NewConsole(line, slog.LevelInfo), progress, line.Follow(time.Second/4, progress.String)
 }
 
 // openLog returns a logger for the console and, where it can be opened, the log
 // file, which closes with the process.
 func (c *syncCommand) openLog(cfg *config.Config, console slog.Handler) *slog.Logger {
 	log := slog.New(console)
-	if err := journal.RotateFile(cfg.LogFile, int64(cfg.LogMaxMegabytes)*1e6, 3); err != nil {
+	if err := report.RotateFile(cfg.LogFile, int64(cfg.LogMaxMegabytes)*1e6, 3); err != nil {
 		log.Warn(err.Error() + "; the run goes on writing to it")
 	}
-	file, err := journal.OpenFile(cfg.LogFile)
+	file, err := report.OpenFile(cfg.LogFile)
 	if err != nil {
 		log.Warn(err.Error()+"; the run goes on without it", "hint", "correct dls_settings.log_filepath")
 		return log
 	}
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.LogLevel)) // one of the flag's words
-	return slog.New(slog.NewMultiHandler(console, journal.NewFile(file, journal.Format(c.LogFormat), level)))
+	return slog.New(slog.NewMultiHandler(console, report.NewFile(file, report.LogFormat(c.LogFormat), level)))
 }
 
 // sync runs the job, and returns the exit code and what is known of each stream.
@@ -163,12 +165,12 @@ func lastRuns(cfg *config.Config) []state.StreamRun {
 
 // tell writes the metrics and calls the dead-man switch. While another run holds
 // the lock, that one does both.
-func (c *syncCommand) tell(ctx context.Context, log *slog.Logger, run metrics.Run) {
+func (c *syncCommand) tell(ctx context.Context, log *slog.Logger, run report.Metrics) {
 	if run.ExitCode == exitLocked {
 		return
 	}
 	if c.MetricsFile != "" {
-		if err := metrics.Write(c.MetricsFile, run); err != nil {
+		if err := report.WriteMetrics(c.MetricsFile, run); err != nil {
 			log.Warn(err.Error())
 		}
 	}
@@ -179,36 +181,9 @@ func (c *syncCommand) tell(ctx context.Context, log *slog.Logger, run metrics.Ru
 		ctx, cancel = context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 	}
-	if err := c.Ping.Send(ctx, run.ExitCode == exitDone, ping.Options{UserAgent: "dls/" + version}); err != nil {
+	if err := c.Ping.Send(ctx, run.ExitCode == exitDone, report.PingOptions{UserAgent: "dls/" + version}); err != nil {
 		log.Warn(err.Error())
 	}
-}
-
-func (c *pullCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
-	if err := c.check(); err != nil {
-		return misused(stderr, err)
-	}
-	now := time.Now()
-	opts := job.PullOptions{Options: c.options(slog.New(c.console(stderr))), Server: c.Server, Out: stdout}
-	var err error
-	if opts.Since, err = job.ParseTime(c.Since, now); err != nil {
-		return misused(stderr, fmt.Errorf("--since: %w", err))
-	}
-	if c.Until != "" {
-		if opts.Until, err = job.ParseTime(c.Until, now); err != nil {
-			return misused(stderr, fmt.Errorf("--until: %w", err))
-		}
-	}
-	cfg, err := config.Load(c.Config, config.SystemEnv())
-	if err != nil {
-		slog.New(journal.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
-		return exitUsage
-	}
-	if c.Format == "cef" || c.Format == "auto" && c.Server != "" && cfg.Format == config.CEF {
-		opts.Format = config.CEF
-	}
-	sum, err := job.Pull(ctx, cfg, opts)
-	return concluded(ctx, opts.Log, sum, err)
 }
 
 // concluded reports what became of a run and returns the exit code.

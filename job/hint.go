@@ -19,20 +19,11 @@ func Hint(err error) string {
 	if api, ok := errors.AsType[*duo.APIError](err); ok {
 		return apiHint(api)
 	}
-	if legacy, ok := errors.AsType[*state.LegacyError](err); ok {
-		return legacy.Hint
-	}
 	if proxy, ok := errors.AsType[*duo.ProxyError](err); ok && proxy.Proxy == "" {
 		return proxy.Hint()
 	}
-	switch {
-	case errors.Is(err, state.ErrOwner):
-		return "run dls as the user that owns it, or give it to the user that runs dls"
-	case errors.Is(err, state.ErrAccount):
-		return "correct account.ikey, or give this account a checkpointing.directory of its own; if the same account has a new integration key, write that into the checkpoints' \"ikey\""
-	}
-	if broken, ok := errors.AsType[*state.UntrustedError](err); ok {
-		return fmt.Sprintf("look at %q and put back a good copy; only if you move it away does the stream begin again, at dls_settings.api.offset", broken.Path)
+	if hint := state.Hint(err); hint != "" {
+		return hint
 	}
 	if _, ok := errors.AsType[*clockError](err); ok {
 		return "set this machine's clock; nothing was fetched, and nothing is lost"

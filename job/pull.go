@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"dls/job/config"
@@ -71,23 +69,4 @@ func Pull(ctx context.Context, cfg *config.Config, opts PullOptions) (*Summary, 
 	}
 	own.Offset, r.end = r.start.Sub(opts.Since), opts.Until.UnixMilli()
 	return r.work(ctx)
-}
-
-// ParseTime reads a time as a person writes it: a duration before now (90m, 24h,
-// 7d), a day (2026-11-20, its beginning in UTC), or a time of RFC 3339.
-func ParseTime(s string, now time.Time) (time.Time, error) {
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
-			return now.Add(-time.Duration(n) * 24 * time.Hour), nil
-		}
-	}
-	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
-		return now.Add(-d), nil
-	}
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%q is no time: write a duration before now (24h, 7d), a day (2026-11-20) or a time (2026-11-20T08:00:00Z)", s)
 }

@@ -20,7 +20,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -31,6 +30,7 @@ import (
 	"dls/job/record"
 	"dls/sinks"
 	"dls/state"
+	"dls/state/safefile"
 )
 
 // Options are what a run is told beside its configuration.
@@ -202,7 +202,7 @@ func (r *run) connect() error {
 	var ca []byte
 	if path := r.cfg.CAFile; path != "" {
 		var err error
-		if ca, err = os.ReadFile(path); err != nil {
+		if ca, _, err = safefile.Read(path, safefile.MaxPEM); err != nil {
 			return fmt.Errorf("dls_settings.api.ca_filepath: %w", err)
 		}
 	}
@@ -258,6 +258,9 @@ func (r *run) open() error {
 	dir, err := state.Open(r.cfg.Directory)
 	if err != nil {
 		return err
+	}
+	if why := dir.Exposed(); why != "" {
+		r.log.Warn(fmt.Sprintf("checkpoint directory %q: %s", r.cfg.Directory, why), "hint", state.Private)
 	}
 	dir.Step = r.opts.Step
 	r.dir = dir
@@ -391,12 +394,12 @@ func (r *run) draft(id state.ID, cp *state.Checkpoint, wait bool) (conclude func
 	if !r.cfg.Checkpointing {
 		return func(delivered error) error { return delivered }, nil
 	}
-	var pending *state.Pending
+	var pending state.Staged
 	var failed error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		pending, failed = r.dir.Prepare(id, cp)
+		pending, failed = r.dir.Stage(id, cp)
 	}()
 	if wait {
 		if <-done; failed != nil {
@@ -407,7 +410,7 @@ func (r *run) draft(id state.ID, cp *state.Checkpoint, wait bool) (conclude func
 		<-done
 		switch {
 		case failed == nil && delivered == nil:
-			return pending.Commit()
+			return r.dir.Commit(pending)
 		case failed == nil:
 			pending.Discard()
 		}

@@ -109,11 +109,19 @@ func (s *Summary) Idle() bool {
 // Report logs what failed, streams that failed for the same reason together, each
 // with a hint; or, as information, that there was nothing to do.
 func (s *Summary) Report(log *slog.Logger) {
+	s.ReportFailed(log, (*Result).Hint)
+	if len(s.Results) > 0 && s.Idle() {
+		log.Info(fmt.Sprintf("nothing to deliver: %s, read up to %s", counted(len(s.Results), "stream", "streams"), s.WindowEnd.Format(time.RFC3339)))
+	}
+}
+
+// ReportFailed logs what failed as Report does, with hints of the caller's.
+func (s *Summary) ReportFailed(log *slog.Logger, hint func(*Result) string) {
 	type reason struct{ err, hint string }
 	var reasons []reason
 	names := map[reason][]string{}
 	for _, r := range s.Failed() {
-		why := reason{r.Err.Error(), r.Hint()}
+		why := reason{r.Err.Error(), hint(r)}
 		if names[why] == nil {
 			reasons = append(reasons, why)
 		}
@@ -125,9 +133,6 @@ func (s *Summary) Report(log *slog.Logger) {
 			attrs = append(attrs, "hint", why.hint)
 		}
 		log.Error(why.err, attrs...)
-	}
-	if len(s.Results) > 0 && s.Idle() {
-		log.Info(fmt.Sprintf("nothing to deliver: %s, read up to %s", counted(len(s.Results), "stream", "streams"), s.WindowEnd.Format(time.RFC3339)))
 	}
 }
 

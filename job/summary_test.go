@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"dls/job"
-	"dls/job/journal"
+	"dls/job/report"
 )
 
 // A run that had nothing to do says so to those who ask; streams that failed for
@@ -39,7 +39,7 @@ func TestReport(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			sum := &job.Summary{Results: tt.results, WindowEnd: time.Date(2026, 11, 24, 3, 0, 0, 0, time.UTC)}
 			var b strings.Builder
-			sum.Report(slog.New(journal.NewConsole(&b, slog.LevelInfo)))
+			sum.Report(slog.New(report.NewConsole(&b, slog.LevelInfo)))
 			if diff := cmp.Diff(tt.want, b.String()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

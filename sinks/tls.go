@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"dls/state/safefile"
 )
 
 // tlsConfig makes the TLS configuration of o from its PEM files.
@@ -81,7 +83,7 @@ func readPEM(key, path string) (*pemFile, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return nil, fmt.Errorf("%s %q is a directory: it must name a PEM file", key, path)
 	}
-	data, err := os.ReadFile(path)
+	data, _, err := safefile.Read(path, safefile.MaxPEM)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}

@@ -86,10 +86,18 @@ type RunsError struct {
 	Path string
 	// Err says what is wrong with it.
 	Err error
+	// More is how many other such files cannot be used either.
+	More int
 }
 
 // Error names the file and what is wrong with it.
-func (e *RunsError) Error() string { return fmt.Sprintf("last runs %q: %v", e.Path, e.Err) }
+func (e *RunsError) Error() string {
+	text := fmt.Sprintf("last runs %q: %v", e.Path, e.Err)
+	if e.More > 0 {
+		text += fmt.Sprintf("; and %d more such files cannot be used", e.More)
+	}
+	return text
+}
 
 // Unwrap returns the cause.
 func (e *RunsError) Unwrap() error { return e.Err }
@@ -124,49 +132,45 @@ func RunsFile(suffix string) string { return runsPrefix + suffix + runsSuffix }
 // newest that tells of a stream counts. It takes no lock. ikey is whose streams
 // they must be.
 //
-// Files that cannot be used are left out; each is a *RunsError in the error, and
-// the rest is returned all the same.
+// Files that cannot be used are left out, and the rest is returned all the same:
+// the error is then one *RunsError.
 func (d *Dir) LoadRuns(ikey string) ([]StreamRun, error) {
-	names, err := fs.Glob(d.root.FS(), runsPrefix+"*"+runsSuffix)
+	names, err := d.Names()
 	if err != nil {
-		return nil, fmt.Errorf("read checkpoint directory %q: %w", d.path, err)
+		return nil, err
 	}
 	var all []StreamRun
-	var wrong []error
+	var wrong *RunsError
 	for _, name := range names {
+		if !strings.HasPrefix(name, runsPrefix) || !strings.HasSuffix(name, runsSuffix) {
+			continue
+		}
 		runs, err := d.loadRuns(name, ikey)
-		if err != nil {
-			wrong = append(wrong, err)
+		switch {
+		case err == nil:
+		case wrong == nil:
+			wrong = &RunsError{Path: d.Path(name), Err: err}
+		default:
+			wrong.More++
 		}
 		all = append(all, runs...)
 	}
-	return merge(all), errors.Join(wrong...)
+	if wrong != nil {
+		return merge(all), wrong
+	}
+	return merge(all), nil
 }
 
 // loadRuns reads one file; one that is not there has no runs.
 func (d *Dir) loadRuns(name, ikey string) ([]StreamRun, error) {
-	var data []byte
-	var err error
-	for range 3 { // a run that ends just now may put another file in its place
-		var before fs.FileInfo
-		if before, err = d.own(name); err == nil {
-			data, err = d.read(name, before)
-		}
-		if err == nil {
-			break
-		}
-	}
+	data, _, err := d.dir.Read(name, int64(maxFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	var runs []StreamRun
-	if err == nil {
-		runs, err = decodeRuns(data, ikey)
-	}
 	if err != nil {
-		return nil, &RunsError{d.Path(name), err}
+		return nil, err
 	}
-	return runs, nil
+	return decodeRuns(data, ikey)
 }
 
 func decodeRuns(data []byte, ikey string) ([]StreamRun, error) {
@@ -207,8 +211,8 @@ func (r StreamRun) damaged() bool {
 // CompleteUntil and Succeeded, whatever it says itself.
 //
 // The caller holds the lock under which nobody else writes this suffix. When the
-// error is, or is made up of, *RunsError, files could not be read: the runs are
-// saved, but what those files knew is missing. Any other error is one of
+// error is a *RunsError, files could not be read: the runs are saved, but what
+// those files knew is missing. Any other error is one of
 // writing. Neither is a reason to fail a run.
 func (d *Dir) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]StreamRun, error) {
 	known, damage := d.LoadRuns(ikey)
@@ -245,7 +249,7 @@ func (d *Dir) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Strea
 	mine = merge(fresh)
 	data, err := json.Marshal(runsForm{runsVersion, ikey, mine})
 	if err == nil {
-		err = d.replace(RunsFile(suffix), append(data, '\n'), 0o600)
+		err = d.replace(RunsFile(suffix), append(data, '\n'))
 	}
 	if err != nil {
 		damage = fmt.Errorf("write last runs %q: %w", d.Path(RunsFile(suffix)), err)

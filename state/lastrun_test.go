@@ -315,3 +315,19 @@ func BenchmarkSaveRuns(b *testing.B) {
 		}
 	}
 }
+
+// However many files cannot be used, the error is one line.
+func TestManyForeignRuns(t *testing.T) {
+	d := open(t)
+	save(t, d, "", true, done("auth", "", noon))
+	for i := range 1000 {
+		if err := os.WriteFile(d.Path(RunsFile(fmt.Sprintf("-%d", i))), []byte("{}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	known, err := d.SaveRuns("", ikey, []StreamRun{done("auth", "", noon)}, true)
+	broken, ok := errors.AsType[*RunsError](err)
+	if !ok || broken.More != 999 || strings.Contains(err.Error(), "\n") || len(known) != 1 {
+		t.Errorf("%d runs, error %v", len(known), err)
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"dls/state/statetest"
 )
 
 // tree returns the files in a directory with their content.
@@ -217,7 +219,6 @@ func TestFileErrors(t *testing.T) {
 
 // TestFileFaults breaks each step of a write.
 func TestFileFaults(t *testing.T) {
-	t.Cleanup(func() { fail = func(string) error { return nil } })
 	for _, step := range []string{"create", "write", "sync", "close", "rename", "syncdir"} {
 		for _, exists := range []bool{false, true} {
 			dir, old := start(t)
@@ -231,13 +232,14 @@ func TestFileFaults(t *testing.T) {
 			if step == "syncdir" {
 				want["new.yml"] = string(testdata(t, "full.new.yml"))
 			}
-			fail = func(s string) error {
+			statetest.Break(dir, func(s string) error {
 				if s == step {
 					return &fs.PathError{Op: s, Path: "somewhere", Err: syscall.ENOSPC}
 				}
 				return nil
-			}
+			})
 			result, err := File(old, path, exists, nil)
+			statetest.Break(dir, nil)
 			if !errors.Is(err, syscall.ENOSPC) || result != nil {
 				t.Errorf("%s: result %v, error %v, want ENOSPC", step, result, err)
 			}

@@ -15,6 +15,7 @@ import (
 	"dls/job/config"
 	"dls/job/duo"
 	"dls/job/duosim"
+	"dls/job/report"
 )
 
 func TestAllWell(t *testing.T) {
@@ -118,7 +119,7 @@ func TestPrint(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var b strings.Builder
-			if err := check.Print(&b, test.in); err != nil {
+			if err := check.Print(&b, report.Screen{}, test.in); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(test.want, b.String()); diff != "" {

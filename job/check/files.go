@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -16,8 +15,9 @@ import (
 	"dls/job"
 	"dls/job/config"
 	"dls/job/duo"
-	"dls/job/journal"
+	"dls/job/report"
 	"dls/state"
+	"dls/state/safefile"
 )
 
 // files checks what needs no network.
@@ -50,7 +50,7 @@ func (c *checker) logFile() {
 		err = try(filepath.Dir(c.cfg.LogFile))
 	} else {
 		var file *os.File
-		if file, err = journal.OpenFile(c.cfg.LogFile); err == nil {
+		if file, err = report.OpenFile(c.cfg.LogFile); err == nil {
 			err = file.Close()
 		}
 	}
@@ -63,21 +63,21 @@ func (c *checker) logFile() {
 
 // try makes a file in a directory, writes to it and removes it.
 func try(directory string) error {
-	root, err := os.OpenRoot(directory)
+	dir, err := safefile.Open(directory)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	return tryIn(root)
+	defer dir.Close()
+	return tryIn(dir)
 }
 
 // tryIn is try for a directory that is open.
-func tryIn(root *os.Root) error {
+func tryIn(dir *safefile.Dir) error {
 	// Should this process be killed, the next run sweeps up what is called so.
-	name := ".dls-tmp-check-" + rand.Text()
-	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	name := safefile.TempPrefix + "check-" + rand.Text()
+	f, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE)
 	if err != nil {
-		return fmt.Errorf("create a file: %w", bare(err))
+		return fmt.Errorf("create a file: %w", err)
 	}
 	_, err = f.WriteString("dls check\n")
 	if err == nil {
@@ -87,19 +87,11 @@ func tryIn(root *os.Root) error {
 		err = closing
 	}
 	if err != nil {
-		err = fmt.Errorf("write a file: %w", bare(err))
+		err = fmt.Errorf("write a file: %w", safefile.Cause(err))
 	}
 	// A run that sweeps may have been faster.
-	if removing := root.Remove(name); err == nil && removing != nil && !errors.Is(removing, fs.ErrNotExist) {
-		err = fmt.Errorf("remove a file: %w", bare(removing))
-	}
-	return err
-}
-
-// bare takes the operation and the path off a file error.
-func bare(err error) error {
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		return p.Err
+	if removing := dir.Remove(name); err == nil && removing != nil && !errors.Is(removing, fs.ErrNotExist) {
+		err = fmt.Errorf("remove a file: %w", removing)
 	}
 	return err
 }
@@ -113,9 +105,9 @@ func (c *checker) directory() {
 		c.tell(f)
 		return
 	}
-	root, err := os.OpenRoot(c.cfg.Directory)
+	dir, err := safefile.Open(c.cfg.Directory)
 	if err != nil {
-		f.Outcome, f.Detail, f.Hint = Failed, bare(err).Error(), job.Hint(err)
+		f.Outcome, f.Detail, f.Hint = Failed, safefile.Cause(err).Error(), job.Hint(err)
 		if info, err := os.Stat(c.cfg.Directory); err == nil && !info.IsDir() {
 			f.Hint = "dls_settings.checkpointing.directory must name a directory"
 		}
@@ -125,60 +117,58 @@ func (c *checker) directory() {
 		}
 		return
 	}
-	defer root.Close()
-	if err := tryIn(root); err != nil {
+	defer dir.Close()
+	access, unknown := dir.Access()
+	if err := tryIn(dir); err != nil {
 		f.Outcome, f.Detail, f.Hint = Failed, err.Error(), job.Hint(err)
-	} else if why := notPrivate(root); why != "" {
-		f.Outcome, f.Detail = Warning, why
-		f.Hint = "set dls_settings.checkpointing.directory to a directory of mode 0700 that belongs to the user that runs dls alone"
+	} else if why := notPrivate(dir, access); why != "" {
+		f.Outcome, f.Detail, f.Hint = Warning, why, state.Private
 	}
 	c.tell(f)
+	if unknown != nil || !access.Known {
+		c.skip("this system does not tell who can read and write", "permissions of files and directories")
+	}
 	if c.cfg.Checkpointing {
-		c.lock(root)
+		c.lock(dir)
 		c.checkpoints()
 	}
 }
 
 // notPrivate says why others could lose the directory's files, or "".
-func notPrivate(root *os.Root) string {
-	info, err := root.Stat(".")
-	if err != nil {
-		return bare(err).Error()
-	}
+func notPrivate(dir *safefile.Dir, access safefile.Access) string {
 	for _, temp := range []string{config.SystemEnv().TempDir, "/var/tmp"} {
-		if t, err := os.Stat(temp); err == nil && os.SameFile(t, info) {
+		if t, err := os.Stat(temp); err == nil && dir.SameFile(t) {
 			return "the system clears this directory of temporary files, and other users can write there"
 		}
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
-		return fmt.Sprintf("other users can write there (mode %04o)", info.Mode().Perm())
+	if access.Writers != "" {
+		return fmt.Sprintf("other users can write there (%s)", access.Writers)
+	}
+	if access.Foreign {
+		return fmt.Sprintf("%v (%s)", safefile.ErrOwner, access.Owner)
 	}
 	return ""
 }
 
 // lock tells whether a run is under way, for information. The lock itself is
 // left alone: a run that began at that moment would find it taken.
-func (c *checker) lock(root *os.Root) {
+func (c *checker) lock(dir *safefile.Dir) {
 	f := Finding{Name: "run lock"}
 	defer func() { c.tell(f) }()
-	info, err := root.Lstat(state.LockName)
+	file, err := dir.OpenFile(state.LockName, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		f.Detail = "free: there was no run yet"
 		return
 	}
-	if err == nil && !info.Mode().IsRegular() {
-		f.Outcome, f.Detail, f.Hint = Failed, state.LockName+" is no regular file", "remove it"
+	if err != nil {
+		err = &state.LockError{Path: dir.Path(state.LockName), Err: err}
+		f.Outcome, f.Detail, f.Hint = Failed, err.Error(), job.Hint(err)
 		return
 	}
-	if err == nil {
-		var file *os.File
-		if file, err = root.Open(state.LockName); err == nil {
-			file.Close() // it was only read
-		}
-	}
+	defer file.Close() // it is only looked at
+	info, err := file.Stat()
 	if err != nil {
-		f.Outcome, f.Detail = Failed, fmt.Sprintf("open %s: %v", state.LockName, bare(err))
-		f.Hint = "it may belong to another user: run dls, and its check, as the user whose checkpoints these are"
+		f.Outcome, f.Detail = Failed, err.Error()
 		return
 	}
 	switch pid, known := holder(info); {
@@ -320,7 +310,7 @@ func (c *checker) authority() {
 	f := Finding{Name: "dls_settings.api.ca_filepath " + c.cfg.CAFile}
 	var err error
 	if c.cfg.CAFile != "" {
-		options.CAPEM, err = os.ReadFile(c.cfg.CAFile)
+		options.CAPEM, _, err = safefile.Read(c.cfg.CAFile, safefile.MaxPEM)
 	}
 	if err == nil {
 		c.client, err = duo.New(options)
@@ -330,7 +320,7 @@ func (c *checker) authority() {
 	case ofProxy:
 		f.Name, f.Outcome, f.Detail, f.Hint = "proxy", Failed, proxy.Error(), proxy.Hint()
 	case err != nil:
-		f.Outcome, f.Detail, f.Hint = Failed, bare(err).Error(), "it must name a PEM file that the user that runs dls can read"
+		f.Outcome, f.Detail, f.Hint = Failed, safefile.Cause(err).Error(), "it must name a PEM file that the user that runs dls can read"
 	case c.cfg.CAFile == "":
 		return
 	}

@@ -1,26 +1,37 @@
 package check
 
 import (
-	"fmt"
 	"io"
 	"strings"
 	"unicode"
+
+	"dls/job/report"
 )
 
 // Print writes a finding for people: a line with the outcome, the name and the
-// detail, and a line with the hint. What cannot be printed, such as the control
-// characters of a terminal in a foreign name, is written as a question mark.
-func Print(w io.Writer, f Finding) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%-8s %s", f.Outcome, f.Name)
+// detail, and a line with the hint. On a narrow screen the lines go on below. What
+// cannot be printed, such as the control characters of a terminal in a foreign
+// name, is written as a question mark.
+func Print(w io.Writer, screen report.Screen, f Finding) error {
+	const column = 9 // of what stands behind the outcome
+	paint := screen.Faint
+	switch f.Outcome {
+	case OK:
+		paint = screen.Good
+	case Warning:
+		paint = screen.Warning
+	case Failed:
+		paint = screen.Bad
+	}
+	text := f.Name
 	if f.Detail != "" {
-		b.WriteString(": " + f.Detail)
+		text += ": " + f.Detail
 	}
-	text := printable(b.String()) + "\n"
+	line := paint(f.Outcome.String()) + strings.Repeat(" ", max(column-len(f.Outcome.String()), 1)) + screen.Wrap(printable(text), column, column) + "\n"
 	if f.Hint != "" {
-		text += printable(fmt.Sprintf("%-8s hint: %s", "", f.Hint)) + "\n"
+		line += strings.Repeat(" ", column) + screen.Wrap("hint: "+printable(f.Hint), column, column) + "\n"
 	}
-	_, err := io.WriteString(w, text)
+	_, err := io.WriteString(w, line)
 	return err
 }
 

@@ -5,14 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"dls/job/config"
 	"dls/sinks"
+	"dls/state/safefile"
 )
 
 func serverName(s config.Server) string { return fmt.Sprintf("server %q", s.ID) }
@@ -61,11 +60,8 @@ func inner(err error) error {
 // or "".
 func sharedKey(server config.Server) string {
 	for _, path := range []string{server.KeyFile, server.CertFile} {
-		info, err := os.Stat(path)
-		if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o044 == 0 {
-			continue
-		}
-		if data, err := os.ReadFile(path); err == nil && bytes.Contains(data, []byte("PRIVATE KEY-----")) {
+		data, access, err := safefile.Read(path, safefile.MaxPEM)
+		if err == nil && access.Readers != "" && bytes.Contains(data, []byte("PRIVATE KEY-----")) {
 			return path
 		}
 	}

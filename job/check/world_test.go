@@ -18,6 +18,7 @@ import (
 	"dls/job/config"
 	"dls/job/duo"
 	"dls/job/duosim"
+	"dls/job/report"
 	"dls/sinks/sinktest"
 	"dls/state"
 )
@@ -177,7 +178,7 @@ func (w *world) runWith(ctx context.Context) ([]check.Finding, bool, error) {
 	var out bytes.Buffer
 	failed, err := check.Run(ctx, w.cfg, w.options, func(f check.Finding) {
 		findings = append(findings, f)
-		if err := check.Print(&out, f); err != nil {
+		if err := check.Print(&out, report.Screen{}, f); err != nil {
 			w.t.Error(err)
 		}
 	})

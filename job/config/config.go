@@ -11,9 +11,7 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"os"
@@ -25,6 +23,7 @@ import (
 	"time"
 
 	"dls/job/duo"
+	"dls/state/safefile"
 )
 
 // Config is a valid configuration. It is not changed after [Parse] made it, so
@@ -279,31 +278,55 @@ func (e Env) tempDir() string {
 	return e.TempDir
 }
 
+// private says how a file becomes its owner's alone.
+func private() string {
+	if runtime.GOOS == "windows" {
+		return "take them off its access control list: icacls FILE /inheritance:r /remove:g Users"
+	}
+	return "chmod 600 it"
+}
+
 // maxFile is the most bytes that a configuration may have.
 const maxFile = 256 << 10
 
 // Load reads a file and checks it as [Parse] does. A relative directory of the
 // checkpoints is taken where checkpoints are: in the working directory or, with a
-// warning, beside the file; in both is an error. A file that holds a secret
-// and may be read by others than its owner is a warning (not on Windows). The
-// error is an [*Errors], or that of reading the file.
-func Load(path string, env Env) (*Config, error) {
-	data, shared, err := readFile(path, maxFile)
+// warning, beside the file; in both is an error. A file that holds a secret and may
+// be read by others than its owner is a warning. What is no regular file is refused, but for what this process was started with ([safefile.Stdin]). The error
+// is an [*Errors], or that of reading the file.
+func Load(path string, env Env) (*Config, error) { return load(&parser{file: path, env: env}) }
+
+func load(p *parser) (*Config, error) {
+	path := p.file
+	var data []byte
+	var shared bool
+	var err error
+	if safefile.Stdin(path) {
+		data, err = safefile.ReadStdin(path, maxFile)
+	} else {
+		data, shared, err = readFile(path, maxFile)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read config %q: %w", path, err)
 	}
-	p := parser{file: path, env: env}
 	c, err := p.parse(data)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.findDirectory(&p); err != nil {
+	if err := c.findDirectory(p); err != nil {
 		return nil, err
 	}
 	if shared && p.holdsSecret {
-		c.Warnings = append(c.Warnings, path+": holds a secret and can be read by other users; chmod 600 it")
+		c.Warnings = append(c.Warnings, path+": holds a secret and can be read by other users; "+private())
 	}
 	return c, nil
+}
+
+// LoadForPull is Load for a pull, which does without servers: where the file has
+// none, the endpoints of its mappings are those to fetch, or all where it has no
+// mappings either. The Routes of such a file have no Servers.
+func LoadForPull(path string, env Env) (*Config, error) {
+	return load(&parser{file: path, env: env, pull: true})
 }
 
 // findDirectory settles where a relative directory of checkpoints is.
@@ -363,29 +386,6 @@ func Parse(path string, data []byte, env Env) (*Config, error) {
 // readFile reads a file of at most limit bytes, and tells whether others than
 // its owner may read it. The error does not repeat the path.
 func readFile(path string, limit int64) (data []byte, shared bool, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, false, bare(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, false, bare(err)
-	}
-	data, err = io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, false, bare(err)
-	}
-	if int64(len(data)) > limit {
-		return nil, false, fmt.Errorf("longer than %d bytes", limit)
-	}
-	return data, runtime.GOOS != "windows" && info.Mode().Perm()&0o044 != 0, nil
-}
-
-// bare takes the operation and the path off a file error.
-func bare(err error) error {
-	if pe, ok := errors.AsType[*os.PathError](err); ok {
-		return pe.Err
-	}
-	return err
+	data, access, err := safefile.Read(path, limit)
+	return data, access.Readers != "", safefile.Cause(err)
 }

@@ -465,7 +465,7 @@ func TestSecretSources(t *testing.T) {
 		{"file with quotes", inFile(write("quoted", "'"+testSecret+"'\n")), nil, "9: account.skey_filepath: the secret key has quotes as a part of it (write it alone, without any quotes)"},
 		{"variable with curly quotes", []string{line, ""}, map[string]string{"DLS_SKEY": "“x”"}, "7: account.skey: the secret key has quotes as a part of it (write it alone, without any quotes)"},
 		{"empty file", inFile(write("empty", "\n")), nil, "9: account.skey_filepath: the file is empty"},
-		{"long file", inFile(write("long", strings.Repeat("x", maxSecret+1))), nil, "9: account.skey_filepath: the file cannot be read: longer than 4096 bytes"},
+		{"long file", inFile(write("long", strings.Repeat("x", maxSecret+1))), nil, "9: account.skey_filepath: the file cannot be read: it is too large: longer than 4096 bytes"},
 		{"variable with a line break", []string{line, ""}, map[string]string{"DLS_SKEY": "x\n"}, "7: account.skey: the secret key has blanks around it or control characters in it (copy it again from the Duo Admin Panel)"},
 	}
 	for _, tt := range tests {

@@ -16,6 +16,7 @@ import (
 type parser struct {
 	file          string // only for messages
 	env           Env
+	pull          bool // servers and mappings may be missing
 	errs          []*Error
 	warnings      []warning
 	secrets       []string // texts that no message may hold
@@ -38,7 +39,11 @@ func (p *parser) addWarning(line int, format string, args ...any) {
 func (p *parser) parse(data []byte) (*Config, error) {
 	c := &Config{}
 	if root := p.root(data); root != nil {
-		root.require("version", "servers", "account")
+		if p.pull {
+			root.require("version", "account")
+		} else {
+			root.require("version", "servers", "account")
+		}
 		root.text("version")
 		p.settings(root.sub("dls_settings"), c)
 		p.servers(root, c)
@@ -203,7 +208,10 @@ func (s *section) proxy() Proxy {
 }
 
 func (p *parser) account(s *section, c *Config) {
-	s.require("ikey", "hostname", "endpoint_server_mappings")
+	s.require("ikey", "hostname")
+	if !p.pull {
+		s.require("endpoint_server_mappings")
+	}
 	if ikey, ok := s.text("ikey"); ok {
 		if ikey != strings.TrimSpace(ikey) {
 			s.fail("ikey", "has blanks around it", writeHint(strings.TrimSpace(ikey)))
@@ -265,6 +273,7 @@ func (p *parser) routes(account *section, c *Config) {
 		ids[i] = s.ID
 	}
 	servers := map[string][]int{} // by endpoint's name
+	named := map[string]bool{}
 	for _, m := range account.sections("endpoint_server_mappings", "a list of mappings, each beginning with - endpoints:") {
 		m.require("endpoints", "server")
 		server := -1
@@ -287,6 +296,7 @@ func (p *parser) routes(account *section, c *Config) {
 			if c.Account.MSP && !e.MSP {
 				name.fail("cannot be fetched for child accounts", "set is_msp to false, or leave the endpoint out")
 			}
+			named[e.Name] = true
 			if server >= 0 && slices.Contains(servers[e.Name], server) {
 				name.warn(fmt.Sprintf("is mapped to server %q already; it is sent once", ids[server]))
 			} else if server >= 0 {
@@ -295,7 +305,9 @@ func (p *parser) routes(account *section, c *Config) {
 		}
 	}
 	for _, e := range duo.All() {
-		if list := servers[e.Name]; len(list) > 0 {
+		list := servers[e.Name]
+		bare := p.pull && len(c.Servers) == 0 && (named[e.Name] || len(named) == 0 && (e.MSP || !c.Account.MSP))
+		if len(list) > 0 || bare {
 			c.Routes = append(c.Routes, Route{Endpoint: e, Servers: list})
 		}
 	}

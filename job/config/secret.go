@@ -164,7 +164,7 @@ func (p *places) readFile(name, path, file string) Secret {
 		return Secret{}
 	}
 	if shared && p.has(name) {
-		p.warn(name, "the file can be read by other users; chmod 600 it")
+		p.warn(name, "the file can be read by other users; "+private())
 	}
 	return p.checked(name, text)
 }

@@ -5,49 +5,114 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"dls/job/report"
 	"dls/state"
 )
 
 // The most characters of an account's name and of a note that the table shows.
 const maxName, maxNote = 60, 100
 
+// The columns of the table.
+const (
+	colEndpoint = iota
+	colState
+	colUntil
+	colBehind
+	colLastRun
+	colRecords
+	colNote
+)
+
+var titles = []string{"ENDPOINT", "STATE", "DELIVERED UP TO", "BEHIND", "LAST RUN", "RECORDS", "NOTE"}
+
 // Table writes a line for each stream, for people: those of an MSP under a line
-// with the account's name and id. Times are UTC.
-func (r *Report) Table(w io.Writer) error {
+// with the account's name and id. Times are UTC. Where a screen is too narrow, notes
+// stand below their lines, and the columns that say least are left out.
+func (r *Report) Table(w io.Writer, screen report.Screen) error {
 	out := bufio.NewWriter(w)
-	lines := [][]string{{"ENDPOINT", "STATE", "DELIVERED UP TO", "BEHIND", "LAST RUN", "RECORDS", "NOTE"}}
-	for i := range r.Rows {
-		lines = append(lines, r.Rows[i].cells())
-	}
-	widths := make([]int, len(lines[0])-1) // the last column has no width
-	for _, cells := range lines {
-		for i := range widths {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cells[i]))
-		}
-	}
 	indent := ""
 	if r.MSP {
 		indent = "  "
 	}
+	lines := [][]string{slices.Clone(titles)}
+	for i := range r.Rows {
+		cells := r.Rows[i].cells()
+		if run := r.Rows[i].LastRun; run != nil && screen.Width > 0 {
+			cells[colLastRun] = human(r.At.Sub(run.Ended)) + " ago"
+		}
+		lines = append(lines, cells)
+	}
+	widths, shown := columns(lines, screen.Width-1-len(indent))
 	for i, cells := range lines {
 		if i > 0 && r.MSP && (i == 1 || r.Rows[i-1].Account != r.Rows[i-2].Account) {
-			fmt.Fprintf(out, "%s\n", heading(&r.Rows[i-1]))
+			title := heading(&r.Rows[i-1])
+			if screen.Width > 0 {
+				title = cut(title, screen.Width-1)
+			}
+			fmt.Fprintf(out, "%s\n", title)
 		}
 		var line strings.Builder
-		for j, width := range widths {
-			fmt.Fprintf(&line, "%-*s  ", width, cells[j])
+		for _, column := range shown {
+			text := fmt.Sprintf("%-*s  ", widths[column], cells[column])
+			if i > 0 && column == colState {
+				text = r.Rows[i-1].State.paint(screen, text)
+			}
+			line.WriteString(text)
 		}
-		fmt.Fprintf(out, "%s\n", strings.TrimRight(indent+line.String()+cells[len(widths)], " "))
+		note := cells[colNote]
+		if screen.Width > 0 {
+			note = ""
+		}
+		fmt.Fprintf(out, "%s\n", strings.TrimRight(indent+line.String()+note, " "))
+		if below := len(indent) + 4; i > 0 && screen.Width > 0 && cells[colNote] != "" {
+			fmt.Fprintf(out, "%*s%s\n", below, "", screen.Wrap(cells[colNote], below, below))
+		}
 	}
-	fmt.Fprintf(out, "\n%s\n", r.Summary())
+	fmt.Fprintf(out, "\n%s\n", screen.Wrap(r.Summary(), 0, 2))
 	for _, note := range r.Notes {
-		fmt.Fprintf(out, "note: %s\n", note)
+		fmt.Fprintf(out, "%s\n", screen.Wrap("note: "+note, 0, 2))
 	}
 	return out.Flush() // it has the first error of all
+}
+
+// columns returns the widths of the columns but the note, and those for which there
+// is room; any room when it is negative.
+func columns(lines [][]string, room int) (widths []int, shown []int) {
+	widths = make([]int, colNote)
+	total := -2
+	for column := range widths {
+		for _, cells := range lines {
+			widths[column] = max(widths[column], utf8.RuneCountInString(cells[column]))
+		}
+		total += widths[column] + 2
+		shown = append(shown, column)
+	}
+	for _, column := range []int{colRecords, colLastRun, colUntil, colBehind} {
+		if room < 0 || total <= room {
+			break
+		}
+		total -= widths[column] + 2
+		shown = slices.DeleteFunc(shown, func(c int) bool { return c == column })
+	}
+	return widths, shown
+}
+
+// paint colours a text that tells the state.
+func (s State) paint(screen report.Screen, text string) string {
+	switch s {
+	case OK:
+		return screen.Good(text)
+	case Unreadable, Failed:
+		return screen.Bad(text)
+	case LeftOver:
+		return screen.Faint(text)
+	}
+	return screen.Warning(text)
 }
 
 // heading is the line above an account's streams.
@@ -65,14 +130,14 @@ func heading(r *Row) string {
 func (r *Row) cells() []string {
 	cells := []string{r.Endpoint, string(r.State), "-", "-", "-", "-", ""}
 	if !r.DeliveredUntil.IsZero() {
-		cells[2], cells[3] = stamp(r.DeliveredUntil), human(r.BehindBy)
+		cells[colUntil], cells[colBehind] = stamp(r.DeliveredUntil), human(r.BehindBy)
 	}
 	var notes []string
 	if r.Problem != "" {
 		notes = append(notes, "checkpoint: "+r.Problem)
 	}
 	if run := r.LastRun; run != nil {
-		cells[4], cells[5] = stamp(run.Ended), fmt.Sprint(run.Delivered)
+		cells[colLastRun], cells[colRecords] = stamp(run.Ended), fmt.Sprint(run.Delivered)
 		if run.Error != "" {
 			notes = append(notes, run.Error)
 		}
@@ -85,7 +150,7 @@ func (r *Row) cells() []string {
 	case Unused:
 		notes = append(notes, "duologsync's checkpoint is not used")
 	}
-	cells[6] = cut(strings.Join(notes, "; "), maxNote)
+	cells[colNote] = cut(strings.Join(notes, "; "), maxNote)
 	return cells
 }
 

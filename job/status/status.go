@@ -95,6 +95,9 @@ type Report struct {
 	Rows []Row
 	// Notes are what the user should know beside that, one line each.
 	Notes []string
+
+	// Damaged tells that a file of last runs cannot be used.
+	Damaged bool
 }
 
 // collector collects the rows of one report.
@@ -131,6 +134,7 @@ func Collect(cfg *config.Config, dir *state.Dir, now time.Time) (*Report, error)
 		}
 		runs, err := dir.LoadRuns(cfg.Account.IKey)
 		for _, wrong := range flat(err) {
+			report.Damaged = true
 			report.Notes = append(report.Notes, clean(wrong.Error())+"; what it knew of last runs is missing here")
 		}
 		for i := range runs {
@@ -317,6 +321,29 @@ func (r *Report) Behind(maxLag time.Duration) []Row {
 		fresh := row.LastRun != nil && r.At.Sub(row.LastRun.Succeeded) <= maxLag
 		return !row.Configured() || row.Problem == "" && fresh && !row.DeliveredUntil.IsZero() && row.BehindBy <= maxLag
 	})
+}
+
+// Unread says what could not be read, or returns "" when all could: a report that is
+// without it must not pass for a good one.
+func (r *Report) Unread() string {
+	var broken []string
+	known := false
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		known = known || !row.DeliveredUntil.IsZero()
+		if row.State == Unreadable {
+			broken = append(broken, row.Name())
+		}
+	}
+	switch {
+	case r.Directory == "":
+		return "nothing is known of any stream: checkpointing is off"
+	case len(broken) > 0:
+		return fmt.Sprintf("checkpoints that cannot be used: %d of %d streams; the first is %s", len(broken), len(r.Rows), broken[0])
+	case r.Damaged && !known:
+		return "nothing is known of any stream: what runs have left cannot be read"
+	}
+	return ""
 }
 
 // sort puts the account that is worst off first: by its worst state, then by how

@@ -15,6 +15,7 @@ import (
 
 	"dls/job/config"
 	"dls/job/duo"
+	"dls/job/report"
 	"dls/state"
 )
 
@@ -95,7 +96,7 @@ func collect(t *testing.T, cfg *config.Config, dir *state.Dir) *Report {
 func table(t *testing.T, r *Report) []string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := r.Table(&b); err != nil {
+	if err := r.Table(&b, report.Screen{}); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")[1:]
@@ -242,7 +243,7 @@ func TestColumnsAreAligned(t *testing.T) {
 	dir := open(t)
 	save(t, dir, true, done("auth", "DA1", time.Minute), failed("adminaction", "DA2", "refused", time.Minute))
 	var b bytes.Buffer
-	if err := collect(t, settings(true, "auth", "adminaction"), dir).Table(&b); err != nil {
+	if err := collect(t, settings(true, "auth", "adminaction"), dir).Table(&b, report.Screen{}); err != nil {
 		t.Fatal(err)
 	}
 	want := `  ENDPOINT     STATE   DELIVERED UP TO       BEHIND  LAST RUN              RECORDS  NOTE
@@ -385,15 +386,15 @@ func FuzzTable(f *testing.F) {
 		run := failed("auth", "DA1", text, time.Minute)
 		run.AccountName = name
 		save(t, dir, true, run)
-		report := collect(t, settings(true, "auth"), dir)
+		found := collect(t, settings(true, "auth"), dir)
 		var table, object bytes.Buffer
-		if err := report.Table(&table); err != nil {
+		if err := found.Table(&table, report.Screen{}); err != nil {
 			t.Fatal(err)
 		}
 		if n := strings.Count(table.String(), "\n"); n != 5 {
 			t.Errorf("%d lines:\n%s", n, table.String())
 		}
-		if err := report.JSON(&object); err != nil {
+		if err := found.JSON(&object); err != nil {
 			t.Fatal(err)
 		}
 		for _, out := range []string{table.String(), object.String()} {
@@ -417,5 +418,62 @@ func TestOrderIsTheSameEachTime(t *testing.T) {
 		if diff := cmp.Diff(first, collect(t, settings(true, "auth", "activity"), dir), cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("(-first +again):\n%s", diff)
 		}
+	}
+}
+
+// No line is longer than the screen, and the state is always there.
+func TestTableFits(t *testing.T) {
+	dir := open(t)
+	run := failed("trustmonitor", "DA1", strings.Repeat("no answer from https://api-1234.duosecurity.com/admin/v1/trust_monitor/events ", 4), 50*time.Hour)
+	run.AccountName = strings.Repeat("Very long name of a customer ", 5)
+	save(t, dir, true, run, done("auth", "DA1", 23*time.Hour+59*time.Minute), done("activity", "DA2", time.Minute))
+	found := collect(t, settings(true, "auth", "activity", "trustmonitor"), dir)
+	for _, width := range []int{40, 60, 80, 100, 200} {
+		var b bytes.Buffer
+		if err := found.Table(&b, report.Screen{Width: width}); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(b.String()) {
+			if n := len([]rune(strings.TrimSuffix(line, "\n"))); n >= width {
+				t.Errorf("%d columns of %d: %s", n, width, line)
+			}
+		}
+		if !strings.Contains(b.String(), "trustmonitor  failed") || !strings.Contains(b.String(), "no answer from") {
+			t.Errorf("at %d columns:\n%s", width, b.String())
+		}
+	}
+	var b bytes.Buffer
+	if err := found.Table(&b, report.Screen{Width: 80, Colour: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\x1b[31;1mfailed", "\x1b[32mok", "\x1b[33mnever"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in:\n%s", want, b.String())
+		}
+	}
+}
+
+// What could not be read does not pass for a good report.
+func TestUnread(t *testing.T) {
+	cfg := settings(false, "auth")
+	if got := collect(t, cfg, nil).Unread(); !strings.Contains(got, "checkpointing is off") {
+		t.Errorf("no directory: %q", got)
+	}
+	dir := open(t)
+	if got := collect(t, cfg, dir).Unread(); got != "" {
+		t.Errorf("nothing yet: %q", got)
+	}
+	if err := os.WriteFile(dir.Path("auth_checkpoint.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := collect(t, cfg, dir).Unread(); !strings.Contains(got, "1 of 1 streams; the first is auth") {
+		t.Errorf("a broken checkpoint: %q", got)
+	}
+	dir = open(t)
+	if err := os.WriteFile(dir.Path(state.RunsFile("")), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := collect(t, cfg, dir).Unread(); !strings.Contains(got, "what runs have left") {
+		t.Errorf("broken last runs: %q", got)
 	}
 }

@@ -37,7 +37,7 @@ func Man(p Program) string {
 	m.line("SH", "COMMANDS")
 	for _, c := range p.Commands {
 		m.line("SS", p.Name+" "+c.Name)
-		m.paragraphs(c.Summary, c.Detail)
+		m.paragraphs(append([]string{c.Summary}, strings.Split(c.Detail, "\n\n")...)...)
 		for _, a := range c.Args {
 			if a.Help != "" || a.Values != nil {
 				m.term(italic(a.Name), a.Help, a.Values, "", false)
@@ -196,8 +196,10 @@ func (m *manual) examples(examples []Example) {
 		if i > 0 {
 			m.line("PP")
 		}
-		m.text(e.Text)
-		m.line("PP")
+		if e.Text != "" {
+			m.text(e.Text)
+			m.line("PP")
+		}
 		m.line("RS", "4")
 		m.line("nf")
 		for line := range strings.Lines(e.Line) {

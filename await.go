@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+)
+
+// lastResort is how long after a signal the program ends whatever it waits for:
+// deliveries under way have had their grace, and the dead-man switch its call.
+const lastResort = 8 * time.Second
+
+// await returns what the work returns. Once it is interrupted and does not end, it
+// is left behind: it waits for a file or a disk that does not answer, which nothing
+// can end but the end of the process. What counts is on the disk already.
+func await(ctx context.Context, work func() int) int {
+	done := make(chan int, 1)
+	go func() { done <- work() }()
+	select {
+	case code := <-done:
+		return code
+	case <-ctx.Done():
+	}
+	select {
+	case code := <-done:
+		return code
+	case <-time.After(lastResort):
+	}
+	if s, ok := errors.AsType[*interrupted](context.Cause(ctx)); ok {
+		return exitSignal + int(s.signal.(syscall.Signal))
+	}
+	return exitNone
+}

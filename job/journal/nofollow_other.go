@@ -1,6 +1,0 @@
-//go:build !unix
-
-package journal
-
-// noFollow is not there; the file is compared before and after opening.
-const noFollow = 0

@@ -1,8 +1,0 @@
-//go:build !unix
-
-package journal
-
-import "os"
-
-// isJournal is false: systemd is not there.
-func isJournal(*os.File, string) bool { return false }

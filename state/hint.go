@@ -1,0 +1,46 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+
+	"dls/state/safefile"
+)
+
+// Private is what to do about a directory that is [Dir.Exposed].
+const Private = "set dls_settings.checkpointing.directory to a directory of mode 0700 that belongs to the user that runs dls alone"
+
+// Hint says what to do about a file that is not used or could not be replaced, or
+// "". It is safe to follow whoever put the file there.
+func Hint(err error) string {
+	if legacy, ok := errors.AsType[*LegacyError](err); ok {
+		return legacy.Hint
+	}
+	file, again := "it", ""
+	if broken, ok := errors.AsType[*UntrustedError](err); ok {
+		file, again = fmt.Sprintf("%q", broken.Path), ", after which the stream begins again, at dls_settings.api.offset"
+	}
+	if broken, ok := errors.AsType[*LockError](err); ok {
+		file = fmt.Sprintf("%q", broken.Path)
+	}
+	_, busy := errors.AsType[*safefile.BusyError](err)
+	switch {
+	case errors.Is(err, ErrOwner):
+		return fmt.Sprintf("somebody else may have put %s there: look at it, and remove it%s; if dls was run as that user before, run it as that user", file, again)
+	case errors.Is(err, ErrAccount):
+		return "correct account.ikey, or give this account a checkpointing.directory of its own; if the same account has a new integration key, write that into the checkpoints' \"ikey\""
+	case errors.Is(err, safefile.ErrShared):
+		return fmt.Sprintf("anybody may have changed %s: look at it, and then make it its owner's alone (chmod 600)", file)
+	case errors.Is(err, safefile.ErrLinked):
+		return fmt.Sprintf("somebody else may have put %s there: look at it, and put a copy in its place", file)
+	case busy:
+		return "another program, such as a virus scanner, holds the file: exempt dls_settings.checkpointing.directory from it; if there is none, let the user that runs dls change the files there"
+	}
+	if _, ok := errors.AsType[*UntrustedError](err); ok {
+		return fmt.Sprintf("look at %s and put back a good copy; only if you move it away does the stream begin again, at dls_settings.api.offset", file)
+	}
+	if errors.Is(err, safefile.ErrSymlink) || errors.Is(err, safefile.ErrNotRegular) {
+		return fmt.Sprintf("somebody may have put %s there: look at it, and remove it", file)
+	}
+	return ""
+}
