@@ -118,7 +118,13 @@ func files(cfg *config.Config) []schedule.File {
 	}
 	for i, s := range cfg.Servers {
 		mapped := slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return slices.Contains(r.Servers, i) })
-		if mapped && s.Protocol == config.TLS {
+		if !mapped {
+			continue
+		}
+		if s.Protocol == config.EventCollector {
+			list = append(list, schedule.File{Key: fmt.Sprintf("servers[%d].token_filepath", i), Path: s.HEC.TokenFile})
+		}
+		if s.TLS() {
 			list = append(list,
 				schedule.File{Key: fmt.Sprintf("servers[%d].cert_filepath", i), Path: s.CertFile},
 				schedule.File{Key: fmt.Sprintf("servers[%d].key_filepath", i), Path: s.KeyFile})

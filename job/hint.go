@@ -20,6 +20,9 @@ func Hint(err error) string {
 	if api, ok := errors.AsType[*duo.APIError](err); ok {
 		return apiHint(api)
 	}
+	if proxy, ok := errors.AsType[*duo.ProxyError](err); ok && proxy.Proxy == "" {
+		return proxy.Hint()
+	}
 	if hint := state.Hint(err); hint != "" {
 		return hint
 	}
@@ -75,6 +78,9 @@ func diskHint(err error) string {
 }
 
 func callHint(err error) string {
+	if proxy, ok := errors.AsType[*duo.ProxyError](err); ok && !duo.Untrusted(err) {
+		return proxy.Hint()
+	}
 	if duo.Untrusted(err) {
 		return "if a proxy inspects TLS, name its certificate in dls_settings.api.ca_filepath"
 	}

@@ -205,7 +205,9 @@ func (r *run) connect() error {
 		UserAgent: "dls/" + r.opts.Version, CAPEM: ca, Proxy: r.cfg.Proxy.URL(),
 		Conns: r.opts.Parallel, Transport: r.opts.Transport,
 	})
-	if err != nil {
+	if _, ok := errors.AsType[*duo.ProxyError](err); ok {
+		return err
+	} else if err != nil {
 		return fmt.Errorf("dls_settings.api.ca_filepath %q: %w", r.cfg.CAFile, err)
 	}
 	var wrong []error

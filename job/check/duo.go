@@ -141,6 +141,9 @@ func clockFinding(f Finding, contact duo.Contact) Finding {
 
 // wayHint says what to do about an API host that cannot be reached.
 func wayHint(err error, contact duo.Contact, host string) string {
+	if proxy, ok := errors.AsType[*duo.ProxyError](err); ok {
+		return proxy.Hint()
+	}
 	if contact.Proxy != "" {
 		return fmt.Sprintf("check dls_settings.proxy or HTTPS_PROXY, and that the proxy lets this machine through to %s", host)
 	}

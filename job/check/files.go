@@ -315,7 +315,10 @@ func (c *checker) authority() {
 	if err == nil {
 		c.client, err = duo.New(options)
 	}
+	proxy, ofProxy := errors.AsType[*duo.ProxyError](err)
 	switch {
+	case ofProxy:
+		f.Name, f.Outcome, f.Detail, f.Hint = "proxy", Failed, proxy.Error(), proxy.Hint()
 	case err != nil:
 		f.Outcome, f.Detail, f.Hint = Failed, safefile.Cause(err).Error(), "it must name a PEM file that the user that runs dls can read"
 	case c.cfg.CAFile == "":

@@ -45,6 +45,7 @@ type Options struct {
 	// CAPEM holds certificates in PEM that are trusted beside Duo's pinned roots.
 	CAPEM []byte
 	// Proxy is the HTTP CONNECT proxy, or nil to follow HTTPS_PROXY and NO_PROXY.
+	// One that refuses the credentials is asked once in the life of the client.
 	Proxy *url.URL
 	// Conns is how many calls go on at a time; it bounds the idle connections.
 	Conns int
@@ -56,13 +57,14 @@ type Options struct {
 type Client struct {
 	opts      Options
 	transport http.RoundTripper
+	proxy     func(*http.Request) (*url.URL, error) // nil: none
 
 	mu    sync.Mutex
 	hosts map[string]*duoapi.DuoApi
 }
 
 // New returns a client. It makes no call. The error tells what is wrong with
-// CAPEM.
+// CAPEM, or is a [*ProxyError] about the proxy of the environment.
 func New(opts Options) (*Client, error) {
 	c := &Client{opts: opts, transport: opts.Transport, hosts: map[string]*duoapi.DuoApi{}}
 	if c.transport != nil {
@@ -80,19 +82,12 @@ func New(opts Options) (*Client, error) {
 	tr.IdleConnTimeout = 90 * time.Second
 	tr.MaxIdleConns = max(2*opts.Conns, 8)
 	tr.MaxIdleConnsPerHost = max(opts.Conns, 2)
-	environment := tr.Proxy
-	tr.Proxy = func(req *http.Request) (*url.URL, error) {
-		proxy, err := environment(req)
-		if err != nil {
-			// The error quotes the address, and with it a password.
-			return nil, errors.New("HTTPS_PROXY does not hold the address of a proxy")
-		}
-		return proxy, nil
+	var err error
+	if c.proxy, err = proxies(opts.Proxy); err != nil {
+		return nil, err
 	}
-	if opts.Proxy != nil {
-		tr.Proxy = http.ProxyURL(opts.Proxy)
-	}
-	c.transport = tr
+	tr.Proxy, tr.OnProxyConnectResponse = c.proxy, connected
+	c.transport = newGate(tr)
 	return c, nil
 }
 

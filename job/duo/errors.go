@@ -113,12 +113,15 @@ func (e *CallError) Unwrap() error { return e.Err }
 
 // Temporary tells whether the same call, newly signed, may succeed later: rate
 // limit, server errors, network faults and answers that came broken. A refusal
-// (4xx), a certificate that is not trusted, and a cancelled context are not.
+// (4xx) by Duo or by a proxy, a certificate that is not trusted, and a cancelled context are not.
 func Temporary(err error) bool {
 	if api, ok := errors.AsType[*APIError](err); ok {
 		return api.temporary()
 	}
 	if errors.Is(err, context.Canceled) {
+		return false
+	}
+	if proxy, ok := errors.AsType[*ProxyError](err); ok && !proxy.temporary() {
 		return false
 	}
 	return !Untrusted(err)
