@@ -235,6 +235,7 @@ func (r *run) sink(server config.Server) (sinks.Sink, error) {
 	o := sinks.Options{
 		ID: server.ID, Protocol: sinks.Protocol(server.Protocol), Hostname: server.Hostname, Port: server.Port,
 		CertFile: server.CertFile, KeyFile: server.KeyFile, ServerName: server.ServerName,
+		Settle: server.Settle, MaxRecordBytes: server.MaxRecordBytes,
 		Warn: func(msg string) { r.log.Warn(msg) },
 	}
 	if r.opts.Sink != nil {

@@ -148,7 +148,7 @@ func (p *places) read() (secret Secret, file string) {
 
 // readFile reads the secret from a file that the key of a name stands for.
 func (p *places) readFile(name, path, file string) Secret {
-	data, shared, err := readFile(path, maxSecret)
+	data, shared, err := p.env.readFile(path, maxSecret)
 	if err != nil {
 		p.fail(name, file+" cannot be read: "+err.Error(), "")
 		return Secret{}
