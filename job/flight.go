@@ -420,17 +420,16 @@ const share = 4
 // turn makes sure that the stream has a slot, and tells its servers that a page is on
 // its way. After some pages it lets others have the slot.
 func (s *stream) turn(ctx context.Context) error {
-	if s.slot != nil && s.pages >= share && s.run.crowded() {
+	if s.slot != nil && s.pages >= share && s.run.line.crowded() {
 		s.give()
 	}
 	if s.slot == nil {
 		s.flight.land()
-		select {
-		case slot := <-s.run.slots:
-			s.take(slot)
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		slot, err := s.run.line.wait(ctx)
+		if err != nil {
+			return err
 		}
+		s.take(slot)
 	}
 	s.pages++
 	if s.flight.tokens == nil {
@@ -451,8 +450,9 @@ func (s *stream) give() {
 	if s.slot != nil {
 		s.feed.Close()
 		s.feed.Buffers = nil
-		s.run.slots <- s.slot
+		slot := s.slot
 		s.slot = nil
+		s.run.line.leave(slot)
 	}
 }
 

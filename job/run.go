@@ -22,7 +22,6 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"dls/cef"
@@ -106,9 +105,8 @@ type run struct {
 	down   sync.Map        // the servers that a stream has given up, by index
 	memory *feed.Memory
 	limits map[*duo.Endpoint]*limiter.Group
-	slots  chan *slot
+	line   line
 	turned map[string]time.Time // when each stream's last turn began
-	queued atomic.Int64         // streams that wait for a slot
 }
 
 // Sync runs the job once: it fetches everything new, delivers it, and moves the

@@ -239,7 +239,7 @@ func (w *Window) Take(page Page, now time.Time) (step Step) {
 	case n == 0:
 		w.finish(&step)
 	case w.idleEnd(page, now) && (!w.news || next == ""):
-		if n < w.most { // a page that had been cut would have been followed by more
+		if w.cursor == "" && n < w.most {
 			w.proved(w.most, now, &step)
 		}
 		w.finish(&step)
@@ -301,8 +301,13 @@ func past(at, now int64) bool { return now-at > day.Milliseconds() || at > now }
 // an end was proved within a day.
 func (w *Window) idleEnd(page Page, now time.Time) bool {
 	p, n := &w.progress.Pages, len(page.Times)
-	return page.Fresh == 0 && page.Newest && (n < p.Largest || n <= p.End) && w.shown >= page.Total &&
-		(w.spans[0].Reread || !past(p.ProvedAt, now.UnixMilli()))
+	if page.Fresh > 0 || !page.Newest || w.shown < page.Total {
+		return false
+	}
+	if w.cursor == "" && n < w.most {
+		return true // it began later than a larger page and brought no more: that was not cut
+	}
+	return (n < p.Largest || n <= p.End) && (w.spans[0].Reread || !past(p.ProvedAt, now.UnixMilli()))
 }
 
 // cursorOf returns the page's cursor and its time, which is -1 where the cursor does
