@@ -40,7 +40,9 @@ type learner struct {
 	low    time.Duration // a window that was refused
 	first  time.Time     // while the window is looked for: the first call that may be counted
 	last   time.Time     // and the first refusal
+	rung   time.Duration // the window that is tried
 
+	fresh    bool // the window was found but now
 	even     bool
 	lag      time.Duration
 	step     int // the window is shortened by a 1/step
@@ -132,16 +134,19 @@ func (l *learner) answered(made, now time.Time) {
 		return
 	}
 	if l.window == 0 {
-		l.window = made.Sub(l.first)
+		l.window = l.rung
 		l.proven, l.step, l.up, l.calm = l.window, 32, 32, 0
-		if l.low < 27*time.Second && l.n == 1 {
+		if l.rung < 30*time.Second {
 			l.step = 4
-		} else if l.n <= 5 {
-			l.low = l.window * 15 / 16
+		} else {
+			l.fresh = true
 		}
-		if i := len(l.calls) - 1 - l.n; i >= 0 && made.Sub(l.calls[i].at) < l.window*3/4 && l.window > 30*time.Second {
-			l.window = made.Sub(l.calls[i].at)
-			l.low = l.window * 15 / 16
+		quiet := l.rung / 2
+		if l.n > 1 {
+			quiet = made.Sub(l.calls[len(l.calls)-1-l.n].at) - l.lag/2
+		}
+		if quiet > l.window/4 && quiet < l.window*3/4 && l.rung > 31*time.Second {
+			l.window, l.low = quiet, quiet/2
 		}
 		l.changed = made
 		if l.window > 27*time.Second {
@@ -209,6 +214,9 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 		l.search(made, now)
 	case l.window < l.proven:
 		l.low = l.window
+		if l.fresh && l.window > l.proven*5/8 {
+			l.low, l.fresh = l.proven*15/16, false
+		}
 		l.window = l.proven
 		l.step = 32
 		l.calm = 0
@@ -281,13 +289,16 @@ func (l *learner) search(made, now time.Time) {
 		}
 		s += s / 64
 		if t := l.first.Add(s + l.lag/2); t.After(now) && s > l.low {
-			l.next = t
+			l.next, l.rung = t, s
+			if l.n == 1 {
+				l.next = later(t, made.Add(s/2+l.lag))
+			}
 			return
 		}
 		if t := l.last.Add(s + l.lag/2); l.n > 1 && t.After(now.Add(4*time.Second)) {
-			l.next = t
+			l.next, l.rung = t, s
 			return
 		}
 	}
-	l.next = now.Add(2 * time.Minute)
+	l.next, l.rung = now.Add(2*time.Minute), 2*time.Minute
 }
