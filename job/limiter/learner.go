@@ -145,6 +145,8 @@ func (l *learner) answered(made, now time.Time) {
 		if l.n > 1 {
 			quiet = made.Sub(l.calls[len(l.calls)-1-l.n].at) - l.lag/2
 		}
+		l.low = min(l.low, l.window*15/16)
+		l.n = max(1, min(l.n, l.answeredIn(l.last.Add(-l.window), l.last.Add(1))))
 		if quiet > l.window/4 && quiet < l.window*3/4 && l.rung > 31*time.Second {
 			l.window, l.low = quiet, quiet/2
 		}
@@ -237,7 +239,7 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 		}
 		switch {
 		case l.refusals == 1 && !l.even && 0 < c && c < l.n-1 && e > l.window*9/8:
-			l.n = c
+			l.n = max(c, l.n/2)
 		case l.refusals == 1 && l.n > 1 && made.Sub(l.calls[len(l.calls)-2].at) < l.window/time.Duration(2*l.n):
 			l.spread() // calls that follow each other fast are refused
 		case l.refusals > 1 && l.even:
