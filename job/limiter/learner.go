@@ -122,6 +122,9 @@ func (l *learner) target() time.Duration {
 	w := l.window - l.window/time.Duration(l.step)
 	if l.low < l.window && l.window-l.low > l.window/24 && l.low > 0 {
 		w = max(l.window*3/4, (l.low+l.window)/2)
+		if l.fresh && l.rung < 30*time.Second {
+			w = l.window - (l.window-l.low)/3
+		}
 	}
 	return w
 }
@@ -138,9 +141,8 @@ func (l *learner) answered(made, now time.Time) {
 		l.proven, l.step, l.up, l.calm = l.window, 32, 32, 0
 		if l.rung < 30*time.Second {
 			l.step = 4
-		} else {
-			l.fresh = true
 		}
+		l.fresh = true
 		quiet := l.rung / 2
 		if l.n > 1 {
 			quiet = made.Sub(l.calls[len(l.calls)-1-l.n].at) - l.lag/2
@@ -173,7 +175,7 @@ func (l *learner) answered(made, now time.Time) {
 		}
 	}
 	w := l.target()
-	if l.window > time.Millisecond*time.Duration(l.n) && (l.low == 0 || l.calm >= max(int(min(40, l.window/(l.window-w))), l.need) && made.Sub(l.changed) >= l.window*3/4) {
+	if l.window > time.Millisecond*time.Duration(l.n) && (l.low == 0 || l.calm >= l.patience(w) && made.Sub(l.changed) >= l.window*3/4) {
 		l.changed = made
 		l.proven = l.window
 		l.window = w
@@ -217,7 +219,9 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 	case l.window < l.proven:
 		l.low = l.window
 		if l.fresh && l.window > l.proven*5/8 {
-			l.low, l.fresh = l.proven*15/16, false
+			if l.fresh = false; l.rung >= 30*time.Second {
+				l.low = l.proven * 15 / 16
+			}
 		}
 		l.window = l.proven
 		l.step = 32
@@ -284,15 +288,15 @@ func (l *learner) search(made, now time.Time) {
 	if l.n > 1 {
 		l.first = l.calls[len(l.calls)-l.n].at
 	}
-	for _, s := range []time.Duration{2, 4, 8, 15, 30, 60, 120} {
-		s *= time.Second
+	for _, s := range []time.Duration{2000, 3000, 4500, 7000, 10000, 15000, 30000, 60000, 120000} {
+		s *= time.Millisecond
 		if s < 30*time.Second && l.n > 1 || s == 30*time.Second && l.n > 5 {
 			continue
 		}
 		s += s / 64
 		if t := l.first.Add(s + l.lag/2); t.After(now) && s > l.low {
 			l.next, l.rung = t, s
-			if l.n == 1 {
+			if l.n == 1 && s > 31*time.Second {
 				l.next = later(t, made.Add(s/2+l.lag))
 			}
 			return
@@ -303,4 +307,14 @@ func (l *learner) search(made, now time.Time) {
 		}
 	}
 	l.next, l.rung = now.Add(2*time.Minute), 2*time.Minute
+}
+
+// patience is how many answers it takes before w is tried, so that a refusal costs
+// no more than the answers in w would gain.
+func (l *learner) patience(w time.Duration) int {
+	n := max(int(min(40, l.window/(l.window-w))), l.need)
+	if l.fresh && l.rung < 30*time.Second {
+		n /= 4
+	}
+	return n
 }
