@@ -153,7 +153,7 @@ func (l *Limiter) Answered(now time.Time) {
 	g := l.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l.note(answered)
+	l.end(now, answered)
 	if l.alone() {
 		g.proofs = 0
 	}
@@ -171,10 +171,10 @@ func (l *Limiter) Answered(now time.Time) {
 	}
 }
 
-// note notes what became of the call.
-func (l *Limiter) note(o outcome) {
-	l.own.note(l.made, o)
-	l.group.pool.note(l.made, o)
+// end notes what became of the call.
+func (l *Limiter) end(now time.Time, o outcome) {
+	l.own.end(l.made, now, o)
+	l.group.pool.end(l.made, now, o)
 	if l.test {
 		l.group.tried = false
 	}
@@ -186,11 +186,11 @@ func (l *Limiter) Refused(now time.Time, after time.Duration) {
 	g := l.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l.note(refused)
+	l.end(now, refused)
 	if !g.shared && l.others(now) {
 		if l.alone() {
 			g.proofs++
-		} else if l.own.sure() {
+		} else if l.own.settled() {
 			l.clues += refusalWeighs
 		}
 		if g.proofs >= g.doubt || l.clues >= 3*refusalWeighs*g.doubt {
@@ -213,14 +213,14 @@ func (l *Limiter) Lost(now time.Time) {
 	g := l.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l.note(lost)
+	l.end(now, lost)
 }
 
 // share makes the accounts share an allowance from now on.
 func (g *Group) share(now time.Time) {
 	g.shared, g.answers, g.proofs = true, 0, 0
 	if now.Sub(g.pool.calls[0].at) > time.Minute { // they have called for long enough to tell
-		g.pool.assume(g.pool.answeredIn(now.Add(-time.Minute), now), time.Minute)
+		g.pool.assume(g.pool.history.answered(now.Add(-time.Minute), now), time.Minute)
 	}
 }
 
@@ -228,7 +228,7 @@ func (g *Group) share(now time.Time) {
 func (g *Group) part() {
 	g.shared, g.testing, g.every = false, false, testLeast
 	g.doubt = min(2*g.doubt, proofsMost)
-	g.pool = learner{most: g.most, calls: g.pool.calls, out: g.pool.out}
+	g.pool = learner{most: g.most, history: g.pool.history}
 	for _, l := range g.queue {
 		l.queued = false
 	}
@@ -238,12 +238,12 @@ func (g *Group) part() {
 // alone tells whether no call of the account's own can be a reason to refuse the
 // last one.
 func (l *Limiter) alone() bool {
-	return l.own.answeredIn(l.made.Add(-longest), l.made) == 0
+	return l.own.history.answered(l.made.Add(-longest), l.made.Add(-1)) == 0
 }
 
 // others tells whether another account's call was answered that was made after
 // this one's call before the last.
 func (l *Limiter) others(now time.Time) bool {
 	from := later(l.last.Add(1), l.made.Add(-longest))
-	return l.group.pool.answeredIn(from, now) > l.own.answeredIn(from, now)
+	return l.group.pool.history.answered(from, now) > l.own.history.answered(from, now)
 }

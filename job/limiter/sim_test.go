@@ -190,8 +190,8 @@ type knower struct{ schedule learner }
 
 func (k *knower) Wait(now time.Time) time.Duration { return max(0, k.schedule.ready(0, now).Sub(now)) }
 func (k *knower) Called(now time.Time)             { k.schedule.called(now) }
-func (k *knower) Answered(time.Time)               { k.schedule.out = 0 }
-func (k *knower) Refused(time.Time, time.Duration) { k.schedule.out = 0 }
+func (k *knower) Answered(time.Time)               { k.schedule.pending = 0 }
+func (k *knower) Refused(time.Time, time.Duration) { k.schedule.pending = 0 }
 
 // stream is one of several accounts that are read at the same time.
 type stream struct {

@@ -29,7 +29,7 @@ func TestTrace(t *testing.T) {
 		l := New(2 * time.Minute).Account()
 		run(l, kind.make(n, w, at), draw(uint64(sd), latencies[lat]), 2000, time.Duration(mins)*time.Minute, func(now time.Time, ok bool) {
 			o := &l.own
-			fmt.Printf("%8.1f %v n=%d w=%.1f proven=%.1f low=%.1f calm=%d step=%d\n", now.Sub(start).Seconds(), map[bool]string{true: "ok", false: "REFUSED"}[ok], o.n, o.window.Seconds(), o.proven.Seconds(), o.low.Seconds(), o.calm, o.step)
+			fmt.Printf("%8.1f %v n=%d w=%.1f proven=%.1f low=%.1f calm=%d step=%d\n", now.Sub(start).Seconds(), map[bool]string{true: "ok", false: "REFUSED"}[ok], o.n, o.window.Seconds(), o.trial.proven.Seconds(), o.trial.low.Seconds(), o.trial.calm, o.trial.down)
 		})
 	}
 }
@@ -62,7 +62,7 @@ func TestTraceShared(t *testing.T) {
 			if !g.shared {
 				o = &ss[i].l.own
 			}
-			fmt.Printf("%8.1f #%d %v shared=%v test=%v every=%d n=%d w=%.1f proven=%.1f low=%.1f calm=%d step=%d out=%d ref=%d\n", now.Sub(start).Seconds(), i, map[bool]string{true: "ok", false: "REFUSED"}[ok], g.shared, ss[i].l.test, g.every, o.n, o.window.Seconds(), o.proven.Seconds(), o.low.Seconds(), o.calm, o.step, o.out, o.refusals)
+			fmt.Printf("%8.1f #%d %v shared=%v test=%v every=%d n=%d w=%.1f proven=%.1f low=%.1f calm=%d step=%d out=%d ref=%d\n", now.Sub(start).Seconds(), i, map[bool]string{true: "ok", false: "REFUSED"}[ok], g.shared, ss[i].l.test, g.every, o.n, o.window.Seconds(), o.trial.proven.Seconds(), o.trial.low.Seconds(), o.trial.calm, o.trial.down, o.pending, o.refusals)
 		})
 	}
 }
