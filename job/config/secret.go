@@ -78,7 +78,7 @@ func (p *parser) secretKey(account *section) (key Secret, file string) {
 	credential := ""
 	if dir := p.env.getenv("CREDENTIALS_DIRECTORY"); dir != "" {
 		path := filepath.Join(dir, "skey")
-		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		if !noCredential(path) {
 			credential = path
 			given = append(given, "$CREDENTIALS_DIRECTORY/skey")
 		}
@@ -113,6 +113,20 @@ func (p *parser) secretKey(account *section) (key Secret, file string) {
 		return account.checkedSecret("skey", variable), ""
 	}
 	return Secret{}, ""
+}
+
+// noCredential tells that a credential is not there, or is the empty stand-in that
+// a unit gives (SetCredential=) where its file is not there.
+func noCredential(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	if !info.Mode().IsRegular() || info.Size() > 1 {
+		return false
+	}
+	text, err := os.ReadFile(path)
+	return err == nil && strings.TrimSpace(string(text)) == ""
 }
 
 // secretFile reads a secret key from a file that the key of a name stands for.
