@@ -85,6 +85,9 @@ func (r *release) compileOne(ctx context.Context, t target) (binary, error) {
 		"CGO_ENABLED=0", "GOOS=" + t.os, "GOARCH=" + t.arch, "GOARM=" + t.variant,
 		"GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOEXPERIMENT=", "GOFIPS140=off", "GOWORK=off",
 	}
+	if r.cache != "" {
+		env = append(env, "GOCACHE="+r.cache)
+	}
 	_, err := output(ctx, r.root, env, "go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false",
 		"-ldflags", "-s -w -buildid= -X main.version="+r.version, "-o", b.path, ".")
 	return b, err

@@ -39,6 +39,7 @@ type release struct {
 	root    string // of the repository
 	out     string // where the artefacts go; nothing else is in it
 	work    string // a temporary folder
+	cache   string // Go's build cache for the binaries; empty: Go's own
 	version string
 	epoch   time.Time // of every file in every artefact
 	targets []target
@@ -60,6 +61,7 @@ func run(ctx context.Context, args []string) error {
 	root := flags.String("root", "../..", "the `folder` of the repository")
 	out := flags.String("out", "", "the `folder` for the artefacts, replaced if it is there (default dist in the repository)")
 	only := flags.String("targets", strings.Join(targetNames(allTargets), ","), "`systems` to build for")
+	cache := flags.String("build-cache", "", "the `folder` in which Go keeps what it compiles for the binaries (default Go's own)")
 	kinds := flags.String("formats", strings.Join(formats, ","), "`kinds` of artefacts to make")
 	// The version may stand before the flags.
 	var version string
@@ -77,7 +79,7 @@ func run(ctx context.Context, args []string) error {
 	if !versionPattern.MatchString(version) {
 		return fmt.Errorf("version %q: want one like 1.2.3 or 1.2.3-rc.1", version)
 	}
-	r := &release{version: version, out: *out}
+	r := &release{version: version, out: *out, cache: *cache}
 	var err error
 	if r.root, err = filepath.Abs(*root); err != nil {
 		return err
