@@ -38,14 +38,15 @@ const (
 func main() {
 	dir := flag.String("dir", "", "the `folder` for what it tells")
 	children := flag.Int("children", 0, "child accounts, which make it an MSP's Duo")
+	records := flag.Int("records", 40, "records of each endpoint and account to begin with")
 	flag.Parse()
-	if err := run(*dir, *children); err != nil {
+	if err := run(*dir, *children, *records); err != nil {
 		fmt.Fprintln(os.Stderr, "stand: error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir string, children int) error {
+func run(dir string, children, records int) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1)
 
@@ -61,15 +62,15 @@ func run(dir string, children int) error {
 	if children > 0 {
 		accounts = accounts[1:]
 	}
-	add := func(seed, records int, from time.Time) {
+	add := func(seed, count int, from time.Time) {
 		for _, a := range accounts {
 			for _, row := range duo.All() {
-				sim.Add(a.ID, row.Name, duosim.Generator{Seed: uint64(seed), Jitter: true}.Generate(row.Name, records, from, time.Minute)...)
+				sim.Add(a.ID, row.Name, duosim.Generator{Seed: uint64(seed), Jitter: true}.Generate(row.Name, count, from, time.Minute)...)
 			}
 		}
 	}
 	began := time.Now().Add(-time.Hour)
-	add(0, 40, began)
+	add(0, records, began)
 
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -95,7 +96,7 @@ func run(dir string, children int) error {
 		if <-signals != syscall.SIGUSR1 {
 			return nil
 		}
-		add(seed, 3, began.Add(time.Duration(40+3*seed)*time.Minute))
+		add(seed, 3, began.Add(time.Duration(records+3*seed)*time.Minute))
 	}
 }
 
