@@ -169,10 +169,12 @@ func (s *stream) begin() *state.Checkpoint {
 // heard is called when Duo has answered: the checkpoint of a stream that had none is
 // saved, and that of duologsync is held against what Duo shows.
 func (s *stream) heard() error {
-	if err := s.first(); err != nil || s.from == nil {
+	if err := s.first(); err != nil || s.from == nil || s.from.verified {
 		return err
 	}
-	return s.from.verify(s, s.slot.page.sought)
+	err := s.from.verify(s, s.slot.page.sought)
+	s.from.verified = err == nil
+	return err
 }
 
 // first saves the checkpoint of a stream that had none.

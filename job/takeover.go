@@ -17,6 +17,8 @@ type takeover struct {
 	name string // of the file, or of the one that another child's stream has retired
 	at   time.Time
 	id   string // of the last record that duologsync delivered, or ""
+
+	verified bool // the first page bears it out
 }
 
 // legacyKinds says what duologsync writes for each endpoint.
