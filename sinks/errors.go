@@ -66,6 +66,14 @@ func foreign(head []byte) error {
 	return nil
 }
 
+// hintedError is an error that a repetition may mend, with what to do otherwise.
+type hintedError struct {
+	error
+	hint string
+}
+
+func (e *hintedError) Unwrap() error { return e.error }
+
 // Hint returns what a user can do about an error of this package, or "".
 func Hint(err error) string {
 	if e, ok := errors.AsType[*PermanentError](err); ok {
@@ -73,6 +81,9 @@ func Hint(err error) string {
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return ""
+	}
+	if e, ok := errors.AsType[*hintedError](err); ok {
+		return e.hint
 	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
 		return "check the hostname, and that this machine can resolve it"

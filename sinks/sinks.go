@@ -37,9 +37,12 @@ type Protocol string
 
 // The protocols of the configuration.
 const (
-	TCP    Protocol = "TCP"    // a record a line, in the clear
-	TCPSSL Protocol = "TCPSSL" // the same over TLS
-	UDP    Protocol = "UDP"    // a record a datagram, in the clear
+	TCP     Protocol = "TCP"     // a record a line, in the clear
+	TCPSSL  Protocol = "TCPSSL"  // the same over TLS
+	UDP     Protocol = "UDP"     // a record a datagram, in the clear
+	RELP    Protocol = "RELP"    // a record a transaction that the receiver answers, in the clear
+	RELPSSL Protocol = "RELPSSL" // the same over TLS
+	HEC     Protocol = "HEC"     // Splunk's HTTP Event Collector
 )
 
 // Options describe one receiver. The zero value of each time-out means its default.
@@ -69,6 +72,12 @@ type Options struct {
 	// MaxRecordBytes is the longest record, without its newline, that the
 	// receiver takes: servers[].max_record_bytes. Zero: as the protocol has it.
 	MaxRecordBytes int
+
+	// Syslog says in what envelope and frame a record travels with TCP, TCPSSL,
+	// UDP, RELP and RELPSSL.
+	Syslog SyslogOptions
+	// HEC has what only protocol HEC needs.
+	HEC HECOptions
 
 	// Warn is told, at most once per kind of warning, what the user should
 	// know about a delivery that counts all the same. It may be nil, and is
@@ -269,8 +278,12 @@ func newSink(o Options) (Sink, error) {
 		return newTCP(o, config), nil
 	case UDP:
 		return newUDP(o), nil
+	case RELP, RELPSSL:
+		return newRELP(o)
+	case HEC:
+		return newHEC(o)
 	}
-	return nil, fmt.Errorf("protocol %q is not one of TCP, TCPSSL, UDP", string(o.Protocol))
+	return nil, fmt.Errorf("protocol %q is not one of TCP, TCPSSL, UDP, RELP, RELPSSL, HEC", string(o.Protocol))
 }
 
 // address is the host and port as a dialer wants them.
