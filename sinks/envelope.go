@@ -239,6 +239,52 @@ func (b Batch) fitting(limit int, refused *[]Refused) iter.Seq2[int, []byte] {
 	}
 }
 
+// chunks yields the records of b as they travel in a stream, some at a time, those
+// that are longer than limit left out and added to refused. What it yields holds
+// until the next is asked for.
+func (w *wrapper) chunks(b Batch, limit int, refused *[]Refused) iter.Seq[[]byte] {
+	if w == nil {
+		lines, long := b.within(limit)
+		*refused = long
+		return slices.Chunk(lines, chunkSize)
+	}
+	return func(yield func([]byte) bool) {
+		var buf []byte
+		h := w.header(b)
+		for i, record := range b.fitting(limit, refused) {
+			buf = h.appendFrame(buf, i, record)
+			if len(buf) >= chunkSize {
+				if !yield(buf) {
+					return
+				}
+				buf = buf[:0]
+			}
+		}
+		if len(buf) > 0 {
+			yield(buf)
+		}
+	}
+}
+
+// messages yields each record of b as it travels alone, with its index, those
+// that are longer than limit left out and added to refused. What it yields holds
+// until the next is asked for.
+func (w *wrapper) messages(b Batch, limit int, refused *[]Refused) iter.Seq2[int, []byte] {
+	if w == nil {
+		return b.fitting(limit, refused)
+	}
+	return func(yield func(int, []byte) bool) {
+		var buf []byte
+		h := w.header(b)
+		for i, record := range b.fitting(limit, refused) {
+			buf = h.appendMessage(buf[:0], i, record)
+			if !yield(i, buf) {
+				return
+			}
+		}
+	}
+}
+
 const bom = "\xEF\xBB\xBF"
 
 // wantsBOM reports whether RFC 5424, section 6.4, wants a byte order mark before

@@ -42,12 +42,8 @@ type relpSink struct {
 
 var _ Sink = (*relpSink)(nil)
 
-func newRELP(o Options) (*relpSink, error) {
-	w, err := newWrapper(o)
-	if err != nil {
-		return nil, err
-	}
-	s := &relpSink{opts: o, wrapper: w}
+func newRELP(o Options, w *wrapper) (s *relpSink, err error) {
+	s = &relpSink{opts: o, wrapper: w}
 	if o.Protocol == RELPSSL {
 		s.tls, err = tlsConfig(o)
 	}
@@ -196,15 +192,12 @@ func (s *relpSession) send(b Batch) (refused []Refused, err error) {
 	if err := b.check(); err != nil {
 		return nil, err
 	}
-	header := s.sink.wrapper.header(b)
-	var message []byte
-	for i, record := range b.fitting(s.sink.MaxRecord(), &refused) {
+	for _, message := range s.sink.wrapper.messages(b, s.sink.MaxRecord(), &refused) {
 		if err := s.awaitSlot(); err != nil {
 			return nil, err
 		}
 		txnr := s.next()
 		s.expect(txnr)
-		message = header.appendMessage(message[:0], i, record)
 		s.out = appendRELPFrame(s.out, txnr, "syslog", message)
 		if len(s.out) >= relpChunk {
 			if err := s.flush(); err != nil {

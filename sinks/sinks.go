@@ -267,19 +267,23 @@ func newSink(o Options) (Sink, error) {
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
 	}
+	w, err := newWrapper(o)
+	if err != nil {
+		return nil, err
+	}
 	switch o.Protocol {
 	case TCP:
-		return newTCP(o, nil), nil
+		return newTCP(o, nil, w), nil
 	case TCPSSL:
 		config, err := tlsConfig(o)
 		if err != nil {
 			return nil, err
 		}
-		return newTCP(o, config), nil
+		return newTCP(o, config, w), nil
 	case UDP:
-		return newUDP(o), nil
+		return newUDP(o, w), nil
 	case RELP, RELPSSL:
-		return newRELP(o)
+		return newRELP(o, w)
 	case HEC:
 		return newHEC(o)
 	}
