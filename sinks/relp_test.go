@@ -294,3 +294,69 @@ func TestRELPMaxRecord(t *testing.T) {
 		}
 	})
 }
+
+// cutConn ends a connection once so many bytes were written to it.
+type cutConn struct {
+	net.Conn
+	left int
+}
+
+func (c *cutConn) Write(b []byte) (int, error) {
+	if len(b) < c.left {
+		c.left -= len(b)
+		return c.Conn.Write(b)
+	}
+	n, _ := c.Conn.Write(b[:c.left])
+	c.left = 0
+	c.Close()
+	return n, net.ErrClosed
+}
+
+// Wherever the receiver's answers end: what it was not asked to confirm is
+// confirmed only if it has it all.
+func TestAnswersCutAnywhere(t *testing.T) {
+	const records = 20
+	lines := string(page("a", records, 50))
+	for _, tt := range []struct {
+		name     string
+		protocol sinks.Protocol
+		answers  int // bytes of all
+		serve    func(t *testing.T, c net.Conn, got *bytes.Buffer)
+	}{
+		{"RELP", sinks.RELP, 500, func(t *testing.T, c net.Conn, got *bytes.Buffer) {
+			new(sinktest.RELPServer).Serve(c, func(m []byte) {
+				text, _ := sinktest.CutRFC5424(m)
+				got.Write(append(text, '\n'))
+			})
+		}},
+		{"HEC", sinks.HEC, 2000, func(t *testing.T, c net.Conn, got *bytes.Buffer) {
+			(&sinktest.HEC{T: t, Acks: true}).Serve(c, func(e sinktest.HECEvent) { got.Write(e.Line()) })
+		}},
+	} {
+		confirmed := 0
+		for cut := 1; cut < tt.answers; cut += 3 {
+			synctest.Test(t, func(t *testing.T) {
+				var got bytes.Buffer
+				conns := 0
+				s := newSink(t, tt.protocol, func(c net.Conn) {
+					if conns++; conns > 1 {
+						c.Close()
+						return
+					}
+					tt.serve(t, &cutConn{c, cut}, &got)
+				}, func(o *sinks.Options) { o.HEC.Token, o.HEC.Plaintext, o.HEC.MaxBatchBytes = token, true, 500 })
+				_, err := sinks.Deliver(t.Context(), s, batch(lines))
+				synctest.Wait()
+				if err == nil {
+					confirmed++
+					if got.String() != lines {
+						t.Errorf("%s, cut after %d bytes: confirmed, but not stored", tt.name, cut)
+					}
+				}
+			})
+		}
+		if confirmed == 0 || confirmed > tt.answers/6 {
+			t.Errorf("%s: %d of %d deliveries confirmed: the answers are not cut where they are", tt.name, confirmed, tt.answers/3)
+		}
+	}
+}

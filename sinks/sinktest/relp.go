@@ -162,14 +162,3 @@ func readFrame(in *bufio.Reader) (txnr int, command string, data []byte, err err
 	}
 	return txnr, command, data, nil
 }
-
-// CutRFC5424 returns the text of a message without its header, structured data
-// and byte order mark. It reports whether the message has the form of RFC 5424 as
-// dls writes it: no structured data.
-func CutRFC5424(message []byte) (text []byte, ok bool) {
-	fields := bytes.SplitN(message, []byte{' '}, 8)
-	if len(fields) != 8 || !bytes.HasPrefix(fields[0], []byte{'<'}) || !bytes.HasSuffix(fields[0], []byte(">1")) || string(fields[6]) != "-" {
-		return nil, false
-	}
-	return bytes.TrimPrefix(fields[7], []byte("\xEF\xBB\xBF")), true
-}
