@@ -50,6 +50,11 @@ func (e *earlyError) Error() string {
 
 func (e *earlyError) Unwrap() error { return errClosedEarly }
 
+const (
+	http     = "HTTP/" // how an answer in HTTP begins
+	httpHint = "this is the port of a web server: use the receiver's port for records, or protocol HEC if it is an HTTP Event Collector"
+)
+
 // foreignLen is how many bytes of an answer tell its protocol.
 const foreignLen = 5
 
@@ -57,9 +62,8 @@ const foreignLen = 5
 // gives.
 func foreign(head []byte) error {
 	switch {
-	case bytes.HasPrefix(head, []byte("HTTP/")):
-		return &PermanentError{errors.New("the receiver answers in HTTP"),
-			"this is the port of a web server: use the receiver's port for TCP, or protocol HEC if it is an HTTP Event Collector"}
+	case bytes.HasPrefix(head, []byte(http)):
+		return &PermanentError{errors.New("the receiver answers in HTTP"), httpHint}
 	case len(head) >= foreignLen && head[0] == 21 && head[1] == 3: // an alert: RFC 8446, section 5.1
 		return &PermanentError{errors.New("the receiver answers in TLS"), "this port expects TLS: use protocol TCPSSL"}
 	}
@@ -162,7 +166,10 @@ func classify(err error) error {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return &PermanentError{err, certificateHint(err)}
 	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		if string(e.RecordHeader[:]) == http {
+			return &PermanentError{err, httpHint}
+		}
 		return &PermanentError{err, "the receiver does not speak TLS on this port: use its TLS port, or protocol TCP"}
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "remote error" {

@@ -4,7 +4,6 @@ package sinks
 
 import (
 	"net"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,11 +28,7 @@ func look(conn net.Conn) (seen sight, err error) {
 		if info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
 			seen.state = linuxState(info.State)
 		}
-		pending, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-		if err == nil && pending != 0 {
-			err = unix.Errno(pending)
-		}
-		return err
+		return pendingError(fd)
 	})
 	return seen, err
 }
@@ -72,21 +67,4 @@ func limitUnsent(conn net.Conn) {
 	control(conn, func(fd int) error {
 		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentLimit)
 	})
-}
-
-// control calls f with the descriptor of a connection, if it has one.
-func control(conn net.Conn, f func(fd int) error) error {
-	c, ok := conn.(syscall.Conn)
-	if !ok {
-		return nil
-	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	if err := raw.Control(func(fd uintptr) { failed = f(int(fd)) }); err != nil {
-		return err
-	}
-	return failed
 }
