@@ -51,7 +51,7 @@ func (e *earlyError) Error() string {
 func (e *earlyError) Unwrap() error { return errClosedEarly }
 
 const (
-	http     = "HTTP/" // how an answer in HTTP begins
+	httpText = "HTTP/" // how an answer in HTTP begins
 	httpHint = "this is the port of a web server: use the receiver's port for records, or protocol HEC if it is an HTTP Event Collector"
 )
 
@@ -62,10 +62,10 @@ const foreignLen = 5
 // gives.
 func foreign(head []byte) error {
 	switch {
-	case bytes.HasPrefix(head, []byte(http)):
+	case bytes.HasPrefix(head, []byte(httpText)):
 		return &PermanentError{errors.New("the receiver answers in HTTP"), httpHint}
 	case len(head) >= foreignLen && head[0] == 21 && head[1] == 3: // an alert: RFC 8446, section 5.1
-		return &PermanentError{errors.New("the receiver answers in TLS"), "this port expects TLS: use protocol TCPSSL"}
+		return &PermanentError{errors.New("the receiver answers in TLS"), "this port expects TLS: use protocol TCPSSL, or RELPSSL for RELP"}
 	}
 	return nil
 }
@@ -167,7 +167,7 @@ func classify(err error) error {
 		return &PermanentError{err, certificateHint(err)}
 	}
 	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		if string(e.RecordHeader[:]) == http {
+		if string(e.RecordHeader[:]) == httpText {
 			return &PermanentError{err, httpHint}
 		}
 		return &PermanentError{err, "the receiver does not speak TLS on this port: use its TLS port, or protocol TCP"}

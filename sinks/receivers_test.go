@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -57,19 +58,22 @@ type receiver struct {
 }
 
 // documentedReceiver prepares a receiver with a configuration of the document: the
-// port is another, and so are the directories /var/log, /etc/dls and /var/spool.
+// port is another, and so are the directories /var/log and /etc/dls.
 func documentedReceiver(t *testing.T, name, program string, args ...string) *receiver {
 	t.Helper()
 	r := &receiver{dir: t.TempDir(), port: sinktest.FreePort(t), program: program, args: args}
 	config := documented(t, name)
-	port := regexp.MustCompile(`\b(?:601|1514|2514|5140|6514|20514|54525)\b`)
+	port := regexp.MustCompile(`\b(?:2514|5140|6514|20514|54525)\b`)
 	if ports := port.FindAllString(config, -1); len(ports) != 1 {
 		t.Fatalf("%d ports in configuration %q", len(ports), name)
 	}
 	r.config = port.ReplaceAllString(config, strconv.Itoa(r.port))
-	r.config = regexp.MustCompile(`/(?:var/log|etc/dls|var/spool)/`).ReplaceAllString(r.config, r.dir+"/")
+	r.config = regexp.MustCompile(`/(?:var/log|etc/dls)/`).ReplaceAllString(r.config, r.dir+"/")
 	r.out = filepath.Join(r.dir, "duo.log")
-	r.log, _ = os.Create(filepath.Join(r.dir, "output"))
+	var err error
+	if r.log, err = os.Create(filepath.Join(r.dir, "output")); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			b, _ := os.ReadFile(r.log.Name())
@@ -122,6 +126,23 @@ func (r *receiver) stop(sig syscall.Signal) {
 			<-r.ended
 		}
 		r.cmd = nil
+	}
+}
+
+// killer returns what sends the process of now a signal.
+func (r *receiver) killer(sig syscall.Signal) func() {
+	process := r.cmd.Process
+	return func() { process.Signal(sig) }
+}
+
+// restart starts the receiver again if it has ended.
+func (r *receiver) restart(t *testing.T) {
+	t.Helper()
+	select {
+	case <-r.ended:
+		r.cmd = nil
+		r.start(t)
+	case <-time.After(20 * time.Millisecond): // it lives, or is about to end
 	}
 }
 
@@ -359,45 +380,84 @@ func TestDocumentedReceivers(t *testing.T) {
 	}
 }
 
-// With queue.type="Direct" rsyslog answers what it has written: a kill in mid-run
-// loses nothing of what was confirmed.
+// insist delivers a page until it is confirmed, and returns how often that failed.
+func insist(t *testing.T, s sinks.Sink, p []byte, repair func()) (failed int) {
+	t.Helper()
+	for {
+		err := deliver(t.Context(), s, p)
+		if err == nil {
+			return failed
+		}
+		if failed++; failed == 5 {
+			t.Fatal(err)
+		}
+		repair()
+	}
+}
+
+// With queue.type="Direct" rsyslog answers what it has written: a restart or a kill
+// in mid-run loses nothing of what was confirmed.
 func TestIMRELPRestart(t *testing.T) {
 	r := rsyslog(t, "rsyslog imrelp")
 	r.start(t)
-	s := r.sink(t, sinks.Options{Protocol: sinks.RELP, StallTimeout: 5 * time.Second})
+	s := r.sink(t, sinks.Options{Protocol: sinks.RELP})
 	failed := 0
 	var pages [][]byte
 	for i := range 20 {
 		p := page(fmt.Sprint("p", i), 1000, 1400)
 		pages = append(pages, p)
-		kill := i%5 == 2
-		if kill {
-			sig := syscall.SIGKILL
-			if i == 7 {
-				sig = syscall.SIGTERM
-			}
-			time.AfterFunc(5*time.Millisecond, func() { r.cmd.Process.Signal(sig) })
+		if i%3 == 2 {
+			sig := []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}[i%2]
+			timer := time.AfterFunc(rand.N(15*time.Millisecond), r.killer(sig))
+			failed += insist(t, s, p, func() { r.restart(t) })
+			timer.Stop()
+			r.restart(t)
+			continue
 		}
-		for try := 0; ; try++ {
-			_, err := sinks.Deliver(t.Context(), s, sinks.Batch{Endpoint: "auth", Lines: p})
-			if kill {
-				<-r.ended
-				r.cmd = nil
-				r.start(t)
-				kill = false
-			}
-			if err == nil {
-				break
-			}
-			t.Log(err)
-			if failed++; try == 3 {
-				t.Fatal(err)
-			}
+		failed += insist(t, s, p, func() {})
+	}
+	t.Logf("%d deliveries failed and were repeated", failed)
+	r.expect(t, false, pages...)
+}
+
+// Behind a load balancer whose backend is down nothing is confirmed, and nothing is
+// lost when the backend is killed at random.
+func TestRELPBehindHAProxy(t *testing.T) {
+	program, err := exec.LookPath("haproxy")
+	if err != nil {
+		t.Skip("haproxy is not installed")
+	}
+	r := rsyslog(t, "rsyslog imrelp")
+	proxy := &receiver{dir: t.TempDir(), port: sinktest.FreePort(t), program: program, args: []string{"-f", "FILE", "-db"}}
+	proxy.config = strings.NewReplacer(
+		":2514\n", fmt.Sprintf(":%d\n", proxy.port), "192.0.2.10:2514", r.address()).Replace(documented(t, "haproxy"))
+	proxy.start(t)
+	s := proxy.sink(t, sinks.Options{Protocol: sinks.RELP})
+	for _, n := range []int{1, 3, 900} {
+		if err := deliver(t.Context(), s, page("down", n, 1400)); err == nil {
+			t.Errorf("%d records are confirmed although nothing is behind the proxy", n)
 		}
 	}
-	if failed == 0 {
-		t.Error("the kills hit nothing")
+	restart := func() {
+		proxy.await(t, "the backend is up", func() bool {
+			r.restart(t)
+			_, err := s.Check(t.Context())
+			return err == nil
+		})
 	}
+	r.start(t)
+	restart()
+	var pages [][]byte
+	failed := 0
+	for i := range 20 {
+		p := page(fmt.Sprint("p", i), 1000, 1400)
+		pages = append(pages, p)
+		timer := time.AfterFunc(rand.N(15*time.Millisecond), r.killer(syscall.SIGKILL))
+		failed += insist(t, s, p, restart)
+		timer.Stop()
+		restart()
+	}
+	t.Logf("%d deliveries failed and were repeated", failed)
 	r.expect(t, false, pages...)
 }
 

@@ -136,6 +136,11 @@ func (s *relpSession) greet() error {
 	var f relpFrame
 	_, err := s.conn.Write(appendRELPFrame(nil, s.next(), "open", []byte(relpOffers)))
 	if err == nil {
+		if head, early := s.in.Peek(foreignLen); early == nil { // no answer is shorter
+			err = foreign(head)
+		}
+	}
+	if err == nil {
 		f, err = readRELPFrame(s.in)
 	}
 	switch {
