@@ -389,3 +389,68 @@ func TestHECOptions(t *testing.T) {
 		}
 	}
 }
+
+// A proxy is used only if it is set, whatever the environment says.
+func TestHECProxy(t *testing.T) {
+	t.Setenv("HTTP_PROXY", "http://env.example.com:1")
+	for _, proxy := range []string{"", "http://user:secret@proxy.example.com:3128"} {
+		inVirtualTime(t, proxy, func(t *testing.T) {
+			dialled := make(map[string]bool)
+			s := hec(t, &sinktest.HEC{}, func(o *sinks.Options) {
+				o.HEC.Proxy = proxy
+				dial := o.Dial
+				o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					dialled[address] = true
+					return dial(ctx, network, address)
+				}
+			})
+			if _, err := sinks.Deliver(t.Context(), s, batch("{}\n")); err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]bool{"siem.example.com:2514": true}
+			if proxy != "" {
+				want = map[string]bool{"proxy.example.com:3128": true}
+			}
+			if diff := cmp.Diff(want, dialled); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// Of two faults that users make with TLS the hint names the cure.
+func TestHECScheme(t *testing.T) {
+	ca := sinktest.NewAuthority(t)
+	server := ca.Issue(t, sinktest.CertificateOptions{})
+	caFile := sinktest.WriteFile(t, ca.CertPEM())
+	for _, tt := range []struct {
+		name     string
+		receiver sinktest.Options
+		o        sinks.Options
+		hint     string
+	}{
+		{"TLS to a plain port", sinktest.Options{}, sinks.Options{CertFile: caFile}, "plaintext: true"},
+		{"plain to a TLS port", sinktest.Options{TLS: server.Server(nil)}, sinks.Options{HEC: sinks.HECOptions{Plaintext: true}}, "remove plaintext"},
+		{"the system's roots", sinktest.Options{TLS: server.Server(nil)}, sinks.Options{}, "cert_filepath"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			config := tt.receiver.TLS
+			tt.receiver.TLS = nil
+			h := &sinktest.HEC{T: t}
+			tt.receiver.Behave = h.Behave
+			if config != nil {
+				tt.receiver.Behave = h.BehaveTLS(config)
+			}
+			r := sinktest.Listen(t, tt.receiver)
+			tt.o.ID, tt.o.Protocol, tt.o.Hostname, tt.o.Port, tt.o.HEC.Token = "siem", sinks.HEC, "127.0.0.1", r.Port(), token
+			s, err := sinks.New(tt.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = sinks.Deliver(t.Context(), s, batch("{}\n"))
+			if !permanent(err) || !strings.Contains(sinks.Hint(err), tt.hint) {
+				t.Errorf("error %v, hint %q", err, sinks.Hint(err))
+			}
+		})
+	}
+}

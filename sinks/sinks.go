@@ -1,5 +1,5 @@
-// Package sinks delivers records to receivers over TCP, TLS and UDP, or to a
-// writer such as the standard output.
+// Package sinks delivers records to receivers over TCP, TLS, UDP and RELP, to an
+// HTTP Event Collector, or to a writer such as the standard output.
 //
 // Start at [New], which makes a [Sink] of one entry of the configuration's
 // servers; [NewWriter] makes one of a writer. [Sink.Open] begins a [Session],
@@ -17,6 +17,9 @@
 //     fall over at once. A proxy that has what is behind it in order, or that
 //     goes on trying to reach it for longer than Settle, looks the same as a
 //     receiver.
+//   - With RELP the receiving program must answer each record.
+//   - With HEC the collector must answer each request and, where it acknowledges
+//     what is indexed, each of those must be acknowledged.
 //   - UDP confirms nothing: only a refusal within Settle is noticed.
 package sinks
 
@@ -52,7 +55,7 @@ type Options struct {
 	Hostname string   // required: name, IPv4 or IPv6 address, the latter with or without brackets
 	Port     int      // required
 
-	// CertFile is a PEM file with the only certificates that TCPSSL trusts:
+	// CertFile is a PEM file with the only certificates that TLS trusts:
 	// certificate authorities, or the receiver's own certificate. If it also
 	// holds a private key, that key's certificate is presented to the receiver.
 	CertFile string
@@ -226,7 +229,7 @@ type Report struct {
 	Names      []string  // DNS names and addresses in the receiver's certificate
 	NotAfter   time.Time // when the receiver's certificate expires
 	ClientCert bool      // the receiver asked for our certificate and was shown one
-	Closed     bool      // TCP, TCPSSL: the receiver answered the half-close
+	Closed     bool      // TCP, TCPSSL: the receiver answered the half-close; RELP, RELPSSL: the close
 	Proves     string    // in words, what a confirmed session proves with this protocol
 }
 

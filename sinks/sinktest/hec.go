@@ -3,6 +3,7 @@ package sinktest
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -91,14 +92,25 @@ func (h *HEC) Behave(c *Conn) {
 	h.Serve(c.stream, func(e HECEvent) { c.receiver.add([][]byte{e.Line()}) })
 }
 
+// BehaveTLS is Behave over TLS, which the server itself speaks: in the clear it
+// answers as Go's servers do.
+func (h *HEC) BehaveTLS(config *tls.Config) Behaviour {
+	return func(c *Conn) {
+		h.server(nil).Serve(tls.NewListener(newOneConn(c.TCP), config))
+	}
+}
+
 // Serve serves one connection to its end. Each event that is stored is given to
 // store, if that is not nil.
 func (h *HEC) Serve(conn net.Conn, store func(HECEvent)) {
-	server := &http.Server{
+	h.server(store).Serve(newOneConn(conn))
+}
+
+func (h *HEC) server(store func(HECEvent)) *http.Server {
+	return &http.Server{
 		Handler:  http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, store) }),
 		ErrorLog: log.New(io.Discard, "", 0), // of handshakes that fail on purpose
 	}
-	server.Serve(newOneConn(conn))
 }
 
 var guid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
