@@ -141,7 +141,7 @@ func TestOddRecords(t *testing.T) {
 			tt.duo(&duo)
 			run := func() *job.Summary {
 				duo.calls = 0
-				return w.sync(func(o *job.Options) { o.Transport = &duo })
+				return w.sync(func(o *job.Options) { o.SetTransport(&duo) })
 			}
 			for range tt.runs {
 				run()
@@ -183,7 +183,7 @@ func TestOddMetadata(t *testing.T) {
 			w.text.endpoints = map[string][]string{"siem": {"auth"}}
 			duo := oddDuo{form: tt.form}
 			duo.add(4500, time.Now().Add(-5*time.Hour).UnixMilli(), 10)
-			sum := w.sync(func(o *job.Options) { o.Transport = &duo })
+			sum := w.sync(func(o *job.Options) { o.SetTransport(&duo) })
 			w.clean(sum)
 			if n, last := len(siem.Take()), strings.Count(tt.form, "last"); n != 4500+last {
 				t.Errorf("%d records came of %d", n, 4500+last)
@@ -204,7 +204,7 @@ func TestOddCursor(t *testing.T) {
 		duo := oddDuo{stuck: true}
 		duo.add(3000, time.Now().Add(-5*time.Hour).UnixMilli(), 10)
 		duo.say(1999, when)
-		sum := w.sync(func(o *job.Options) { o.Transport = &duo })
+		sum := w.sync(func(o *job.Options) { o.SetTransport(&duo) })
 		if len(sum.Failed()) != 1 || duo.calls > 3 {
 			t.Errorf("%s: %d calls, failed %v", when, duo.calls, sum.Failed())
 		}
@@ -218,7 +218,7 @@ func TestOverlapRaised(t *testing.T) {
 	var duo oddDuo
 	duo.add(5000, time.Now().Add(-5*time.Hour).UnixMilli(), 1000)
 	run := func() int {
-		w.clean(w.sync(func(o *job.Options) { o.Transport = &duo }))
+		w.clean(w.sync(func(o *job.Options) { o.SetTransport(&duo) }))
 		return len(siem.Take())
 	}
 	if n := run(); n != 5000 {
