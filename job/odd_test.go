@@ -145,7 +145,7 @@ func TestOddRecords(t *testing.T) {
 			tt.duo(&duo)
 			run := func() *job.Summary {
 				duo.calls = 0
-				return w.sync(func(o *job.Options) { o.Transport = &duo })
+				return w.sync(func(o *job.Options) { o.SetTransport(&duo) })
 			}
 			for range tt.runs {
 				run()
@@ -187,7 +187,7 @@ func TestOddMetadata(t *testing.T) {
 			w.text.endpoints = map[string][]string{"siem": {"auth"}}
 			duo := oddDuo{form: tt.form}
 			duo.add(4500, time.Now().Add(-5*time.Hour).UnixMilli(), 10)
-			sum := w.sync(func(o *job.Options) { o.Transport = &duo })
+			sum := w.sync(func(o *job.Options) { o.SetTransport(&duo) })
 			w.clean(sum)
 			if n, last := len(siem.Take()), strings.Count(tt.form, "last"); n != 4500+last {
 				t.Errorf("%d records came of %d", n, 4500+last)
@@ -208,7 +208,7 @@ func TestOddCursor(t *testing.T) {
 		duo := oddDuo{stuck: true}
 		duo.add(3000, time.Now().Add(-5*time.Hour).UnixMilli(), 10)
 		duo.say(1999, when)
-		sum := w.sync(func(o *job.Options) { o.Transport = &duo })
+		sum := w.sync(func(o *job.Options) { o.SetTransport(&duo) })
 		w.clean(sum)
 		if n := len(siem.Take()); n != 3000 || duo.calls > 6 || strings.Count(w.log.String(), "no cursor that can be used") != 1 {
 			t.Errorf("%s: %d records in %d calls; the log says %s", when, n, duo.calls, w.log.String())
@@ -223,7 +223,7 @@ func TestOverlapRaised(t *testing.T) {
 	var duo oddDuo
 	duo.add(5000, time.Now().Add(-5*time.Hour).UnixMilli(), 1000)
 	run := func() int {
-		w.clean(w.sync(func(o *job.Options) { o.Transport = &duo }))
+		w.clean(w.sync(func(o *job.Options) { o.SetTransport(&duo) }))
 		return len(siem.Take())
 	}
 	if n := run(); n != 5000 {

@@ -68,13 +68,17 @@ type Options struct {
 	// Progress, when set, is kept up to date while the run goes on.
 	Progress *Progress
 
-	// For tests: Transport stands in for the network to Duo, Step for what can fail
-	// in a checkpoint's write, and Sink may change what a server's sink is made of.
-	Transport http.RoundTripper
-	Step      func(name string) error
-	Sink      func(*sinks.Options)
+	out   io.Writer // takes the place of every server in a pull
+	hooks hooks
+}
 
-	out io.Writer // takes the place of every server in a pull
+// hooks are what tests put in the place of a run's parts; nil is the part itself.
+type hooks struct {
+	transport http.RoundTripper                         // of calls to Duo
+	step      func(name string) error                   // what can fail in a checkpoint's write
+	sink      func(*sinks.Options)                      // changes what a server's sink is made of
+	receiver  func(config.Server) (sinks.Sink, error)   // makes a server's sink
+	store     func(*config.Config) (state.Store, error) // opens the store
 }
 
 // SetupError is what must be put right before a run can begin; nothing was
@@ -201,7 +205,7 @@ func (r *run) connect() error {
 	r.client, err = duo.New(duo.Options{
 		IKey: r.cfg.Account.IKey, SKey: r.cfg.Account.SKey.Reveal(),
 		UserAgent: "dls/" + r.opts.Version, CAPEM: ca, Proxy: r.cfg.Proxy.URL(),
-		Conns: r.opts.Parallel, Transport: r.opts.Transport,
+		Conns: r.opts.Parallel, Transport: r.opts.hooks.transport,
 	})
 	if _, ok := errors.AsType[*duo.ProxyError](err); ok {
 		return err
@@ -230,14 +234,17 @@ func (r *run) sink(server config.Server) (sinks.Sink, error) {
 	if r.opts.out != nil {
 		return sinks.NewWriter(r.opts.out), nil
 	}
+	if r.opts.hooks.receiver != nil {
+		return r.opts.hooks.receiver(server)
+	}
 	o := sinks.Options{
 		ID: server.ID, Protocol: sinks.Protocol(server.Protocol), Hostname: server.Hostname, Port: server.Port,
 		CertFile: server.CertFile, KeyFile: server.KeyFile, ServerName: server.ServerName,
 		Settle: server.Settle, MaxRecordBytes: server.MaxRecordBytes,
 		Warn: func(msg string) { r.log.Warn(msg) },
 	}
-	if r.opts.Sink != nil {
-		r.opts.Sink(&o)
+	if r.opts.hooks.sink != nil {
+		r.opts.hooks.sink(&o)
 	}
 	return sinks.New(o)
 }
@@ -247,6 +254,11 @@ func (r *run) open() error {
 	if !r.cfg.Checkpointing && !slices.ContainsFunc(r.cfg.Servers, func(s config.Server) bool { return s.Protocol == config.UDP }) {
 		return nil
 	}
+	if r.opts.hooks.store != nil {
+		store, err := r.opts.hooks.store(r.cfg)
+		r.store, r.commits = store, &commits{store: store}
+		return err
+	}
 	dir, err := state.Open(r.cfg.Directory)
 	if err != nil {
 		return err
@@ -254,7 +266,7 @@ func (r *run) open() error {
 	if why := dir.Exposed(); why != "" {
 		r.log.Warn(fmt.Sprintf("checkpoint directory %q: %s", r.cfg.Directory, why), "hint", state.Private)
 	}
-	dir.Step = r.opts.Step
+	dir.Step = r.opts.hooks.step
 	r.store, r.commits = dir, &commits{store: dir}
 	return nil
 }

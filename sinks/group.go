@@ -32,15 +32,15 @@ type Group struct {
 	expected int             // pages on their way to this server
 	proven   bool            // a session was confirmed in this run
 
-	probing sync.Mutex // one probe at a time
-	down    error      // why the last probe failed, or nil
+	probing chan struct{} // holds a token while a probe is under way, which takes its time
+	down    error         // why the last probe failed, or nil
 	probed  time.Time
 }
 
 // NewGroup returns the group of a server. Sessions end, and what they carried does
 // not count, when ctx ends. [Group.Close] must be called.
 func NewGroup(ctx context.Context, sink Sink) *Group {
-	return &Group{sink: sink, ctx: ctx, filling: map[int]*shared{}, changed: make(chan struct{})}
+	return &Group{sink: sink, ctx: ctx, filling: map[int]*shared{}, changed: make(chan struct{}), probing: make(chan struct{}, 1)}
 }
 
 // Sink returns the server.
@@ -301,8 +301,8 @@ func (g *Group) Ready(ctx context.Context) error {
 
 // probe tries an empty session, where the server is down or must be asked.
 func (g *Group) probe(ctx context.Context, must bool) error {
-	g.probing.Lock()
-	defer g.probing.Unlock()
+	g.probing <- struct{}{}
+	defer func() { <-g.probing }()
 	switch {
 	case g.down == nil && !must:
 		return nil
