@@ -110,8 +110,9 @@ func (f *flight) decided() (n int, failed *laneError) {
 type lane struct {
 	server int // its index in the configuration
 	group  *sinks.Group
-	limit  int // the most pages of a session that takes this stream's, 0 for no limit
-	alone  int // how often a page failed that had a session to itself
+	bare   bool // lines of CEF go without their syslog prefix
+	limit  int  // the most pages of a session that takes this stream's, 0 for no limit
+	alone  int  // how often a page failed that had a session to itself
 }
 
 // maxAlone is how often a page that has a session to itself may fail, while the
@@ -206,6 +207,9 @@ func (s *stream) send(page *page, sent *sent) error {
 		l := s.lanes[i]
 		batch := sinks.Batch{Endpoint: s.row.Name, Lines: page.bytes, Times: page.times}
 		out[i].lane = l
+		if l.bare {
+			batch = bare(batch)
+		}
 		batch, out[i].records = fit(batch, l.group.Sink().MaxRecord())
 		refused, r, err := l.group.Send(s.run.late, batch, l.limit)
 		if err != nil {

@@ -38,6 +38,8 @@ func Hint(err error) string {
 		return "what was delivered is checkpointed; if it happens again, tell Duo's support"
 	case errors.Is(err, errNoChildren):
 		return "check in Duo's Admin Panel that the Accounts API application may still see them; if there are none, is_msp is not for this account"
+	case isDomain(err):
+		return "if Duo's Admin Panel shows that host for the account, add its domain to account.child_domains; else ask Duo's support"
 	case errors.Is(err, errHost):
 		return "ask Duo's support about this account, or leave it out with account.block_list"
 	}
@@ -57,6 +59,11 @@ func Hint(err error) string {
 		return hint
 	}
 	return sinks.Hint(err) // of a sink that was never made
+}
+
+func isDomain(err error) bool {
+	_, ok := errors.AsType[*domainError](err)
+	return ok
 }
 
 // diskHint is the hint for what a disk refuses. Errors come from the checkpoint

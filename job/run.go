@@ -237,12 +237,8 @@ func (r *run) sink(server config.Server) (sinks.Sink, error) {
 	if r.opts.hooks.receiver != nil {
 		return r.opts.hooks.receiver(server)
 	}
-	o := sinks.Options{
-		ID: server.ID, Protocol: sinks.Protocol(server.Protocol), Hostname: server.Hostname, Port: server.Port,
-		CertFile: server.CertFile, KeyFile: server.KeyFile, ServerName: server.ServerName,
-		Settle: server.Settle, MaxRecordBytes: server.MaxRecordBytes,
-		Warn: func(msg string) { r.log.Warn(msg) },
-	}
+	o := ServerOptions(server)
+	o.Warn = func(msg string) { r.log.Warn(msg) }
 	if r.opts.hooks.sink != nil {
 		r.opts.hooks.sink(&o)
 	}
