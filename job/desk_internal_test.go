@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"dls/job/duo"
+	"dls/job/legacy"
 	"dls/job/record"
 )
 
@@ -41,7 +42,7 @@ func TestForesee(t *testing.T) {
 		{name: "the last page", place: place{read: 1}, body: body},
 		{name: "a cursor that does not move", place: place{cursor: "7,a"}, body: body},
 		{name: "no metadata", body: []byte(`{"stat":"OK","response":{"authlogs":[]}}`)},
-		{name: "duologsync's checkpoint is to be verified", body: body, change: func(s *stream) { s.from = new(takeover) }},
+		{name: "duologsync's checkpoint is to be verified", body: body, change: func(s *stream) { s.from = new(legacy.Takeover) }},
 		{name: "another kind of cursor", body: body, change: func(s *stream) { s.row = duo.Named("trustmonitor") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dls/job/duo"
+	"dls/job/legacy"
 	"dls/sinks"
 	"dls/state"
 )
@@ -21,6 +22,9 @@ func Hint(err error) string {
 	}
 	if proxy, ok := errors.AsType[*duo.ProxyError](err); ok && proxy.Proxy == "" {
 		return proxy.Hint()
+	}
+	if left, ok := errors.AsType[*legacy.Error](err); ok {
+		return left.Hint
 	}
 	if hint := state.Hint(err); hint != "" {
 		return hint

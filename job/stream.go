@@ -9,6 +9,7 @@ import (
 
 	"dls/cef"
 	"dls/job/duo"
+	"dls/job/legacy"
 	"dls/job/record"
 	"dls/sinks"
 	"dls/state"
@@ -31,9 +32,9 @@ type stream struct {
 	extra []record.Extra // the members that duologsync adds
 	sinks []sinks.Sink   // all must confirm
 
-	from    *takeover    // duologsync's checkpoint, until the stream has one of its own
-	fields  []string     // the members of a record that are looked at: ids, then times
-	mapping *cef.Mapping // nil where lines are JSON
+	from    *legacy.Takeover // duologsync's checkpoint, until the stream has one of its own
+	fields  []string         // the members of a record that are looked at: ids, then times
+	mapping *cef.Mapping     // nil where lines are JSON
 
 	cp      *state.Checkpoint // nil until the first turn
 	seen    map[state.Key]int // how many records of each key are delivered, or in the page under way
@@ -111,6 +112,8 @@ func (s *stream) open() error {
 	cp, err := s.run.load(s.id)
 	if err == nil && cp == nil {
 		cp, err = s.inherit()
+	} else if err == nil && s.run.cfg.Checkpointing {
+		err = legacy.Newer(s.run.dir, s.id, time.UnixMilli(max(cp.Until, cp.Looked)), s.run.start)
 	}
 	if err != nil {
 		return err
@@ -191,8 +194,10 @@ func (s *stream) work(ctx context.Context, d *desk) error {
 			return err
 		}
 		if s.from != nil {
-			if err := s.from.verify(s, page); err != nil {
+			if again, err := s.verify(page); err != nil {
 				return err
+			} else if again {
+				return &pause{s.early()}
 			}
 		}
 		after, stuck := s.after(s.place, page)
@@ -258,7 +263,7 @@ func (s *stream) fetch(ctx context.Context, d *desk, p place) (wait func() (*ans
 	a := d.answer()
 	a.mintime, a.sought = s.mintime(p), ""
 	if s.from != nil {
-		a.sought = s.from.id
+		a.sought = s.from.ID
 	}
 	params := s.params(p, a.mintime)
 	s.pace.call(time.Now())
@@ -412,7 +417,7 @@ func (m *move) draft(s *stream) (conclude func(delivered error) error, err error
 func (s *stream) take(m move, fresh int) {
 	s.held, s.high, s.place = m.held, m.high, m.place
 	if s.from != nil {
-		s.from.done(s)
+		s.from.Done(s.run.log.With("stream", s.result.Name()))
 		s.from = nil
 	}
 	s.result.Delivered += fresh
