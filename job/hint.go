@@ -26,6 +26,9 @@ func Hint(err error) string {
 	if left, ok := errors.AsType[*legacy.Error](err); ok {
 		return left.Hint
 	}
+	if begin, ok := errors.AsType[*legacy.BeginError](err); ok {
+		return begin.Hint()
+	}
 	if hint := state.Hint(err); hint != "" {
 		return hint
 	}

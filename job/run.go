@@ -51,6 +51,9 @@ type Options struct {
 	// RetryFor is how long a stream may go without progress before it fails. 0
 	// means that nothing is tried again.
 	RetryFor time.Duration
+	// Begin lets the first run in a checkpoint directory begin at offset though
+	// checkpoints lie where the defaults of duologsync and dls put them.
+	Begin bool
 	// Grace is how long deliveries under way may take when the run is told to stop.
 	Grace time.Duration
 	// Log takes the run's messages. A message for the user's eyes has level Warn or
@@ -65,6 +68,9 @@ type Options struct {
 	Transport http.RoundTripper
 	Step      func(name string) error
 	Sink      func(*sinks.Options)
+	// Places are where checkpoints may lie outside of the directory; nil: those of
+	// [legacy.Places].
+	Places []string
 
 	out io.Writer // takes the place of every server in a pull
 }
@@ -119,6 +125,9 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 			return nil, &SetupError{err}
 		}
 		defer unlock()
+		if err := r.first(); err != nil {
+			return nil, &SetupError{err}
+		}
 	}
 	return r.work(ctx)
 }

@@ -5,6 +5,31 @@ import (
 	"dls/state"
 )
 
+// first refuses a first run that would send again what checkpoints elsewhere say is
+// delivered, unless it is told to begin.
+func (r *run) first() error {
+	r.warnVolatile()
+	if r.opts.Begin {
+		return nil
+	}
+	search := legacy.Search{
+		Dir: r.cfg.Directory, IKey: r.cfg.Account.IKey, MSP: r.cfg.Account.MSP, BlockList: r.cfg.Account.BlockList,
+		Endpoints: r.opts.Endpoints, Places: r.opts.Places,
+	}
+	if len(search.Endpoints) == 0 {
+		for _, route := range r.cfg.Routes {
+			search.Endpoints = append(search.Endpoints, route.Endpoint.Name)
+		}
+	}
+	strays := legacy.Elsewhere(search)
+	for _, s := range strays {
+		if note := s.Note(); note != "" {
+			r.log.Warn(note + "; what it says was delivered is sent again unless a user who may read it moves it into dls_settings.checkpointing.directory")
+		}
+	}
+	return legacy.Begins(r.cfg.Directory, strays)
+}
+
 // inherit makes the stream's own checkpoint of the one that duologsync left of it.
 // It returns nil when there is none.
 func (s *stream) inherit() (*state.Checkpoint, error) {

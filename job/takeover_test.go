@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -219,4 +220,46 @@ func TestTakeoverMSP(t *testing.T) {
 	if n, want := len(siem.Take()), 2*20+2*10; n != want {
 		t.Errorf("%d records, want %d", n, want)
 	}
+}
+
+// A first run that would begin at offset beside checkpoints of duologsync refuses
+// until they are moved, or it is told to begin.
+func TestTakeoverElsewhere(t *testing.T) {
+	w, siem := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth"}}
+	records := duosim.Generate("auth", 20, time.Now().Add(-time.Hour), time.Second)
+	w.add(parent, "auth", records...)
+	place := t.TempDir()
+	stray := filepath.Join(place, "auth_checkpoint_data.txt")
+	if err := os.WriteFile(stray, fmt.Appendf(nil, `["%d", "%s"]`, records[9].At.UnixMilli(), records[9].ID), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	there := func(o *job.Options) { o.Places = []string{place} }
+
+	_, err := w.try(there)
+	if _, ok := errors.AsType[*job.SetupError](err); !ok || !strings.Contains(job.Hint(err), "--begin") {
+		t.Fatalf("error %v, hint %q", err, job.Hint(err))
+	}
+	exactly(t, nil, siem.Take())
+
+	if err := os.Rename(stray, w.path("state", "auth_checkpoint_data.txt")); err != nil {
+		t.Fatal(err)
+	}
+	if sum := w.sync(there); sum.Results[0].Delivered != 11 {
+		t.Errorf("delivered %d, want 11", sum.Results[0].Delivered)
+	}
+
+	// Anew, on purpose; from then on it is not the first run.
+	for _, name := range []string{"auth_checkpoint.json", "auth_checkpoint_data.txt.imported"} {
+		if err := os.Rename(w.path("state", name), filepath.Join(place, strings.TrimSuffix(name, ".imported"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.try(there); err == nil {
+		t.Error("dls's own checkpoint elsewhere is not seen")
+	}
+	siem.Take()
+	w.clean(w.sync(there, func(o *job.Options) { o.Begin = true }))
+	exactly(t, w.lines(parent, "auth"), siem.Take())
+	w.clean(w.sync(there))
 }

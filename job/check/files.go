@@ -191,6 +191,7 @@ func (c *checker) checkpoints() {
 		return
 	}
 	defer dir.Close()
+	c.elsewhere()
 	times, err := dir.Times()
 	if err != nil {
 		c.tell(Finding{"checkpoints", Failed, err.Error(), job.Hint(err)})
@@ -224,6 +225,25 @@ func (c *checker) checkpoints() {
 	telephony := slices.ContainsFunc(c.cfg.Routes, func(r config.Route) bool { return r.Endpoint.Name == "telephony" })
 	if telephony && !times[legacy.Names("telephony", "")[0]].IsZero() {
 		c.tell(inheritance(dir, state.ID{Endpoint: "telephony"}, "checkpoint of telephony of child accounts"))
+	}
+}
+
+// elsewhere looks for checkpoints where the first run would not see them.
+func (c *checker) elsewhere() {
+	search := legacy.Search{
+		Dir: c.cfg.Directory, IKey: c.cfg.Account.IKey, MSP: c.cfg.Account.MSP, BlockList: c.cfg.Account.BlockList, Places: c.opts.Places,
+	}
+	for _, route := range c.cfg.Routes {
+		search.Endpoints = append(search.Endpoints, route.Endpoint.Name)
+	}
+	strays := legacy.Elsewhere(search)
+	if err := legacy.Begins(c.cfg.Directory, strays); err != nil {
+		c.tell(Finding{"checkpoints elsewhere", Failed, err.Error(), job.Hint(err)})
+	}
+	for _, s := range strays {
+		if note := s.Note(); note != "" {
+			c.tell(Finding{"checkpoints elsewhere", Warning, note, "if they are yours, move them into dls_settings.checkpointing.directory as a user who may"})
+		}
 	}
 }
 

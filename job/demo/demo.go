@@ -74,7 +74,7 @@ func Run(ctx context.Context, w io.Writer, keep bool, dls func(args ...string) i
 			sim.Add(account, row.Name, duosim.Generator{Seed: uint64(i), Jitter: true}.Generate(row.Name, round.records, round.from, time.Minute)...)
 		}
 		fmt.Fprintf(w, "\n== %s\n\n$ dls sync -v config.yml\n", round.title)
-		if code := dls("sync", "-v", path); code != 0 {
+		if code := dls("sync", "-v", "--begin", path); code != 0 {
 			return fmt.Errorf("the run ended with exit code %d", code)
 		}
 		lines := siem.take()
