@@ -8,7 +8,7 @@ import (
 // first refuses a first run that would send again what checkpoints elsewhere say is
 // delivered, unless it is told to begin.
 func (r *run) first() error {
-	r.warnVolatile()
+	r.warnSystemd()
 	if r.opts.Begin {
 		return nil
 	}

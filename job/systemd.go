@@ -4,7 +4,34 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
+
+// warnSystemd warns of a unit that is none for a program that runs once: one that
+// starts dls again and again, and one whose checkpoints do not last.
+func (r *run) warnSystemd() {
+	if os.Getenv("INVOCATION_ID") == "" {
+		return
+	}
+	if mounts, err := os.ReadFile("/proc/self/mountinfo"); err == nil {
+		if why := volatile(r.cfg.Directory, string(mounts)); why != "" {
+			r.log.Warn("checkpoints go to "+r.cfg.Directory+", and the next run may send everything again: "+why,
+				"hint", "set StateDirectory= in the unit and leave dls_settings.checkpointing.directory out, as dls schedule has it")
+		}
+	}
+	// A timer's unit is told which timer it was, from systemd 252 on.
+	if os.Getenv("TRIGGER_UNIT") == "" && restarted(append(r.dir.Began(r.opts.Shard.suffix(), r.cfg.Account.IKey), r.start)) {
+		r.log.Warn("the last three runs began within two minutes: systemd starts the unit again whenever it ends",
+			"hint", "dls runs once: take Restart= out, and let a timer start it (dls schedule CONFIG systemd)")
+	}
+}
+
+// restarted tells whether the last three of some times, in order, lie within two
+// minutes.
+func restarted(began []time.Time) bool {
+	n := len(began)
+	return n >= 3 && began[n-1].Sub(began[n-3]) < 2*time.Minute
+}
 
 // volatile says why what is written to a directory may be gone at the next run, or
 // returns "". mounts is the text of Linux's /proc/self/mountinfo, proc(5).
@@ -43,20 +70,4 @@ func volatile(dir, mounts string) string {
 // unescapeMount undoes the escapes of a path in mountinfo.
 func unescapeMount(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
-}
-
-// warnVolatile warns of a directory of checkpoints that the next start of a systemd
-// unit may not find again.
-func (r *run) warnVolatile() {
-	if os.Getenv("INVOCATION_ID") == "" {
-		return
-	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return
-	}
-	if why := volatile(r.cfg.Directory, string(mounts)); why != "" {
-		r.log.Warn("checkpoints go to "+r.cfg.Directory+", and the next run may send everything again: "+why,
-			"hint", "set StateDirectory= in the unit and leave dls_settings.checkpointing.directory out, as dls schedule has it")
-	}
 }

@@ -4,7 +4,30 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
+
+func TestRestarted(t *testing.T) {
+	at := time.Now()
+	for _, tt := range []struct {
+		ago  []time.Duration
+		want bool
+	}{
+		{nil, false},
+		{[]time.Duration{time.Second, 0}, false},
+		{[]time.Duration{119 * time.Second, time.Second, 0}, true},
+		{[]time.Duration{120 * time.Second, 60 * time.Second, 0}, false},
+		{[]time.Duration{time.Hour, 20 * time.Second, 10 * time.Second, 0}, true},
+	} {
+		var began []time.Time
+		for _, ago := range tt.ago {
+			began = append(began, at.Add(-ago))
+		}
+		if restarted(began) != tt.want {
+			t.Errorf("%v: %v", tt.ago, !tt.want)
+		}
+	}
+}
 
 func TestVolatile(t *testing.T) {
 	if runtime.GOOS == "windows" {
