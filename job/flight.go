@@ -349,10 +349,7 @@ func (s *stream) count(pages []sent, one bool) error {
 			return err
 		}
 	}
-	if s.from != nil {
-		s.from.done(s)
-		s.from = nil
-	}
+	s.retire()
 	s.progressed(fresh)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dls/job/duo"
+	"dls/job/legacy"
 	"dls/job/window"
 	"dls/sinks"
 	"dls/state"
@@ -22,6 +23,12 @@ func Hint(err error) string {
 	}
 	if proxy, ok := errors.AsType[*duo.ProxyError](err); ok && proxy.Proxy == "" {
 		return proxy.Hint()
+	}
+	if left, ok := errors.AsType[*legacy.Error](err); ok {
+		return left.Hint
+	}
+	if begin, ok := errors.AsType[*legacy.BeginError](err); ok {
+		return begin.Hint()
 	}
 	if hint := state.Hint(err); hint != "" {
 		return hint

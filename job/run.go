@@ -53,6 +53,9 @@ type Options struct {
 	// RetryFor is how long a stream may go without progress before it fails. 0
 	// means that nothing is tried again.
 	RetryFor time.Duration
+	// Begin lets the first run in a checkpoint directory begin at offset though
+	// checkpoints lie where the defaults of duologsync and dls put them.
+	Begin bool
 	// Grace is how long deliveries under way may take when the run is told to stop.
 	Grace time.Duration
 	// Log takes the run's messages. A message for the user's eyes has level Warn or
@@ -67,6 +70,10 @@ type Options struct {
 
 	// Progress, when set, is kept up to date while the run goes on.
 	Progress *Progress
+
+	// Places are where checkpoints may lie outside of the directory; nil: those of
+	// [legacy.Places].
+	Places []string
 
 	out   io.Writer // takes the place of every server in a pull
 	hooks hooks
@@ -137,6 +144,9 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 			return nil, &SetupError{err}
 		}
 		defer unlock()
+		if err := r.first(); err != nil {
+			return nil, &SetupError{err}
+		}
 	}
 	if opts.Begun != nil {
 		opts.Begun()
