@@ -111,7 +111,7 @@ func (l *learner) found(made time.Time) {
 	if at, ok := l.back(l.n + 1); ok && l.n > 1 {
 		quiet = made.Sub(at) - l.lag/2
 	}
-	l.n = max(1, min(l.n, l.history.answered(l.search.refused.Add(-w), l.search.refused)))
+	l.n = max(1, min(l.n, l.history.answered(l.search.refused.Add(-w), l.search.heard)))
 	if w < usual {
 		l.trial.down = large
 		return
@@ -166,7 +166,7 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 			break
 		}
 		l.n, l.burst = n, n
-		l.search = search{first: l.oldest(from), refused: made}
+		l.search = search{first: l.oldest(from), refused: made, heard: now}
 		l.next = l.search.step(&l.history, n, made, now)
 	case l.window == 0:
 		l.next = l.search.step(&l.history, l.n, made, now)
@@ -250,5 +250,9 @@ func (l *learner) halve() {
 
 // backOff waits for a place to be free, and longer after each refusal in turn.
 func (l *learner) backOff(made time.Time) {
-	l.next = made.Add(l.window / time.Duration(l.n) << min(l.refusals-1, 16))
+	gap := l.window / time.Duration(l.n)
+	if l.spread {
+		gap += gap * 3 / 8
+	}
+	l.next = made.Add(gap << min(l.refusals-1, 16))
 }
