@@ -23,7 +23,8 @@ type learner struct {
 	n      int           // calls in a window; 0: none was ever refused
 	window time.Duration // 0: it is looked for
 	spread bool          // n and window were made smaller together
-	burst  int           // n as it was when the window was looked for
+	burst  int           // n as it was found
+	whole  time.Duration // and its window
 
 	next     time.Time     // no call before, because of a refusal
 	heard    time.Time     // the last answer or refusal
@@ -63,7 +64,8 @@ func (l *learner) called(now time.Time) { l.add(now, max(memory, 2*l.window), l.
 
 // assume takes an allowance for a start.
 func (l *learner) assume(n int, window time.Duration) {
-	l.n, l.burst, l.window = max(n, 1), max(n, 1), window
+	l.n, l.window = max(n, 1), window
+	l.burst, l.whole = l.n, l.window
 	l.trial = trial{proven: window, low: window / 2, down: small, up: small}
 }
 
@@ -112,6 +114,7 @@ func (l *learner) found(made time.Time) {
 		quiet = made.Sub(at) - l.lag/2
 	}
 	l.n = max(1, min(l.n, l.history.answered(l.search.refused.Add(-w), l.search.heard)))
+	l.burst, l.whole = l.n, w
 	if w < usual {
 		l.trial.down = large
 		return
@@ -165,7 +168,7 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 			l.next = made.Add(time.Second << min(l.refusals, 16))
 			break
 		}
-		l.n, l.burst = n, n
+		l.n = n
 		l.search = search{first: l.oldest(from), refused: made, heard: now}
 		l.next = l.search.step(&l.history, n, made, now)
 	case l.window == 0:

@@ -62,7 +62,7 @@ func TestTraceShared(t *testing.T) {
 			if !g.shared {
 				o = &ss[i].l.own
 			}
-			fmt.Printf("%8.1f #%d %v shared=%v test=%v every=%d n=%d w=%.1f proven=%.1f low=%.1f calm=%d step=%d out=%d ref=%d\n", now.Sub(start).Seconds(), i, map[bool]string{true: "ok", false: "REFUSED"}[ok], g.shared, ss[i].l.test, g.every, o.n, o.window.Seconds(), o.trial.proven.Seconds(), o.trial.low.Seconds(), o.trial.calm, o.trial.down, o.pending, o.refusals)
+			fmt.Printf("%8.1f #%d %v shared=%v test=%v every=%d n=%d w=%.1f proven=%.1f low=%.1f calm=%d step=%d out=%d ref=%d\n", now.Sub(start).Seconds(), i, map[bool]string{true: "ok", false: "REFUSED"}[ok], g.shared, ss[i].l.beyond, g.test.every, o.n, o.window.Seconds(), o.trial.proven.Seconds(), o.trial.low.Seconds(), o.trial.calm, o.trial.down, o.pending, o.refusals)
 		})
 	}
 }
