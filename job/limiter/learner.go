@@ -53,7 +53,8 @@ func (l *learner) ready(k int, now time.Time) time.Time {
 			t = later(t, at.Add(l.window*time.Duration(1+k/l.n)))
 		}
 	}
-	if l.refusals > 0 && l.pending+k > 0 { // one call at a time
+	doubtful := l.refusals > 0 || l.window < l.trial.proven && l.trial.calm == 0
+	if doubtful && l.pending+k > 0 { // one call at a time
 		t = later(t, now).Add(time.Second)
 	}
 	return t
