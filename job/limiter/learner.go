@@ -23,7 +23,8 @@ type learner struct {
 	n      int           // calls in a window; 0: none was ever refused
 	window time.Duration // 0: it is looked for
 	spread bool          // n and window were made smaller together
-	burst  int           // n as it was when the window was looked for
+	burst  int           // n as it was found
+	whole  time.Duration // and its window
 
 	next     time.Time     // no call before, because of a refusal
 	heard    time.Time     // the last answer or refusal
@@ -52,7 +53,8 @@ func (l *learner) ready(k int, now time.Time) time.Time {
 			t = later(t, at.Add(l.window*time.Duration(1+k/l.n)))
 		}
 	}
-	if l.refusals > 0 && l.pending+k > 0 { // one call at a time
+	doubtful := l.refusals > 0 || l.window < l.trial.proven && l.trial.calm == 0
+	if doubtful && l.pending+k > 0 { // one call at a time
 		t = later(t, now).Add(time.Second)
 	}
 	return t
@@ -63,7 +65,8 @@ func (l *learner) called(now time.Time) { l.add(now, max(memory, 2*l.window), l.
 
 // assume takes an allowance for a start.
 func (l *learner) assume(n int, window time.Duration) {
-	l.n, l.burst, l.window = max(n, 1), max(n, 1), window
+	l.n, l.window = max(n, 1), window
+	l.burst, l.whole = l.n, l.window
 	l.trial = trial{proven: window, low: window / 2, down: small, up: small}
 }
 
@@ -111,7 +114,8 @@ func (l *learner) found(made time.Time) {
 	if at, ok := l.back(l.n + 1); ok && l.n > 1 {
 		quiet = made.Sub(at) - l.lag/2
 	}
-	l.n = max(1, min(l.n, l.history.answered(l.search.refused.Add(-w), l.search.refused)))
+	l.n = max(1, min(l.n, l.history.answered(l.search.refused.Add(-w), l.search.heard)))
+	l.burst, l.whole = l.n, w
 	if w < usual {
 		l.trial.down = large
 		return
@@ -165,8 +169,8 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 			l.next = made.Add(time.Second << min(l.refusals, 16))
 			break
 		}
-		l.n, l.burst = n, n
-		l.search = search{first: l.oldest(from), refused: made}
+		l.n = n
+		l.search = search{first: l.oldest(from), refused: made, heard: now}
 		l.next = l.search.step(&l.history, n, made, now)
 	case l.window == 0:
 		l.next = l.search.step(&l.history, l.n, made, now)
@@ -250,5 +254,9 @@ func (l *learner) halve() {
 
 // backOff waits for a place to be free, and longer after each refusal in turn.
 func (l *learner) backOff(made time.Time) {
-	l.next = made.Add(l.window / time.Duration(l.n) << min(l.refusals-1, 16))
+	gap := l.window / time.Duration(l.n)
+	if l.spread {
+		gap += gap * 3 / 8
+	}
+	l.next = made.Add(gap << min(l.refusals-1, 16))
 }

@@ -22,7 +22,8 @@ const (
 // search looks for the window, from the first refusal until a call is answered.
 type search struct {
 	first   time.Time     // the call that has to leave the window
-	refused time.Time     // the first refusal
+	refused time.Time     // the first call that was refused
+	heard   time.Time     // and when it was
 	window  time.Duration // the one that is tried
 	low     time.Duration // the longest that was refused
 }
