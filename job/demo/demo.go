@@ -51,7 +51,7 @@ type story struct {
 func Run(ctx context.Context, w io.Writer, keep bool, dls func(args ...string) int) error {
 	s := &story{w: w, dls: dls, width: 150, got: map[string]bool{}}
 	if width := report.ScreenOf(w).Width; width > 0 {
-		s.width = width - 4
+		s.width = width - 3
 	}
 	var err error
 	if s.dir, err = os.MkdirTemp("", "dls-demo-"); err != nil {
@@ -93,8 +93,15 @@ func Run(ctx context.Context, w io.Writer, keep bool, dls func(args ...string) i
 func (s *story) title(text string) { fmt.Fprintf(s.w, "\n== %s\n", text) }
 
 // say explains something, on lines that fit a screen.
-func (s *story) say(text string) {
-	fmt.Fprintf(s.w, "\n%s\n", report.Screen{Width: min(s.width+4, 96)}.Wrap(text, 0, 0))
+func (s *story) say(text string) { fmt.Fprintf(s.w, "\n%s\n", screen(s.w).Wrap(text, 0, 0)) }
+
+// screen is what w is, with lines that can be read.
+func screen(w io.Writer) report.Screen {
+	s := report.ScreenOf(w)
+	if s.Width == 0 || s.Width > 96 {
+		s.Width = 96
+	}
+	return s
 }
 
 // run shows a command, carries it out, and holds its exit code to the one wanted; or
