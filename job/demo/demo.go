@@ -156,7 +156,7 @@ func (s *story) first(_ context.Context, began time.Time) error {
 	}
 	fmt.Fprintf(s.w, "\nexit code 0; the receiver got %d records:\n", fresh)
 	for i := 0; i < len(lines); i += Records {
-		fmt.Fprintf(s.w, "  %s\n", shorten(lines[i], s.width))
+		fmt.Fprintf(s.w, "  %s\n", report.Cut(lines[i], s.width))
 	}
 	return nil
 }
@@ -232,7 +232,7 @@ func (s *story) formats(_ context.Context, began time.Time) error {
 		}
 		first = append(first, lines[i])
 	}
-	fmt.Fprintf(s.w, "\n  %s\n  %s\n", shorten(first[0], s.width), shorten(first[1], s.width))
+	fmt.Fprintf(s.w, "\n  %s\n  %s\n", report.Cut(first[0], s.width), report.Cut(first[1], s.width))
 	s.say("A pull neither reads nor moves a checkpoint. dls_settings.log_format chooses for the runs.")
 	return nil
 }
@@ -281,12 +281,4 @@ func Send(ctx context.Context, w io.Writer, path, server string, dls func(args .
 	}
 	fmt.Fprintf(w, "\nAll %d are confirmed: look for them at the receiver.\n", Records*len(endpoints))
 	return ctx.Err()
-}
-
-// shorten cuts a line to what a terminal shows.
-func shorten(line string, most int) string {
-	if runes := []rune(line); len(runes) > most {
-		return string(runes[:most-1]) + "…"
-	}
-	return line
 }
