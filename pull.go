@@ -117,12 +117,11 @@ func (c *pullCommand) report(log *slog.Logger, opts job.PullOptions, sum *job.Su
 		}
 		return r.Hint()
 	})
-	n := delivered(sum)
-	if c.Server != "" {
-		where = "server " + c.Server
-	}
-	text := fmt.Sprintf("%d records from %s to %s", n, opts.Since.UTC().Format(time.RFC3339), sum.WindowEnd.Format(time.RFC3339))
-	if where != "" {
+	text := fmt.Sprintf("%d records from %s to %s", delivered(sum), opts.Since.UTC().Format(time.RFC3339), sum.WindowEnd.Format(time.RFC3339))
+	switch {
+	case c.Server != "":
+		text += fmt.Sprintf(", at server %q", c.Server)
+	case where != "":
 		text += ", in " + where
 	}
 	log.Info(text)
