@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"dls/job"
 	"dls/job/config"
 	"dls/job/flat"
+	"dls/state/safefile"
 )
 
 type pullCommand struct {
@@ -157,7 +157,7 @@ func (c *pullCommand) open(stdout io.Writer) (*destination, error) {
 		}
 		f, err := os.CreateTemp(filepath.Dir(d.path), ".dls-pull-*.tmp")
 		if err != nil {
-			return nil, fmt.Errorf("--output %q: %w", d.path, bareError(err))
+			return nil, fmt.Errorf("--output %q: %w", d.path, safefile.Cause(err))
 		}
 		d.file, d.Writer = f, f
 	}
@@ -190,7 +190,7 @@ func (d *destination) finish(whole bool) (where string, err error) {
 	defer d.discard()
 	if d.table != nil {
 		if _, err := d.table.WriteTo(d.Writer); err != nil {
-			return "", fmt.Errorf("write records: %w", bareError(err))
+			return "", fmt.Errorf("write records: %w", safefile.Cause(err))
 		}
 	}
 	if d.file == nil {
@@ -207,7 +207,7 @@ func (d *destination) finish(whole bool) (where string, err error) {
 		err = os.Rename(d.file.Name(), path)
 	}
 	if err != nil {
-		return "", fmt.Errorf("--output %q: %w", d.path, bareError(err))
+		return "", fmt.Errorf("--output %q: %w", d.path, safefile.Cause(err))
 	}
 	return fmt.Sprintf("%q", path), nil
 }
@@ -223,16 +223,4 @@ func (d *destination) discard() {
 		_ = os.Remove(d.file.Name())
 		d.file = nil
 	}
-}
-
-// bareError takes the operation and the path, which may be a temporary one, off a
-// file error.
-func bareError(err error) error {
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		return p.Err
-	}
-	if l, ok := errors.AsType[*os.LinkError](err); ok {
-		return l.Err
-	}
-	return err
 }

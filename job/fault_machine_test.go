@@ -79,12 +79,12 @@ func fails(n int64, err error) func(*scene) {
 		s.listen()
 		var steps atomic.Int64
 		s.options = func(o *job.Options) {
-			o.Step = func(string) error {
+			o.SetStep(func(string) error {
 				if steps.Add(1) > n {
 					return err
 				}
 				return nil
-			}
+			})
 		}
 	}
 }
@@ -152,12 +152,12 @@ func TestFaultStep(t *testing.T) {
 				s.listen()
 				var seen atomic.Int64
 				s.options = func(o *job.Options) {
-					o.Step = func(name string) error {
+					o.SetStep(func(name string) error {
 						if name == step && seen.Add(1) == nth+1 {
 							return syscall.EIO
 						}
 						return nil
-					}
+					})
 				}
 				s.run(func() {
 					failed := s.sync().Failed()
@@ -197,13 +197,13 @@ func TestFaultTwoRuns(t *testing.T) {
 	reached, release := make(chan struct{}), make(chan struct{})
 	s.options = func(o *job.Options) {
 		var first atomic.Bool
-		o.Step = func(string) error {
+		o.SetStep(func(string) error {
 			if first.CompareAndSwap(false, true) {
 				close(reached)
 				<-release
 			}
 			return nil
-		}
+		})
 	}
 	s.run(func() {
 		done := make(chan error, 1)

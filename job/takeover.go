@@ -1,6 +1,9 @@
 package job
 
 import (
+	"errors"
+	"time"
+
 	"dls/job/legacy"
 	"dls/state"
 )
@@ -33,32 +36,57 @@ func (r *run) first() error {
 // inherit makes the stream's own checkpoint of the one that duologsync left of it.
 // It returns nil when there is none.
 func (s *stream) inherit() (*state.Checkpoint, error) {
-	if !s.run.cfg.Checkpointing {
+	if !s.run.cfg.Checkpointing || s.run.legacy() == nil {
 		return nil, nil
 	}
-	from, err := legacy.Find(s.run.dir, s.id, s.run.start)
+	from, err := legacy.Find(s.run.legacy(), s.id, s.run.start)
 	if err != nil || from == nil {
 		return nil, err
 	}
-	s.from = from
+	s.from, s.lines.sought = from, from.ID
 	return s.inherited(), nil
 }
 
 // inherited is the checkpoint of a stream that goes on from duologsync's.
 func (s *stream) inherited() *state.Checkpoint {
 	from := s.from.From.UnixMilli()
-	return &state.Checkpoint{From: from, Until: from}
+	return &state.Checkpoint{Progress: state.Progress{Began: from, DeliveredUntil: from}}
 }
 
-// verify checks what duologsync left against the first page. again is true when
-// duologsync's time was another than the one asked for: the stream has gone there.
-func (s *stream) verify(page *page) (again bool, err error) {
-	again, err = s.from.Verify(page.found)
-	if !again || err != nil {
-		return false, err
+// newer refuses a checkpoint beside which duologsync's is newer: somebody went back to
+// it for a while, and both say what is delivered.
+func (s *stream) newer(cp *state.Checkpoint) error {
+	if !s.run.cfg.Checkpointing || s.run.legacy() == nil {
+		return nil
 	}
-	s.cp = s.inherited()
-	s.high = s.cp.Until
-	s.place, err = s.window()
-	return true, err
+	return legacy.Newer(s.run.legacy(), s.id, time.UnixMilli(max(cp.DeliveredUntil, cp.LookedUntil)), s.run.start)
+}
+
+// errElsewhere tells that duologsync's time is another than the one asked for: reading
+// begins again there.
+var errElsewhere = errors.New("duologsync's checkpoint is of another time zone")
+
+// verify checks what duologsync left against the first page.
+func (s *stream) verify(found bool) error {
+	if s.from == nil || s.verified {
+		return nil
+	}
+	again, err := s.from.Verify(found)
+	switch {
+	case err != nil:
+		return err
+	case again:
+		s.cp = s.inherited()
+		return errElsewhere
+	}
+	s.verified = true
+	return nil
+}
+
+// retire retires duologsync's file, now that the stream has a checkpoint of its own.
+func (s *stream) retire() {
+	if s.from != nil && s.run.saves() {
+		s.from.Done(s.run.log.With("stream", s.result.Name()))
+	}
+	s.from = nil
 }

@@ -262,11 +262,11 @@ func (c *checker) ask(ctx context.Context, host string, row *duo.Endpoint, accou
 	if account != "" {
 		v.Set("account_id", account)
 	}
-	body, err := c.client.Get(ctx, host, row.Path, v, nil)
+	body, err := c.client.Get(ctx, host, row.Path, v, nil, nil)
 	if err != nil {
 		return err
 	}
-	_, _, err = duo.ReadPage(row, body, func(i int) (int, error) { return record.Skip(body, i) })
+	_, err = duo.ReadPage(row, body, func(i int) (int, error) { return record.Skip(body, i) })
 	return err
 }
 

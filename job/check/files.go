@@ -288,11 +288,11 @@ func (c *checker) checkpoint(dir *state.Dir, id state.ID) Finding {
 	if cp == nil {
 		return inheritance(dir, id, f.Name)
 	}
-	if err := legacy.Newer(dir, id, time.UnixMilli(max(cp.Until, cp.Looked)), time.Now()); err != nil {
+	if err := legacy.Newer(dir, id, time.UnixMilli(max(cp.DeliveredUntil, cp.LookedUntil)), time.Now()); err != nil {
 		f.Outcome, f.Detail, f.Hint = Failed, err.Error(), job.Hint(err)
 		return f
 	}
-	until, now := time.UnixMilli(cp.Until).UTC(), time.Now()
+	until, now := time.UnixMilli(cp.DeliveredUntil).UTC(), time.Now()
 	f.Detail = "delivered up to " + until.Format(time.RFC3339)
 	if until.Sub(now) > ahead {
 		f.Outcome = Failed
@@ -300,7 +300,7 @@ func (c *checker) checkpoint(dir *state.Dir, id state.ID) Finding {
 		f.Hint = "set this machine's clock"
 		return f
 	}
-	return reachable(f, time.UnixMilli(max(cp.Until, cp.Looked)))
+	return reachable(f, time.UnixMilli(max(cp.DeliveredUntil, cp.LookedUntil)))
 }
 
 // inheritance tells what duologsync left of a stream that has no checkpoint yet.

@@ -218,7 +218,7 @@ func Copy(ctx context.Context, cfg *config.Config) error {
 	}
 	var body []byte
 	for {
-		if body, err = client.Get(ctx, cfg.Account.Hostname, "/admin/v2/logs/authentication", params, body); err != nil {
+		if body, err = client.Get(ctx, cfg.Account.Hostname, "/admin/v2/logs/authentication", params, body, nil); err != nil {
 			return err
 		}
 		if _, err := conn.Write(body); err != nil {

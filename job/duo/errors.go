@@ -47,7 +47,13 @@ func (e *APIError) Error() string {
 }
 
 // Limited tells whether the answer is Duo's rate limit.
-func (e *APIError) Limited() bool { return e.Status == 429 }
+func (e *APIError) Limited() bool { return e.Refusal() == 429 }
+
+// TooOld tells whether the answer refuses the call's mintime because Duo no longer
+// keeps what lies so far back.
+func (e *APIError) TooOld() bool {
+	return e.Refusal() == 400 && strings.Contains(e.Detail, "mintime") && strings.Contains(e.Detail, "180 days")
+}
 
 // Refusal is the status that the answer comes to: that of Duo's code where the
 // HTTP status says success.

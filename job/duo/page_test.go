@@ -13,14 +13,14 @@ import (
 
 // readAll returns the records and the cursor of an answer.
 func readAll(row *Endpoint, body []byte) (records []string, next string, err error) {
-	next, _, err = ReadPage(row, body, func(i int) (int, error) {
+	meta, err := ReadPage(row, body, func(i int) (int, error) {
 		end, err := record.Skip(body, i)
 		if err == nil {
 			records = append(records, string(body[i:end]))
 		}
 		return end, err
 	})
-	return records, next, err
+	return records, meta.Cursor, err
 }
 
 func TestReadPage(t *testing.T) {
@@ -63,7 +63,7 @@ func TestReadPage(t *testing.T) {
 			if next != tt.next {
 				t.Errorf("cursor %q, want %q", next, tt.next)
 			}
-			if foreseen, _ := Foresee(Named(tt.row), []byte(tt.body)); foreseen != next && !strings.Contains(tt.name, "not ours") {
+			if foreseen := Foresee(Named(tt.row), []byte(tt.body)).Cursor; foreseen != next && !strings.Contains(tt.name, "not ours") {
 				t.Errorf("cursor %q was foreseen, want %q", foreseen, next)
 			}
 		})
@@ -83,8 +83,8 @@ func TestForesee(t *testing.T) {
 		{"nothing", ``, "", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if next, total := Foresee(Named("auth"), []byte(tt.body)); next != tt.next || total != tt.total {
-				t.Errorf("%q, %d, want %q, %d", next, total, tt.next, tt.total)
+			if meta := Foresee(Named("auth"), []byte(tt.body)); meta.Cursor != tt.next || meta.Total != tt.total {
+				t.Errorf("%+v, want %q, %d", meta, tt.next, tt.total)
 			}
 		})
 	}
@@ -111,6 +111,8 @@ func TestReadPageRefuses(t *testing.T) {
 		{"no list", "auth", `{"stat":"OK","response":{"metadata":{}}}`, nil},
 		{"another endpoint's list", "auth", `{"stat":"OK","response":{"items":[]}}`, nil},
 		{"list twice", "auth", `{"stat":"OK","response":{"authlogs":[{}],"authlogs":[]}}`, nil},
+		{"response twice", "auth", `{"response":{"authlogs":[{}]},"stat":"OK","response":{"authlogs":[]}}`, nil},
+		{"stat twice", "auth", `{"stat":"FAIL","response":{"authlogs":[{}]},"stat":"OK"}`, nil},
 		{"list null", "auth", `{"stat":"OK","response":{"authlogs":null}}`, nil},
 		{"response a text", "auth", `{"stat":"OK","response":"pong"}`, nil},
 		{"response an object in place of a list", "adminaction", `{"stat":"OK","response":{}}`, nil},

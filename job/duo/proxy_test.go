@@ -148,7 +148,7 @@ func client(t *testing.T, proxy string, ca []byte) *Client {
 }
 
 func get(c *Client, host string) error {
-	_, err := c.Get(context.Background(), host, "/admin/v2/logs/authentication", url.Values{}, nil)
+	_, err := c.Get(context.Background(), host, "/admin/v2/logs/authentication", url.Values{}, nil, nil)
 	return err
 }
 

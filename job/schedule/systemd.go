@@ -3,7 +3,6 @@ package schedule
 import (
 	"errors"
 	"fmt"
-	"path"
 	"strings"
 	"time"
 )
@@ -32,8 +31,8 @@ func (j Job) checkSystemd() error {
 		}
 	}
 	for _, f := range j.Files {
-		if f.Path != "" && (hidden(f.Path) || !path.IsAbs(f.Path)) {
-			return fmt.Errorf("%s %q: the service sees no home and no temporary folder, and needs absolute paths; put the file elsewhere, such as in /etc/dls", f.Key, f.Path)
+		if f.Path != "" && hidden(f.Path) {
+			return fmt.Errorf("%s %q: the service sees no home and no temporary folder; put the file elsewhere, such as in /etc/dls", f.Key, f.Path)
 		}
 	}
 	switch {

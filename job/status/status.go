@@ -69,6 +69,9 @@ type Row struct {
 	Problem string
 	// Takeover is what became of duologsync's checkpoint.
 	Takeover Takeover
+	// History is what the last runs came to, oldest first, where [Report.History] was
+	// told of it.
+	History []state.RunPoint
 }
 
 // Configured tells whether runs still read the stream.
@@ -255,7 +258,7 @@ func (c *collector) row(id state.ID, configured bool) Row {
 		r.Problem = clean(err.Error())
 	}
 	if cp != nil {
-		r.DeliveredUntil = time.UnixMilli(max(cp.Until, cp.Looked)).UTC()
+		r.DeliveredUntil = time.UnixMilli(max(cp.DeliveredUntil, cp.LookedUntil)).UTC()
 	}
 	if r.LastRun != nil && r.LastRun.DeliveredUntil().After(r.DeliveredUntil) {
 		r.DeliveredUntil = r.LastRun.DeliveredUntil().UTC()
