@@ -68,6 +68,9 @@ func (c *pullCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	}
 	defer stop()
 	log := slog.New(console)
+	for _, w := range cfg.Warnings {
+		log.Warn(w)
+	}
 	opts, err := c.options(cfg, log, now)
 	if err != nil {
 		return misused(stderr, err)

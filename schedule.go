@@ -109,6 +109,9 @@ func (c *scheduleCommand) definition() (*schedule.Definition, error) {
 		j.StateDir = joined(cfg.Directory)
 	}
 	d, err := schedule.Render(kind, j)
+	if err == nil {
+		d.Warnings = append(cfg.Warnings, d.Warnings...)
+	}
 	if !cfg.Checkpointing {
 		return d, err
 	}
