@@ -8,6 +8,7 @@ func (syncCommand) Help() string {
 
     dls /etc/dls/config.yml
     dls sync --verbose --endpoint auth,activity config.yml
+    dls sync --dry-run config.yml
     dls sync --max-runtime 50m --metrics-file /var/lib/node_exporter/dls.prom config.yml
 
 It exits with 0 when everything fetched is confirmed, 1 when no stream got
@@ -44,8 +45,11 @@ func (statusCommand) Help() string {
     dls status /etc/dls/config.yml
     dls status --max-lag 1h config.yml
     dls status --json config.yml | jq .
+    dls status --html /var/www/html/dls.html config.yml
 
-It needs no network.`
+It needs no network. It exits with 0 when all could be read (and nothing is
+behind --max-lag), 1 when not, 2 for an error in the configuration or the
+directory.`
 }
 
 func (upgradeCommand) Help() string {
@@ -68,11 +72,24 @@ it.`
 }
 
 func (demoCommand) Help() string {
-	return `Example:
+	return `Examples:
 
-    dls demo --keep
+    dls demo
+    dls demo --server siem config.yml
 
-The simulated Duo and the receiver listen on loopback only.`
+The simulated Duo and the receiver listen on loopback only. With --server the
+records go to a receiver of your own.`
+}
+
+func (simulateCommand) Help() string {
+	return `Examples:
+
+    dls simulate
+    dls simulate config.yml --accounts 20 --records 60 --late 5
+    dls simulate --limit 10 --latency 2s --fault 429,502,cut --directory ./sim
+
+It writes a configuration for the simulated Duo, and says where. With a
+configuration of your own, records go to its receivers; its account is not used.`
 }
 
 func (completionCommand) Help() string {

@@ -15,19 +15,14 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strings"
 	"syscall"
-	"time"
 
 	"github.com/alecthomas/kong"
 
 	"dls/job"
-	"dls/job/config"
-	"dls/job/demo"
 	"dls/job/report"
 	"dls/job/usage"
 	"dls/state"
-	"dls/upgrade"
 )
 
 // version is the program's version. The linker may set it.
@@ -50,6 +45,7 @@ type commandLine struct {
 	Status     statusCommand     `cmd:"" help:"Show for each stream up to when it is delivered, how far behind that is, and how its last run went."`
 	Upgrade    upgradeCommand    `cmd:"" name:"upgrade-config" help:"Turn a configuration of duologsync's first version (0.0.0) into one of version 1.0.0."`
 	Schedule   scheduleCommand   `cmd:"" help:"Print a ready, hardened job definition for a scheduler."`
+	Simulate   simulateCommand   `cmd:"" help:"Be a simulated Duo on loopback until Ctrl-C, to try receivers, schedulers and dashboards with."`
 	Demo       demoCommand       `cmd:"" help:"Run the whole job against a simulated Duo and a local receiver. Needs nothing."`
 	Completion completionCommand `cmd:"" help:"Print the completion script for a shell."`
 	Man        struct{}          `cmd:"" help:"Print the manual page."`
@@ -61,22 +57,6 @@ type commandLine struct {
 
 type helpCommand struct {
 	Command string `arg:"" optional:"" help:"The command."`
-}
-
-type upgradeCommand struct {
-	Old   string `arg:"" help:"The old configuration file. It is not changed."`
-	New   string `arg:"" help:"The file to write, or - for the standard output."`
-	Force bool   `help:"Replace the new file if it is there."`
-}
-
-type demoCommand struct {
-	Keep   bool `help:"Keep the temporary directory with the configuration and the checkpoints."`
-	Bench  int  `hidden:"" placeholder:"N" help:"Measure a backlog of N records against the bare copy of its pages."`
-	MSP    int  `hidden:"" placeholder:"N" help:"Measure an MSP of N child accounts."`
-	Rounds int  `hidden:"" default:"3" help:"How often to measure."`
-
-	Latency duration `hidden:"" default:"50ms" help:"How long each answer of Duo takes."`
-	Copy    string   `hidden:"" placeholder:"CONFIG" help:"Make the bare copy."`
 }
 
 type completionCommand struct {
@@ -139,10 +119,12 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitDone
 	case "upgrade-config":
 		return cli.Upgrade.run(stdout, stderr)
+	case "simulate":
+		return cli.Simulate.run(ctx, stdout, stderr)
 	case "demo":
 		return cli.Demo.run(ctx, stdout, stderr)
 	default:
-		return cli.Sync.run(ctx, stderr)
+		return cli.Sync.run(ctx, stdout, stderr)
 	}
 }
 
@@ -183,59 +165,19 @@ func exitCode(ctx context.Context, sum *job.Summary, err error) int {
 	return exitDone
 }
 
-func (c *upgradeCommand) run(stdout, stderr io.Writer) int {
-	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
-	result, err := upgrade.File(c.Old, c.New, c.Force, stdout)
-	if err != nil {
-		hint := ""
-		if errors.Is(err, upgrade.ErrExists) {
-			hint = "--force replaces it"
-		}
-		log.Error(err.Error(), "hint", hint)
-		return exitUsage
-	}
-	if result.Unchanged {
-		log.Info(fmt.Sprintf("%q is of version %s already; it was written unchanged", c.Old, result.From))
-	}
-	for _, note := range result.Notes {
-		log.Warn(note)
-	}
-	// The file is written all the same: what is still wrong needs the user's hand.
-	_, err = config.Parse(c.New, result.Data, config.SystemEnv())
-	if wrong, ok := errors.AsType[*config.Errors](err); ok {
-		for _, line := range strings.Split(wrong.Error(), "\n") {
-			log.Warn("the new file needs your hand: " + line)
-		}
-	}
-	return exitDone
-}
-
-func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
-	var err error
-	switch {
-	case c.Bench > 0:
-		err = demo.Bench(ctx, stdout, c.Bench, c.Rounds, time.Duration(c.Latency))
-	case c.MSP > 0:
-		err = demo.BenchMSP(ctx, stdout, c.MSP, time.Duration(c.Latency))
-	case c.Copy != "":
-		var cfg *config.Config
-		if cfg, err = config.Load(c.Copy, config.SystemEnv()); err == nil {
-			err = demo.Copy(ctx, cfg)
-		}
-	default:
-		err = demo.Run(ctx, stdout, c.Keep, func(args ...string) int { return command(ctx, args, stdout, stderr) })
-	}
-	if err != nil {
-		slog.New(report.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
-		return exitNone
-	}
-	return exitDone
-}
-
 // interrupted is the cause with which a signal ends the run.
 type interrupted struct{ signal os.Signal }
 
-func (i *interrupted) Error() string { return "interrupted by " + i.signal.String() }
+func (i *interrupted) Error() string {
+	name := i.signal.String()
+	switch i.signal {
+	case os.Interrupt:
+		name = "SIGINT"
+	case syscall.SIGTERM:
+		name = "SIGTERM"
+	}
+	return "interrupted by " + name
+}
 
 // Unwrap makes an interruption a cancellation, which the next run makes good.
 func (i *interrupted) Unwrap() error { return context.Canceled }

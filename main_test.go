@@ -4,10 +4,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,6 +47,7 @@ func TestScripts(t *testing.T) {
 			"code":     code,
 			"calls":    calls,
 			"envsubst": envsubst,
+			"pinged":   pinged,
 		},
 	})
 }
@@ -95,6 +101,9 @@ type worldKey struct{}
 type scriptWorld struct {
 	sim  *duosim.Server
 	siem *sinktest.Receiver
+
+	mu    sync.Mutex
+	pings []string // the paths of calls to the dead-man switch
 }
 
 // root is the folder of this package.
@@ -109,6 +118,13 @@ func setup(env *testscript.Env) error {
 	env.Defer(sim.Close)
 	w := &scriptWorld{sim: sim, siem: sinktest.Listen(tb, sinktest.Options{})}
 	env.Values[worldKey{}] = w
+	alarm := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.pings = append(w.pings, r.URL.Path)
+	}))
+	env.Defer(alarm.Close)
+	env.Setenv("ALARM", alarm.URL)
 	if err := os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), sim.CAPEM(), 0o600); err != nil {
 		return err
 	}
@@ -152,6 +168,25 @@ func received(ts *testscript.TestScript, neg bool, args []string) {
 	lines := worldOf(ts).siem.Take()
 	if fmt.Sprint(len(lines)) != args[0] {
 		ts.Fatalf("received %d records, want %s", len(lines), args[0])
+	}
+}
+
+// pinged PATH... checks which calls the dead-man switch got since the last time. The
+// one at the start of a run may be overtaken by the run's end.
+func pinged(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: pinged path...")
+	}
+	w := worldOf(ts)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	got := w.pings
+	w.pings = nil
+	if len(args) == len(got)+1 && strings.HasSuffix(args[0], "/start") {
+		args = args[1:]
+	}
+	if !slices.Equal(got, args) {
+		ts.Fatalf("the dead-man switch was called at %q, want %q", got, args)
 	}
 }
 

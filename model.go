@@ -33,6 +33,7 @@ func program(app *kong.Application) usage.Program {
 			{Term: "/tmp/duologsync.log", Text: "Messages of the program where dls_settings.log_filepath does not say otherwise. On Windows the system's temporary folder."},
 			{Term: "/tmp/<endpoint>_checkpoint.json", Text: "A stream's checkpoint where neither dls_settings.checkpointing.directory nor $STATE_DIRECTORY says otherwise. The name goes on with _<account> for a child account."},
 			{Term: "dls_last_run.json", Text: "Beside the checkpoints: what the last run of each stream came to, for dls status."},
+			{Term: "dls_history.ndjson", Text: "Beside the checkpoints: what the last runs came to, at most about two megabytes, for dls status --html."},
 		},
 		Environment: []usage.Entry{
 			{Term: "DLS_SKEY", Text: "The secret key, where nothing else gives it."},

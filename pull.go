@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"dls/job"
 	"dls/job/config"
 	"dls/job/flat"
+	"dls/state/safefile"
 )
 
 type pullCommand struct {
@@ -117,12 +117,11 @@ func (c *pullCommand) report(log *slog.Logger, opts job.PullOptions, sum *job.Su
 		}
 		return r.Hint()
 	})
-	n := delivered(sum)
-	if c.Server != "" {
-		where = "server " + c.Server
-	}
-	text := fmt.Sprintf("%d records from %s to %s", n, opts.Since.UTC().Format(time.RFC3339), sum.WindowEnd.Format(time.RFC3339))
-	if where != "" {
+	text := fmt.Sprintf("%d records from %s to %s", delivered(sum), opts.Since.UTC().Format(time.RFC3339), sum.WindowEnd.Format(time.RFC3339))
+	switch {
+	case c.Server != "":
+		text += fmt.Sprintf(", at server %q", c.Server)
+	case where != "":
 		text += ", in " + where
 	}
 	log.Info(text)
@@ -154,7 +153,7 @@ func (c *pullCommand) open(stdout io.Writer) (*destination, error) {
 		}
 		f, err := os.CreateTemp(filepath.Dir(d.path), ".dls-pull-*.tmp")
 		if err != nil {
-			return nil, fmt.Errorf("--output %q: %w", d.path, bareError(err))
+			return nil, fmt.Errorf("--output %q: %w", d.path, safefile.Cause(err))
 		}
 		d.file, d.Writer = f, f
 	}
@@ -187,7 +186,7 @@ func (d *destination) finish(whole bool) (where string, err error) {
 	defer d.discard()
 	if d.table != nil {
 		if _, err := d.table.WriteTo(d.Writer); err != nil {
-			return "", fmt.Errorf("write records: %w", bareError(err))
+			return "", fmt.Errorf("write records: %w", safefile.Cause(err))
 		}
 	}
 	if d.file == nil {
@@ -204,7 +203,7 @@ func (d *destination) finish(whole bool) (where string, err error) {
 		err = os.Rename(d.file.Name(), path)
 	}
 	if err != nil {
-		return "", fmt.Errorf("--output %q: %w", d.path, bareError(err))
+		return "", fmt.Errorf("--output %q: %w", d.path, safefile.Cause(err))
 	}
 	return fmt.Sprintf("%q", path), nil
 }
@@ -220,16 +219,4 @@ func (d *destination) discard() {
 		_ = os.Remove(d.file.Name())
 		d.file = nil
 	}
-}
-
-// bareError takes the operation and the path, which may be a temporary one, off a
-// file error.
-func bareError(err error) error {
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		return p.Err
-	}
-	if l, ok := errors.AsType[*os.LinkError](err); ok {
-		return l.Err
-	}
-	return err
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,16 +13,21 @@ import (
 	"dls/job/report"
 	"dls/job/status"
 	"dls/state"
+	"dls/state/safefile"
 )
 
 type statusCommand struct {
 	configArg
+	HTML   string `name:"html" placeholder:"FILE" help:"Write one page for a browser, with charts of the last runs; it needs nothing from elsewhere. - is the standard output."`
 	JSON   bool   `name:"json" help:"Print one JSON document."`
 	MaxLag period `placeholder:"1h" help:"Exit with 1 when a stream is further behind, or has not succeeded for that long."`
 }
 
 func (c *statusCommand) run(stdout, stderr io.Writer) int {
 	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
+	if c.HTML != "" && c.JSON {
+		return misused(stderr, errors.New("--html and --json: one or the other"))
+	}
 	cfg, err := c.load()
 	if err != nil {
 		log.Error(err.Error())
@@ -31,9 +38,14 @@ func (c *statusCommand) run(stdout, stderr io.Writer) int {
 		log.Error(err.Error(), "hint", job.Hint(err))
 		return exitUsage
 	}
-	if c.JSON {
+	switch {
+	case c.HTML == "-":
+		err = found.HTML(stdout)
+	case c.HTML != "":
+		err = writePage(c.HTML, found)
+	case c.JSON:
 		err = found.JSON(stdout)
-	} else {
+	default:
 		err = found.Table(stdout, report.ScreenOf(stdout))
 	}
 	code := exitDone
@@ -63,5 +75,28 @@ func (c *statusCommand) collect(cfg *config.Config) (*status.Report, error) {
 		return nil, err
 	}
 	defer dir.Close()
-	return status.Collect(cfg, dir, time.Now())
+	found, err := status.Collect(cfg, dir, time.Now())
+	if err != nil || c.HTML == "" {
+		return found, err
+	}
+	points, err := dir.History(cfg.Account.IKey)
+	if err != nil {
+		found.Notes = append(found.Notes, "no charts: "+err.Error())
+	}
+	found.History(points)
+	return found, nil
+}
+
+// writePage puts the page into the place of a file. Whoever serves it to browsers is
+// another user.
+func writePage(path string, found *status.Report) error {
+	var b bytes.Buffer
+	err := found.HTML(&b)
+	if err == nil {
+		err = safefile.ReplaceOwn(path, b.Bytes(), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("--html %q: %w", path, err)
+	}
+	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -28,6 +30,7 @@ type streamFlags struct {
 
 type syncCommand struct {
 	configArg
+	DryRun      bool               `short:"n" help:"Fetch, and say what would be delivered: no record is sent, no checkpoint moved, no metrics written, no address called."`
 	Shard       job.Shard          `placeholder:"K/N" help:"Only the K-th of N shares of the child accounts, K from 0 to N-1."`
 	LogFormat   string             `enum:"text,json" default:"text" help:"How the log file is written."`
 	LogLevel    string             `enum:"debug,info,warn,error" default:"info" help:"The least level of what the log file gets."`
@@ -68,7 +71,7 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-func (c *syncCommand) run(ctx context.Context, stderr io.Writer) int {
+func (c *syncCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	if err := c.check(); err != nil {
 		return misused(stderr, err)
 	}
@@ -80,6 +83,8 @@ func (c *syncCommand) run(ctx context.Context, stderr io.Writer) int {
 	cfg, err := c.load()
 	if err != nil {
 		log.Error(err.Error())
+	} else if c.DryRun {
+		return c.dryRun(ctx, cfg, stdout, stderr)
 	} else {
 		console, progress, stop := c.follow(stderr)
 		log = c.openLog(cfg, console)
@@ -141,12 +146,112 @@ func (c *syncCommand) sync(ctx context.Context, cfg *config.Config, log *slog.Lo
 	}
 	opts := c.options(log)
 	opts.Shard, opts.Progress = c.Shard, progress
+	started := func() {}
+	opts.Begun = func() { started = c.pingStart(ctx, log) }
 	sum, err := job.Sync(ctx, cfg, opts)
+	started()
 	code = concluded(ctx, log, sum, err)
 	if sum != nil {
+		c.note(cfg, log, sum)
 		return code, sum.Runs
 	}
 	return code, lastRuns(cfg)
+}
+
+// note adds the run to the history that dls status --html draws. It fails nothing: it
+// is only shown.
+func (c *syncCommand) note(cfg *config.Config, log *slog.Logger, sum *job.Summary) {
+	if !cfg.Checkpointing {
+		return
+	}
+	runs := slices.DeleteFunc(slices.Clone(sum.Runs), func(r state.StreamRun) bool { return r.Gone || r.Ended.Before(sum.Start) })
+	suffix := ""
+	if c.Shard.N > 0 {
+		suffix = fmt.Sprintf("-%d-of-%d", c.Shard.K, c.Shard.N)
+	}
+	dir, err := state.Open(cfg.Directory)
+	if err == nil {
+		defer dir.Close()
+		err = dir.AppendHistory(suffix, cfg.Account.IKey, sum.End, runs)
+	}
+	if err != nil {
+		log.Info("the run is missing in the history of dls status --html: " + err.Error())
+	}
+}
+
+var pingOptions = report.PingOptions{UserAgent: "dls/" + version}
+
+// pingStart tells the dead-man switch that the run has begun, while the run goes
+// on. That a service has no address for it, or is slow, is no trouble: what matters
+// is how the run ends. stop waits a second at most for the call, gives it up, and
+// returns when it has ended, so that it never comes after the next one.
+func (c *syncCommand) pingStart(ctx context.Context, log *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := c.Ping.Send(ctx, report.PingStart, pingOptions); err != nil && ctx.Err() == nil {
+			log.Debug("start: " + err.Error())
+		}
+	}()
+	return func() {
+		select {
+		case <-done:
+		case <-time.After(time.Second):
+		}
+		cancel()
+		<-done
+	}
+}
+
+// dryRun says on the standard output what a run would deliver.
+func (c *syncCommand) dryRun(ctx context.Context, cfg *config.Config, stdout, stderr io.Writer) int {
+	console, progress, stop := c.follow(stderr)
+	defer stop()
+	log := slog.New(console)
+	for _, w := range cfg.Warnings {
+		log.Warn(w)
+	}
+	opts := c.options(log)
+	opts.Shard, opts.Progress, opts.DryRun = c.Shard, progress, true
+	sum, err := job.Sync(ctx, cfg, opts)
+	stop()
+	if err != nil {
+		return concluded(ctx, log, sum, err)
+	}
+	sum.ReportFailed(log, (*job.Result).Hint)
+	records := 0
+	for _, r := range sum.Results {
+		records += r.Delivered
+		if r.Delivered == 0 {
+			continue
+		}
+		line := fmt.Sprintf("%s: %d records, %d bytes, up to %s, for %s\n", r.Name(), r.Delivered, r.Bytes, r.Until.Format(time.RFC3339), receivers(cfg, r.Endpoint))
+		if _, err := io.WriteString(stdout, line); err != nil {
+			log.Error(err.Error())
+			return exitNone
+		}
+	}
+	total := fmt.Sprintf("would deliver %d records of %d streams; nothing was sent, and the receivers were not asked\n", records, len(sum.Results))
+	if _, err := io.WriteString(stdout, total); err != nil {
+		log.Error(err.Error())
+		return exitNone
+	}
+	return exitCode(ctx, sum, nil)
+}
+
+// receivers names the servers that an endpoint's records go to.
+func receivers(cfg *config.Config, endpoint string) string {
+	var ids []string
+	for _, route := range cfg.Routes {
+		if route.Endpoint.Name != endpoint {
+			continue
+		}
+		for _, i := range route.Servers {
+			ids = append(ids, cfg.Servers[i].ID)
+		}
+	}
+	return strings.Join(ids, ", ")
 }
 
 // lastRuns is what is known of each stream when a run came to nothing.
@@ -164,7 +269,8 @@ func lastRuns(cfg *config.Config) []state.StreamRun {
 }
 
 // tell writes the metrics and calls the dead-man switch. While another run holds
-// the lock, that one does both.
+// the lock, that one does both: were this one to call, too, a run that hangs would
+// never be missed, or one over a long backlog raise the alarm at each interval.
 func (c *syncCommand) tell(ctx context.Context, log *slog.Logger, run report.Metrics) {
 	if run.ExitCode == exitLocked {
 		return
@@ -181,7 +287,11 @@ func (c *syncCommand) tell(ctx context.Context, log *slog.Logger, run report.Met
 		ctx, cancel = context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 	}
-	if err := c.Ping.Send(ctx, run.ExitCode == exitDone, report.PingOptions{UserAgent: "dls/" + version}); err != nil {
+	event := report.PingFail
+	if run.ExitCode == exitDone {
+		event = report.PingSuccess
+	}
+	if err := c.Ping.Send(ctx, event, pingOptions); err != nil {
 		log.Warn(err.Error())
 	}
 }

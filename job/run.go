@@ -57,6 +57,12 @@ type Options struct {
 	// Error; its attribute "stream" names the stream it is about. Nil: nowhere.
 	Log *slog.Logger
 
+	// DryRun fetches and formats what is new and delivers, notes and locks nothing:
+	// the results tell what a run would have delivered.
+	DryRun bool
+	// Begun, when set, is called once the run holds its lock.
+	Begun func()
+
 	// Progress, when set, is kept up to date while the run goes on.
 	Progress *Progress
 
@@ -110,7 +116,7 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 	if r.dir != nil {
 		defer r.dir.Close()
 	}
-	if cfg.Checkpointing {
+	if cfg.Checkpointing && !opts.DryRun {
 		unlock, err := opts.Shard.claim(ctx, r.dir)
 		switch {
 		case errors.Is(err, state.ErrLocked):
@@ -119,6 +125,9 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 			return nil, &SetupError{err}
 		}
 		defer unlock()
+	}
+	if opts.Begun != nil {
+		opts.Begun()
 	}
 	return r.work(ctx)
 }
@@ -143,6 +152,9 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 		sum.Results = append(sum.Results, &s.result)
 	}
 	sum.sort()
+	if r.opts.DryRun {
+		return sum, nil
+	}
 	r.remember(ctx, sum)
 	for _, result := range sum.Results {
 		if !result.Idle() {
@@ -160,6 +172,9 @@ func prepare(cfg *config.Config, opts Options) (*run, error) {
 	}
 	if r.opts.Parallel <= 0 {
 		r.opts.Parallel = 8
+	}
+	if opts.DryRun {
+		r.opts.out = io.Discard
 	}
 	r.end = r.start.Add(-lag).UnixMilli()
 	if err := r.choose(); err != nil {
@@ -288,8 +303,10 @@ func (r *run) plan(ctx context.Context) ([]*stream, error) {
 		}
 	}
 	if r.cfg.Checkpointing {
-		if err := r.opts.Shard.sweep(r.dir); err != nil {
-			return nil, &SetupError{err}
+		if !r.opts.DryRun {
+			if err := r.opts.Shard.sweep(r.dir); err != nil {
+				return nil, &SetupError{err}
+			}
 		}
 		times, err := r.dir.Times()
 		if err != nil {
@@ -378,7 +395,7 @@ func (r *run) load(id state.ID) (*state.Checkpoint, error) {
 
 // save writes a stream's checkpoint.
 func (r *run) save(id state.ID, cp *state.Checkpoint) error {
-	if !r.cfg.Checkpointing {
+	if !r.cfg.Checkpointing || r.opts.DryRun {
 		return nil
 	}
 	return r.dir.Save(id, cp)
@@ -389,7 +406,7 @@ func (r *run) save(id state.ID, cp *state.Checkpoint) error {
 // is delivered that cannot be noted. conclude waits for it and is told how the
 // delivery ended: only a page that is confirmed makes the draft count.
 func (r *run) draft(id state.ID, cp *state.Checkpoint, wait bool) (conclude func(delivered error) error, err error) {
-	if !r.cfg.Checkpointing {
+	if !r.cfg.Checkpointing || r.opts.DryRun {
 		return func(delivered error) error { return delivered }, nil
 	}
 	var pending state.Staged

@@ -85,6 +85,9 @@ func (t *takeover) verify(s *stream, page *page) error {
 // done retires duologsync's file, now that the stream has a checkpoint of its
 // own.
 func (t *takeover) done(s *stream) {
+	if s.run.opts.DryRun {
+		return
+	}
 	s.run.log.Info(fmt.Sprintf("took over duologsync's checkpoint %q: going on from %s", s.run.dir.Path(t.name), t.at.Format(time.RFC3339)),
 		"stream", s.result.Name())
 	if s.id.Account != "" && legacyKinds[s.row.Name] == state.LegacyMillisID {

@@ -47,6 +47,9 @@ type StreamRun struct {
 	Fetched   int `json:"fetched"`
 	Delivered int `json:"delivered"`
 	Already   int `json:"already"`
+	// Oversize counts those of Delivered that the receiver cannot take: they lie in a
+	// file.
+	Oversize int `json:"oversize,omitempty"`
 	// Bytes counts what was sent.
 	Bytes int64 `json:"bytes"`
 	// Pages counts Duo's answers, Retries what was tried again, Limited the answers

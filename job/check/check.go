@@ -68,6 +68,9 @@ type Options struct {
 	Version string
 	// Parallel is how many calls and connections go on at a time; 0 means 8.
 	Parallel int
+	// Certificate, when set, is told when the certificate of each receiver that was
+	// reached expires.
+	Certificate func(server string, expires time.Time)
 	// Transport stands in for the network to Duo in tests.
 	Transport http.RoundTripper
 }

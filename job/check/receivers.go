@@ -83,6 +83,9 @@ func (c *checker) receivers(ctx context.Context) {
 		server := c.cfg.Servers[i]
 		switch {
 		case c.servers[i] != nil:
+			if c.opts.Certificate != nil && r.err == nil && !r.report.NotAfter.IsZero() {
+				c.opts.Certificate(server.ID, r.report.NotAfter)
+			}
 			c.tell(receiver(server, r.report, r.err))
 		case slices.ContainsFunc(c.cfg.Routes, func(r config.Route) bool { return slices.Contains(r.Servers, i) }):
 			c.skip("its certificate files are not in order", serverName(server))

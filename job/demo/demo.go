@@ -1,222 +1,284 @@
-// Package demo shows the whole job on a machine that has nothing but the
-// program: it starts a simulated Duo and a receiver on loopback, writes a
-// configuration, and calls the real command line on it.
+// Package demo shows the whole job on a machine that has nothing but the program,
+// and lets anybody try it against receivers of one's own: it starts a simulated Duo
+// on loopback, and calls the real command line on a configuration for it.
 //
-// Start with [Run]. The Go API is not stable.
+// Start with [Run], which tells a story, or with [Simulate], which goes on until it
+// is told to stop.
 package demo
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"gopkg.in/yaml.v3"
 
 	"dls/job/duo"
 	"dls/job/duosim"
+	"dls/job/report"
 )
 
-// Records is how many records of each endpoint the first run finds, News how
-// many more the second.
+// Records is how many records of each endpoint the first run finds, News how many
+// more come while the receiver dies.
 const (
 	Records = 40
-	News    = 3
+	News    = 6
 )
 
-const account = "DA00000000000000DEMO"
+// story is a demo as it goes on.
+type story struct {
+	w      io.Writer
+	dls    func(args ...string) int
+	width  int // what is shown of a line
+	dir    string
+	config string
+	sim    *duosim.Server
+	siem   *receiver
+	sent   int             // records that Duo has
+	got    map[string]bool // lines that the receiver has
+}
 
 // Run carries the demo out and tells of it on w. dls calls the program's command
-// line and returns its exit code. With keep, the temporary directory is left for
-// the user to look at. The error is what did not come out as it must.
+// line and returns its exit code. With keep, the temporary directory is left for the
+// user to look at. The error is what did not come out as it must.
 func Run(ctx context.Context, w io.Writer, keep bool, dls func(args ...string) int) error {
-	dir, err := os.MkdirTemp("", "dls-demo-")
-	if err != nil {
+	s := &story{w: w, dls: dls, width: 150, got: map[string]bool{}}
+	if width := report.ScreenOf(w).Width; width > 0 {
+		s.width = width - 3
+	}
+	var err error
+	if s.dir, err = os.MkdirTemp("", "dls-demo-"); err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
 	if !keep {
-		defer os.RemoveAll(dir)
+		defer os.RemoveAll(s.dir)
 	}
-	sim := duosim.New(duosim.Account{ID: account, Name: "Demo", Ikey: "DI00000000000000DEMO", Skey: "not-a-secret-not-a-secret-not-a-secret-n"})
-	if err := sim.Start(); err != nil {
+	s.sim = duosim.New(duosim.Account{ID: account, Name: "Demo", Ikey: ikey, Skey: skey})
+	if err := s.sim.Start(); err != nil {
 		return fmt.Errorf("start the simulated Duo: %w", err)
 	}
-	defer sim.Close()
-	siem, err := listen(ctx)
-	if err != nil {
+	defer s.sim.Close()
+	if s.siem, err = listen(ctx, true); err != nil {
 		return fmt.Errorf("start the receiver: %w", err)
 	}
-	defer siem.close()
-	path, err := configure(dir, sim, siem.addr(), 1, duo.Names())
-	if err != nil {
+	defer s.siem.close()
+	if s.config, err = configure(s.dir, s.sim, s.siem.addr, 1, duo.Names()); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "A simulated Duo answers at https://%s, a receiver takes lines at tcp://%s.\n", sim.Host(account), siem.addr())
-	fmt.Fprintf(w, "The configuration is %s.\n", path)
-
+	fmt.Fprintf(w, "A simulated Duo answers at https://%s,\na receiver takes lines at tcp://%s.\nThe configuration is %s.\n", s.sim.Host(account), s.siem.addr, s.config)
 	began := time.Now().Add(-time.Hour)
-	for i, round := range []struct {
-		title   string
-		records int
-		from    time.Time
-	}{
-		{"The first run: everything of the last hour", Records, began},
-		{"The second run: only what is new", News, began.Add(50 * time.Minute)},
-		{"The third run: nothing is new", 0, time.Time{}},
-	} {
-		for _, row := range duo.All() {
-			sim.Add(account, row.Name, duosim.Generator{Seed: uint64(i), Jitter: true}.Generate(row.Name, round.records, round.from, time.Minute)...)
+	for _, chapter := range []func(context.Context, time.Time) error{s.check, s.first, s.death, s.rest, s.again, s.formats} {
+		if err := chapter(ctx, began); err != nil {
+			return err
 		}
-		fmt.Fprintf(w, "\n== %s\n\n$ dls sync -v config.yml\n", round.title)
-		if code := dls("sync", "-v", path); code != 0 {
-			return fmt.Errorf("the run ended with exit code %d", code)
-		}
-		lines := siem.take()
-		if want := round.records * len(duo.All()); len(lines) != want {
-			return fmt.Errorf("the receiver got %d records instead of %d", len(lines), want)
-		}
-		fmt.Fprintf(w, "\nexit code 0; the receiver got %d records", len(lines))
-		for j, line := range lines {
-			if j%max(round.records, 13) == 0 {
-				fmt.Fprintf(w, "\n  %s", shorten(line))
-			}
-		}
-		fmt.Fprintln(w)
 	}
-	return checkpoints(w, filepath.Join(dir, "checkpoints"))
-}
-
-// configure writes the configuration and what belongs to it into dir.
-func configure(dir string, sim *duosim.Server, siem *net.TCPAddr, offset int, endpoints []string) (path string, err error) {
-	ca := filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(ca, sim.CAPEM(), 0o600); err != nil {
-		return "", err
+	s.title("How far each stream is")
+	if _, err := s.run(0, "status"); err != nil {
+		return err
 	}
-	state := filepath.Join(dir, "checkpoints")
-	if err := os.Mkdir(state, 0o700); err != nil {
-		return "", err
-	}
-	text := fmt.Sprintf(`version: '1.0.0'
-dls_settings:
-  log_filepath: %q
-  log_format: JSON
-  api:
-    offset: %d
-    ca_filepath: %q
-  checkpointing:
-    enabled: true
-    directory: %q
-servers:
-  - id: siem
-    hostname: 127.0.0.1
-    port: %d
-    protocol: TCP
-account:
-  ikey: DI00000000000000DEMO
-  skey: not-a-secret-not-a-secret-not-a-secret-n
-  hostname: %q
-  endpoint_server_mappings:
-    - endpoints: [%s]
-      server: siem
-`, filepath.Join(dir, "dls.log"), offset, ca, state, siem.Port, sim.Host(account), strings.Join(endpoints, ", "))
-	path = filepath.Join(dir, "config.yml")
-	return path, os.WriteFile(path, []byte(text), 0o600)
-}
-
-// checkpoints shows the checkpoint files.
-func checkpoints(w io.Writer, dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("read the checkpoints: %w", err)
-	}
-	fmt.Fprintf(w, "\n== The checkpoints\n\n")
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), "_checkpoint.json") {
-			continue
-		}
-		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			return fmt.Errorf("read the checkpoints: %w", err)
-		}
-		var cp struct {
-			Until     time.Time `json:"delivered_until"`
-			Delivered []string  `json:"delivered"`
-		}
-		if err := json.Unmarshal(data, &cp); err != nil {
-			return fmt.Errorf("read checkpoint %q: %w", e.Name(), err)
-		}
-		fmt.Fprintf(w, "%-29s delivered until %s, remembers the last %d records\n", e.Name(), cp.Until.Format(time.RFC3339), len(cp.Delivered))
+	fmt.Fprintf(w, "\nIn the end: %d records at Duo, %d of them at the receiver, 0 missing.\n", s.sent, len(s.got))
+	if keep {
+		fmt.Fprintf(w, "%s is kept; the simulated Duo ends here. dls simulate starts one that stays.\n", s.dir)
 	}
 	return nil
 }
 
-// shorten cuts a line to what a terminal shows.
-func shorten(line string) string {
-	const most = 150
-	if len(line) > most {
-		return line[:most] + "…"
+func (s *story) title(text string) { fmt.Fprintf(s.w, "\n== %s\n", text) }
+
+// say explains something, on lines that fit a screen.
+func (s *story) say(text string) { fmt.Fprintf(s.w, "\n%s\n", screen(s.w).Wrap(text, 0, 0)) }
+
+// screen is what w is, with lines that can be read.
+func screen(w io.Writer) report.Screen {
+	s := report.ScreenOf(w)
+	if s.Width == 0 || s.Width > 96 {
+		s.Width = 96
 	}
-	return line
+	return s
 }
 
-// receiver is a SIEM that reads lines over TCP and closes when the sender does.
-type receiver struct {
-	l net.Listener
-
-	mu    sync.Mutex
-	lines []string
+// run shows a command, carries it out, and holds its exit code to the one wanted; or
+// to a failure of any kind when that is negative.
+func (s *story) run(want int, args ...string) (code int, err error) {
+	fmt.Fprintf(s.w, "\n$ dls %s config.yml\n", strings.Join(args, " "))
+	code = s.dls(append(args, s.config)...)
+	if want >= 0 && code != want || want < 0 && code == 0 {
+		return code, fmt.Errorf("dls %s ended with exit code %d", args[0], code)
+	}
+	return code, nil
 }
 
-func listen(ctx context.Context) (*receiver, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
+// add gives each endpoint of Duo n records from a time on.
+func (s *story) add(n int, from time.Time) {
+	for _, row := range duo.All() {
+		s.sim.Add(account, row.Name, duosim.Generator{Seed: uint64(s.sent), Jitter: true}.Generate(row.Name, n, from, time.Minute)...)
 	}
-	r := &receiver{l: l}
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go r.read(conn)
+	s.sent += n * len(duo.All())
+}
+
+// take notes what the receiver got since the last time.
+func (s *story) take() (fresh, repeated int, lines []string) {
+	lines = s.siem.take()
+	for _, line := range lines {
+		if s.got[line] {
+			repeated++
+		} else {
+			fresh++
 		}
-	}()
-	return r, nil
-}
-
-// read takes the lines of one connection. They count once the sender has
-// closed, and before this end closes in turn.
-func (r *receiver) read(conn net.Conn) {
-	defer conn.Close()
-	var lines []string
-	sc := bufio.NewScanner(conn)
-	sc.Buffer(nil, 1<<20)
-	for sc.Scan() {
-		lines = append(lines, sc.Text())
+		s.got[line] = true
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.lines = append(r.lines, lines...)
+	slices.Sort(lines)
+	return fresh, repeated, lines
 }
 
-// take returns the lines since the last call, in an order that does not depend
-// on which stream was first.
-func (r *receiver) take() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	lines := r.lines
-	r.lines = nil
-	slices.SortStableFunc(lines, func(a, b string) int { return strings.Compare(a[:min(8, len(a))], b[:min(8, len(b))]) })
-	return lines
+func (s *story) check(context.Context, time.Time) error {
+	s.title("Before the first run: does everything work?")
+	_, err := s.run(0, "check")
+	return err
 }
 
-func (r *receiver) addr() *net.TCPAddr { return r.l.Addr().(*net.TCPAddr) }
+func (s *story) first(_ context.Context, began time.Time) error {
+	s.title("The first run: everything of the last hour")
+	s.add(Records, began)
+	if _, err := s.run(0, "sync", "-v"); err != nil {
+		return err
+	}
+	fresh, _, lines := s.take()
+	if fresh != s.sent {
+		return fmt.Errorf("the receiver got %d records instead of %d", fresh, s.sent)
+	}
+	fmt.Fprintf(s.w, "\nexit code 0; the receiver got %d records:\n", fresh)
+	for i := 0; i < len(lines); i += Records {
+		fmt.Fprintf(s.w, "  %s\n", report.Cut(lines[i], s.width))
+	}
+	return nil
+}
 
-func (r *receiver) close() { r.l.Close() }
+func (s *story) death(_ context.Context, began time.Time) error {
+	s.title("The receiver dies in mid-run")
+	s.add(News, began.Add(45*time.Minute))
+	s.say(fmt.Sprintf("There are %d new records. The receiver crashes when it has read %d of them.", News*len(duo.All()), News*2+1))
+	s.siem.dieAt(News*2 + 1)
+	code, err := s.run(-1, "sync", "--retry-for", "0s", "-v")
+	if err != nil {
+		return err
+	}
+	fresh, _, _ := s.take()
+	s.say(fmt.Sprintf("exit code %d: not all is delivered, and dls says so. The receiver has kept %d of the new records; the checkpoints moved past those that it confirmed, and past no other.", code, fresh))
+	return nil
+}
+
+func (s *story) rest(ctx context.Context, _ time.Time) error {
+	s.title("The receiver is back: it gets the rest")
+	if err := s.siem.revive(ctx); err != nil {
+		return fmt.Errorf("start the receiver again: %w", err)
+	}
+	if _, err := s.run(0, "sync", "-v"); err != nil {
+		return err
+	}
+	fresh, repeated, _ := s.take()
+	if len(s.got) != s.sent {
+		return fmt.Errorf("the receiver has %d records instead of %d", len(s.got), s.sent)
+	}
+	s.say(fmt.Sprintf("exit code 0; the receiver got %d records that it did not have, and %d that it had: what was not confirmed when it died may come again, and is never left out.", fresh, repeated))
+	return nil
+}
+
+func (s *story) again(context.Context, time.Time) error {
+	s.title("Another run: nothing is new")
+	if _, err := s.run(0, "sync", "-v"); err != nil {
+		return err
+	}
+	if fresh, repeated, _ := s.take(); fresh+repeated > 0 {
+		return fmt.Errorf("the receiver got %d records again", fresh+repeated)
+	}
+	s.say(`Above, "already delivered" counts what a run asked Duo for although it was delivered: each run begins ten minutes before its checkpoint, since Duo shows some records late, and leaves out what it knows.`)
+	return nil
+}
+
+func (s *story) formats(_ context.Context, began time.Time) error {
+	s.title("The same record as JSON and as CEF")
+	since := began.Add(45 * time.Minute).UTC().Format(time.RFC3339)
+	var first []string
+	for _, format := range []string{"json", "cef"} {
+		if _, err := s.run(0, "pull", "--endpoint", "auth", "--since", since, "--server", "siem", "--format", format); err != nil {
+			return err
+		}
+		lines := s.siem.take()
+		if len(lines) != News {
+			return fmt.Errorf("the receiver got %d records instead of %d", len(lines), News)
+		}
+		if first == nil {
+			slices.Sort(lines)
+			first = append(first, lines[0])
+			continue
+		}
+		var record struct {
+			ID string `json:"txid"`
+		}
+		if err := json.Unmarshal([]byte(first[0]), &record); err != nil {
+			return fmt.Errorf("read a record: %w", err)
+		}
+		i := slices.IndexFunc(lines, func(line string) bool { return strings.Contains(line, record.ID) })
+		if i < 0 {
+			return errors.New("no line of CEF has the record's id")
+		}
+		first = append(first, lines[i])
+	}
+	fmt.Fprintf(s.w, "\n  %s\n  %s\n", report.Cut(first[0], s.width), report.Cut(first[1], s.width))
+	s.say("A pull neither reads nor moves a checkpoint. dls_settings.log_format chooses for the runs.")
+	return nil
+}
+
+// Send sends the demo's records to a server of a configuration: one run of a
+// checkpoint directory that is thrown away. dls and the error are as for [Run].
+func Send(ctx context.Context, w io.Writer, path, server string, dls func(args ...string) int) error {
+	own, err := borrow(path)
+	if err != nil {
+		return err
+	}
+	servers := own.Servers
+	servers.Content = slices.DeleteFunc(slices.Clone(servers.Content), func(n *yaml.Node) bool { return scalar(n, "id") != server })
+	if len(servers.Content) == 0 {
+		return fmt.Errorf("--server %q: the configuration has no such server", server)
+	}
+	dir, err := os.MkdirTemp("", "dls-demo-")
+	if err != nil {
+		return fmt.Errorf("make a directory: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	sim := duosim.New(duosim.Account{ID: account, Name: "Demo", Ikey: ikey, Skey: skey})
+	if err := sim.Start(); err != nil {
+		return fmt.Errorf("start the simulated Duo: %w", err)
+	}
+	defer sim.Close()
+	var endpoints []string
+	for _, row := range duo.All() {
+		if own.Settings.Format == "CEF" && row.CEF == "" {
+			continue
+		}
+		endpoints = append(endpoints, row.Name)
+		sim.Add(account, row.Name, duosim.Generator{Jitter: true}.Generate(row.Name, Records, time.Now().Add(-time.Hour), time.Minute)...)
+	}
+	s := settings{
+		host: sim.Host(account), ca: sim.CAPEM(), format: own.Settings.Format, offset: 1,
+		servers: &servers, mappings: mapped(endpoints, server), directory: "checkpoints",
+	}
+	config, err := s.write(dir, "config.yml")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "Sending %d records of a simulated Duo, as %s, to the server %q of %s.\n\n", Records*len(endpoints), s.format, server, filepath.Base(path))
+	if code := dls("sync", "-v", "--retry-for", "0s", config); code != 0 {
+		return fmt.Errorf("the run ended with exit code %d: not all was confirmed", code)
+	}
+	fmt.Fprintf(w, "\nAll %d are confirmed: look for them at the receiver.\n", Records*len(endpoints))
+	return ctx.Err()
+}

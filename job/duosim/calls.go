@@ -35,7 +35,7 @@ func (s *Server) Calls() []Call {
 }
 
 func (s *Server) begin(r *request) *Call {
-	if s.ForgetCalls {
+	if s.ForgetCalls && s.Watch == nil {
 		return nil
 	}
 	c := &Call{At: r.now, Endpoint: r.URL.Path, Params: r.params}
@@ -45,9 +45,11 @@ func (s *Server) begin(r *request) *Call {
 	if r.endpoint != nil {
 		c.Endpoint = r.endpoint.name
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls = append(s.calls, c)
+	if !s.ForgetCalls {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.calls = append(s.calls, c)
+	}
 	return c
 }
 
@@ -58,6 +60,10 @@ func (s *Server) finish(c *Call, a *answer) {
 		return
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	c.Status, c.Records, c.Bytes = a.status, a.records, len(a.body)
+	told := *c
+	s.mu.Unlock()
+	if s.Watch != nil {
+		s.Watch(told)
+	}
 }

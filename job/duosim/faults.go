@@ -73,7 +73,15 @@ func (f Fault) apply(right func() *answer) *answer {
 func (s *Server) Inject(m Match, faults ...Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rules = append(s.rules, &rule{m, slices.Clone(faults)})
+	s.rules = append(s.rules, &rule{match: m, faults: slices.Clone(faults)})
+}
+
+// InjectEvery makes one of the faults happen to each n-th call, in turn, until
+// [Server.Heal]. What the faults say of how often they happen makes no difference.
+func (s *Server) InjectEvery(n int, faults ...Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rules = append(s.rules, &rule{faults: slices.Clone(faults), every: max(n, 1)})
 }
 
 // Heal takes back the faults that have not happened yet. Calls that hang are not
@@ -87,6 +95,8 @@ func (s *Server) Heal() {
 type rule struct {
 	match  Match
 	faults []Fault // those left
+	every  int     // 0: one fault after the other; else one of them each so many calls
+	calls  int     // how many calls there were, where that counts
 }
 
 // fault returns what shall happen to a call, or nil.
@@ -95,6 +105,12 @@ func (s *Server) fault(r *request) *Fault {
 	defer s.mu.Unlock()
 	for _, rule := range s.rules {
 		if len(rule.faults) == 0 || !rule.match.matches(r) {
+			continue
+		}
+		if rule.every > 0 {
+			if rule.calls++; rule.calls%rule.every == 0 {
+				return &rule.faults[(rule.calls/rule.every-1)%len(rule.faults)]
+			}
 			continue
 		}
 		if rule.match.Skip > 0 {

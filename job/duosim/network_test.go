@@ -161,6 +161,20 @@ func TestInject(t *testing.T) {
 }
 
 // A fault that breaks the connection aborts the handler where there is none.
+// Each third call fails, in one way after the other, and who watches hears of all.
+func TestInjectEvery(t *testing.T) {
+	s := newSim()
+	var watched []int
+	s.ForgetCalls, s.Watch = true, func(c Call) { watched = append(watched, c.Status) }
+	s.InjectEvery(3, HTML(502), TooMany())
+	for range 9 {
+		serve(s, newRequest(s, parent, Auth, lastDay()))
+	}
+	if diff := cmp.Diff([]int{200, 200, 502, 200, 200, 429, 200, 200, 502}, watched); diff != "" || len(s.Calls()) > 0 {
+		t.Errorf("%d calls kept; status (-want +got):\n%s", len(s.Calls()), diff)
+	}
+}
+
 func TestFaultWithoutNetwork(t *testing.T) {
 	for name, fault := range map[string]Fault{"cut": CutBody(), "reset": Reset()} {
 		s := newSim()

@@ -63,6 +63,9 @@ type Server struct {
 	Rate Rate
 	// ForgetCalls turns off the record that Calls returns.
 	ForgetCalls bool
+	// Watch, when set, is told of each call once its answer is decided. Calls are
+	// answered at the same time, and so may Watch be called.
+	Watch func(Call)
 
 	network network
 

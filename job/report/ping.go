@@ -54,20 +54,30 @@ type PingOptions struct {
 	Transport http.RoundTripper
 }
 
-// Send takes ten seconds at most. It calls the address, or with /fail added to its path when the run was not a
-// success, and takes any 2xx for an answer. A call that fails in a way that may
-// pass is made once more. Redirects are not followed: they could take the secret
-// elsewhere.
+// PingEvent is what a dead-man switch is told: what is added to the address's path,
+// as healthchecks.io and those like it have it.
+type PingEvent string
+
+// The events of a run.
+const (
+	PingStart   PingEvent = "start" // it has begun
+	PingSuccess PingEvent = ""      // it has ended, and all is well
+	PingFail    PingEvent = "fail"  // it has ended otherwise
+)
+
+// Send takes ten seconds at most. It calls the address for the event and takes any
+// 2xx for an answer. A call about a run's end that fails in a way that may pass is
+// made once more. Redirects are not followed: they could take the secret elsewhere.
 //
 // A signal that ended the run has ended its context too: give Send one that goes
 // on.
-func (p PingURL) Send(ctx context.Context, success bool, o PingOptions) error {
+func (p PingURL) Send(ctx context.Context, event PingEvent, o PingOptions) error {
 	if p.u == nil {
 		return nil
 	}
 	target := p.u
-	if !success {
-		target = target.JoinPath("fail")
+	if event != PingSuccess {
+		target = target.JoinPath(string(event))
 	}
 	if o.Transport == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
@@ -77,7 +87,7 @@ func (p PingURL) Send(ctx context.Context, success bool, o PingOptions) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, pingBound, errSlow)
 	defer cancel()
 	err := call(ctx, target, o)
-	if passing(err) && wait(ctx, pingPause) {
+	if event != PingStart && passing(err) && wait(ctx, pingPause) {
 		err = call(ctx, target, o)
 	}
 	if err != nil {

@@ -76,17 +76,19 @@ func TestPingSend(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		url     string
-		failed  bool
+		event   PingEvent
 		answers []any
 		calls   []string
 		want    string
 		most    time.Duration
 	}{
 		{name: "success", url: url, answers: []any{200}, calls: []string{url}},
-		{name: "failure", url: url, failed: true, answers: []any{204}, calls: []string{url + "/fail"}},
-		{name: "failure with a query", url: url + "/?rid=1#x", failed: true, answers: []any{200}, calls: []string{url + "/fail?rid=1"}},
-		{name: "failure at the root", url: "http://hc.example.com", failed: true, answers: []any{200}, calls: []string{"http://hc.example.com/fail"}},
-		{name: "escapes stay", url: "https://hc.example.com/a%2Fb", failed: true, answers: []any{200}, calls: []string{"https://hc.example.com/a%2Fb/fail"}},
+		{name: "failure", url: url, event: PingFail, answers: []any{204}, calls: []string{url + "/fail"}},
+		{name: "start", url: url + "?rid=1", event: PingStart, answers: []any{200}, calls: []string{url + "/start?rid=1"}},
+		{name: "start is not that important", url: url, event: PingStart, answers: []any{503}, calls: []string{url + "/start"}, want: "ping https://hc.example.com: it answers 503"},
+		{name: "failure with a query", url: url + "/?rid=1#x", event: PingFail, answers: []any{200}, calls: []string{url + "/fail?rid=1"}},
+		{name: "failure at the root", url: "http://hc.example.com", event: PingFail, answers: []any{200}, calls: []string{"http://hc.example.com/fail"}},
+		{name: "escapes stay", url: "https://hc.example.com/a%2Fb", event: PingFail, answers: []any{200}, calls: []string{"https://hc.example.com/a%2Fb/fail"}},
 		{name: "trouble passes", url: url, answers: []any{errors.New("reset"), 200}, calls: []string{url, url}, most: pingPause},
 		{name: "trouble stays", url: url, answers: []any{503, 429}, calls: []string{url, url}, want: "ping https://hc.example.com: it answers 429", most: pingPause},
 		{name: "no such check", url: url, answers: []any{404}, calls: []string{url}, want: "ping https://hc.example.com: it answers 404"},
@@ -99,7 +101,7 @@ func TestPingSend(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := &network{answers: tt.answers}
 				began := time.Now()
-				err := parsePing(t, tt.url).Send(t.Context(), !tt.failed, PingOptions{UserAgent: "dls/1", Transport: n})
+				err := parsePing(t, tt.url).Send(t.Context(), tt.event, PingOptions{UserAgent: "dls/1", Transport: n})
 				if got := fmt.Sprint(err); got != tt.want && (err != nil || tt.want != "") {
 					t.Errorf("error %v, want %q", err, tt.want)
 				}
@@ -123,14 +125,14 @@ func TestPingSendEnds(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), pingPause/2)
 		defer cancel()
 		n := &network{answers: []any{errors.New("reset")}}
-		if err := parsePing(t, "https://hc.example.com/token").Send(ctx, true, PingOptions{Transport: n}); err == nil {
+		if err := parsePing(t, "https://hc.example.com/token").Send(ctx, PingSuccess, PingOptions{Transport: n}); err == nil {
 			t.Error("no error")
 		}
 		if len(n.calls) != 1 {
 			t.Errorf("calls %q", n.calls)
 		}
 	})
-	if err := (PingURL{}).Send(t.Context(), true, PingOptions{}); err != nil {
+	if err := (PingURL{}).Send(t.Context(), PingSuccess, PingOptions{}); err != nil {
 		t.Errorf("no address: %v", err)
 	}
 }
@@ -142,14 +144,14 @@ func TestPingSendForReal(t *testing.T) {
 		got = append(got, r.Method+" "+r.URL.Path+" "+r.UserAgent()+" "+r.Referer())
 	}))
 	u := parsePing(t, server.URL+"/token")
-	err := errors.Join(u.Send(t.Context(), true, PingOptions{UserAgent: "dls/1"}), u.Send(t.Context(), false, PingOptions{UserAgent: "dls/1"}))
+	err := errors.Join(u.Send(t.Context(), PingSuccess, PingOptions{UserAgent: "dls/1"}), u.Send(t.Context(), PingFail, PingOptions{UserAgent: "dls/1"}))
 	server.Close()
 	if diff := cmp.Diff([]string{"GET /token dls/1 ", "GET /token/fail dls/1 "}, got); diff != "" || err != nil {
 		t.Errorf("error %v, calls (-want +got):\n%s", err, diff)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), pingPause/10) // do not wait for the second call
 	defer cancel()
-	if err := u.Send(ctx, true, PingOptions{}); err == nil || strings.Contains(err.Error(), "token") {
+	if err := u.Send(ctx, PingSuccess, PingOptions{}); err == nil || strings.Contains(err.Error(), "token") {
 		t.Errorf("nobody there: %v", err)
 	}
 }

@@ -398,7 +398,7 @@ func FuzzTable(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, out := range []string{table.String(), object.String()} {
-			if lines := strings.ReplaceAll(out, "\n", ""); clean(lines) != lines {
+			if lines := strings.ReplaceAll(out, "\n", ""); report.Clean(lines) != lines {
 				t.Errorf("it holds what cannot be printed: %q", out)
 			}
 		}
@@ -475,5 +475,46 @@ func TestUnread(t *testing.T) {
 	}
 	if got := collect(t, cfg, dir).Unread(); !strings.Contains(got, "what runs have left") {
 		t.Errorf("broken last runs: %q", got)
+	}
+}
+
+// The page has the worst first, takes nothing from elsewhere, and lets no foreign text
+// be anything but text.
+func TestHTML(t *testing.T) {
+	dir := open(t)
+	evil := failed("auth", "DA2", `</td><script>alert("1")</script>`, time.Minute)
+	evil.AccountName = `<img src=x onerror=alert(1)> "Acme"`
+	save(t, dir, true, done("auth", "DA1", time.Minute), evil)
+	found := collect(t, settings(true, "auth", "telephony"), dir)
+	var points []state.RunPoint
+	for i := range 100 {
+		at := ago(time.Duration(200-i) * time.Hour)
+		points = append(points,
+			state.RunPoint{At: at, Endpoint: "auth", Account: "DA1", Behind: time.Minute, Delivered: i, Outcome: state.Done},
+			state.RunPoint{At: at, Endpoint: "auth", Account: "DA2", Behind: -1, Outcome: state.Failed})
+	}
+	found.History(append(points, state.RunPoint{At: now.Add(time.Hour), Endpoint: "auth", Account: "DA1"})) // of a wrong clock
+	var b bytes.Buffer
+	if err := found.HTML(&b); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	for _, never := range []string{"<script", "<img", "http:", "https:", "//", "url(", "@import", "ZgotmplZ", "NaN"} {
+		if strings.Contains(text, never) {
+			t.Errorf("the page has %q", never)
+		}
+	}
+	worst, best := strings.Index(text, "<small>&lt;img"), strings.Index(text, "<small>DA1")
+	if worst < 0 || best < worst {
+		t.Errorf("DA2 at %d, DA1 at %d: the worst comes first", worst, best)
+	}
+	if n := strings.Count(text, "<svg"); n != 4 {
+		t.Errorf("%d charts, want 4", n)
+	}
+	if !strings.Contains(text, "behind by at most 1m since 7d ago") {
+		t.Errorf("no chart of a week")
+	}
+	if len(found.Rows[0].History) == 0 || now.Sub(found.Rows[0].History[0].At) > chartWindow {
+		t.Errorf("history %v", found.Rows[0].History)
 	}
 }

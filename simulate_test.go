@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"dls/sinks/sinktest"
+)
+
+// simulate starts the simulated Duo and returns the configuration that it wrote, and
+// what ends it.
+func simulate(t *testing.T, args ...string) (path string, stop func() int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	out, in := io.Pipe()
+	var stderr bytes.Buffer
+	code := make(chan int, 1)
+	go func() {
+		n := command(ctx, append([]string{"simulate"}, args...), in, &stderr)
+		in.Close()
+		code <- n
+	}()
+	sc := bufio.NewScanner(out)
+	for sc.Scan() && !strings.HasPrefix(sc.Text(), "Ctrl-C") {
+		if command, found := strings.CutPrefix(sc.Text(), "    dls check "); found {
+			path = command
+		}
+	}
+	go io.Copy(io.Discard, out)
+	stop = func() int {
+		cancel()
+		n := <-code
+		if n != exitDone {
+			t.Errorf("stderr:\n%s", &stderr)
+		}
+		return n
+	}
+	if path == "" {
+		t.Fatalf("exit code %d", stop())
+	}
+	return path, stop
+}
+
+// dls carries a command line out and returns what it prints.
+func dls(t *testing.T, want int, args ...string) (stdout, stderr string) {
+	t.Helper()
+	var out, wrong bytes.Buffer
+	if code := command(t.Context(), args, &out, &wrong); code != want {
+		t.Fatalf("dls %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), code, want, &out, &wrong)
+	}
+	return out.String(), wrong.String()
+}
+
+// The configuration that a simulation writes works, and is taken away at the end.
+func TestSimulate(t *testing.T) {
+	path, stop := simulate(t, "--backlog", "30", "--records", "0", "--latency", "0s", "--accounts", "2", "--fault", "502", "--fault-every", "4")
+	_, log := dls(t, exitDone, "sync", "-v", "--retry-for", "1m", path)
+	if n := strings.Count(log, "delivered 30,"); n != 8 {
+		t.Errorf("%d streams delivered all, want 8:\n%s", n, log)
+	}
+	if code := stop(); code != exitDone {
+		t.Errorf("exit code %d", code)
+	}
+	if _, err := os.Stat(filepath.Dir(path)); !os.IsNotExist(err) {
+		t.Errorf("the directory is still there: %v", err)
+	}
+}
+
+// A configuration of one's own gives the receivers, and nothing of its account.
+func TestSimulateWithOwnReceivers(t *testing.T) {
+	siem := sinktest.Listen(t, sinktest.Options{})
+	dir := t.TempDir()
+	own := filepath.Join(dir, "own.yml")
+	text := `version: '1.0.0'
+dls_settings: {log_format: CEF}
+servers:
+  - &siem {id: mine, hostname: 127.0.0.1, port: ` + strconv.Itoa(siem.Port()) + `, protocol: TCP}
+account:
+  ikey: DIOWN000000000000000
+  skey: ` + scriptSecret + `
+  hostname: api-12345678.duosecurity.com
+  endpoint_server_mappings:
+    - {endpoints: [auth, activity], server: mine}
+`
+	if err := os.WriteFile(own, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path, stop := simulate(t, own, "--directory", filepath.Join(dir, "sim"), "--backlog", "10", "--latency", "0s")
+	written, err := os.ReadFile(path)
+	if err != nil || strings.Contains(string(written), scriptSecret) || strings.Contains(string(written), "DIOWN") || !strings.Contains(string(written), "mine") {
+		t.Errorf("%v, the configuration is\n%s", err, written)
+	}
+	dls(t, exitDone, "sync", path)
+	lines := siem.Take()
+	if len(lines) != 20 || !bytes.Contains(lines[0], []byte("CEF:0")) {
+		t.Errorf("%d lines, want 20 of CEF", len(lines))
+	}
+	if code := stop(); code != exitDone {
+		t.Errorf("exit code %d", code)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("the named directory is gone: %v", err)
+	}
+
+	out, _ := dls(t, exitDone, "demo", "--server", "mine", own)
+	if n := len(siem.Take()); n != 160 || !strings.Contains(out, "All 160 are confirmed") {
+		t.Errorf("the demo sent %d records:\n%s", n, out)
+	}
+	_, wrong := dls(t, exitNone, "demo", "--server", "other", own)
+	if !strings.Contains(wrong, `--server "other": the configuration has no such server`) {
+		t.Errorf("an unknown server: %s", wrong)
+	}
+}
+
+// The demo comes out as it says.
+func TestDemo(t *testing.T) {
+	out, _ := dls(t, exitDone, "demo")
+	for _, want := range []string{"The receiver dies in mid-run", "exit code", "0 missing", "CEF:0", "DELIVERED UP TO"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in:\n%s", want, out)
+		}
+	}
+}
+
+func TestSimulateUsage(t *testing.T) {
+	for args, want := range map[string]string{
+		"simulate --accounts=-1":           "--accounts=-1: from 0 to 2000",
+		"simulate --late 101":              "--late=101: from 0 to 100",
+		"simulate --over 180d":             "180 days",
+		"simulate --fault fire":            `--fault: "fire" is none of "429"`,
+		"simulate --fault 502 --latency x": "no duration",
+		"demo some.yml":                    "only with --server",
+		"demo --server siem":               "no configuration file",
+	} {
+		if _, got := dls(t, exitUsage, strings.Fields(args)...); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", args, got)
+		}
+	}
+}
