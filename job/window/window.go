@@ -378,16 +378,26 @@ func (w *Window) follow(next string, at int64) error {
 }
 
 // onward is where to go on without a cursor: the lowest time, later than the call's
-// mintime and within the span, that the last of the page's records tell; or -1.
+// mintime and within the span, that the last of the page's records tell; or -1. Where
+// that is the time of the first record it is the next one told, so that the page to
+// come is smaller than this one if there is nothing behind it.
 func (w *Window) onward(page Page) int64 {
-	to, seen := int64(-1), 0
+	to, next, seen := int64(-1), int64(-1), 0
 	for i := len(page.Times) - 1; i >= 0 && seen < last; i-- {
-		if t := page.Times[i]; t > w.mintime && t <= w.spans[0].Max {
-			seen++
-			if to < 0 || t < to {
-				to = t
-			}
+		t := page.Times[i]
+		if t <= w.mintime || t > w.spans[0].Max {
+			continue
 		}
+		seen++
+		switch {
+		case to < 0 || t < to:
+			to, next = t, to
+		case t > to && (next < 0 || t < next):
+			next = t
+		}
+	}
+	if next >= 0 && len(page.Times) > 0 && page.Times[0] == to {
+		return next
 	}
 	return to
 }
