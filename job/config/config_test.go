@@ -656,6 +656,25 @@ func TestSecretStaysSecret(t *testing.T) {
 	}
 }
 
+// A token is no less secret than the secret key.
+func TestTokenStaysSecret(t *testing.T) {
+	const token = "B5A79AAD-D822-46CC-80D1-819F80D7BFB0"
+	for name, edits := range map[string][]string{
+		"with another protocol": {"TCP", "TCP\n    token: " + token},
+		"with blanks":           {"TCP", "HEC\n    token: '" + token + " '"},
+		"a list":                {"TCP", "HEC\n    token: [" + token + "]"},
+		"an alias":              {"TCP", "HEC\n    token: &t " + token, "server: siem", "server: *t"},
+		"in another place":      {"TCP", "HEC\n    token: x\n    path: " + token},
+		"as an endpoint":        {"[auth]", "[" + token + "]"},
+		"in quotes":             {"TCP", "HEC\n    token: “" + token + "”"},
+	} {
+		_, err := Parse("c.yml", []byte(edit(t, edits...)), Env{})
+		if err == nil || strings.Contains(err.Error(), token) {
+			t.Errorf("%s: no error, or the token shows: %v", name, err)
+		}
+	}
+}
+
 func TestSecretPrintsNothing(t *testing.T) {
 	type hidden struct{ inner Secret }
 	s := NewSecret(testSecret)
