@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"dls/job/config"
@@ -21,6 +22,9 @@ type scheduleCommand struct {
 	Every period `default:"5m" help:"The time from one run to the next, in whole minutes."`
 	User  string `placeholder:"NAME" help:"Run as this account instead of the scheduler's own choice."`
 	Name  string `default:"dls" help:"What the job is called, where one machine has several."`
+
+	Program string `placeholder:"PATH" help:"Where dls is on the machine that is to run the job, instead of where it is here."`
+	For     string `placeholder:"PATH" help:"Where the configuration is on the machine that is to run the job, if that is another one: the files that it names are not looked at here."`
 }
 
 // schedulers are what Kind may be.
@@ -55,42 +59,53 @@ func (c *scheduleCommand) run(stdout, stderr io.Writer) int {
 }
 
 // definition is the job definition for the configuration as the job will see it:
-// without this process's environment.
+// without this process's environment, and perhaps on another machine.
 func (c *scheduleCommand) definition() (*schedule.Definition, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
+	exe, target := c.Program, c.For
+	var err error
+	if exe == "" {
+		if exe, err = os.Executable(); err != nil {
+			return nil, err
+		}
 	}
-	path, err := filepath.Abs(c.Config)
-	if err != nil {
-		return nil, err
+	if target == "" {
+		if target, err = filepath.Abs(c.Config); err != nil {
+			return nil, err
+		}
 	}
 	kind := schedule.Kind(c.Kind)
 	variables := map[string]string{}
 	if kind == schedule.Systemd {
 		variables["STATE_DIRECTORY"] = schedule.StateDirectory(c.Name)
 	}
-	env := config.Env{Getenv: func(name string) string { return variables[name] }, TempDir: config.SystemEnv().TempDir}
-	cfg, err := config.Load(path, env)
+	env := config.Env{Getenv: func(name string) string { return variables[name] }, TempDir: schedule.TempDir(kind, c.User), Elsewhere: c.For != ""}
+	cfg, err := config.Load(c.Config, env)
 	secretFile := ""
 	if err != nil {
 		// Perhaps all that is missing is the secret, which systemd can pass on.
 		variables["DLS_SKEY"] = "stand-in"
-		other, otherErr := config.Load(path, env)
+		other, otherErr := config.Load(c.Config, env)
 		if otherErr != nil {
 			return nil, err
 		}
 		if kind != schedule.Systemd {
 			return nil, errors.New("the job has no $DLS_SKEY and no credentials: put the secret key into a file and name it in account.skey_filepath")
 		}
-		cfg, secretFile = other, filepath.Join(filepath.Dir(path), "skey")
+		cfg, secretFile = other, target[:strings.LastIndexByte(target, '/')+1]+"skey"
+	}
+	// This system may have joined the task's temporary folder with a slash.
+	joined := func(p string) string {
+		if rest, ok := strings.CutPrefix(p, env.TempDir); ok && kind == schedule.Windows {
+			return env.TempDir + strings.ReplaceAll(rest, "/", `\`)
+		}
+		return p
 	}
 	j := schedule.Job{
-		Name: c.Name, Exe: exe, Config: path, Every: time.Duration(c.Every), User: c.User,
-		LogFile: cfg.LogFile, Files: files(cfg), SecretFile: secretFile,
+		Name: c.Name, Exe: exe, Config: target, Every: time.Duration(c.Every), User: c.User,
+		LogFile: joined(cfg.LogFile), Files: files(cfg), SecretFile: secretFile,
 	}
 	if cfg.Checkpointing {
-		j.StateDir = cfg.Directory
+		j.StateDir = joined(cfg.Directory)
 	}
 	return schedule.Render(kind, j)
 }

@@ -176,6 +176,9 @@ type Env struct {
 	Getenv func(string) string
 	// TempDir is where the log and the checkpoints go by default. Empty: /tmp.
 	TempDir string
+	// Elsewhere tells that the configuration is for another machine: the files with
+	// secrets that it names are not read, and something stands in for what they hold.
+	Elsewhere bool
 }
 
 // SystemEnv returns the environment of this process. TempDir is /tmp, whatever
@@ -202,6 +205,14 @@ func (e Env) tempDir() string {
 	return e.TempDir
 }
 
+// readFile reads a file with a secret, as the function of that name does.
+func (e Env) readFile(path string, limit int64) (data []byte, shared bool, err error) {
+	if e.Elsewhere {
+		return []byte("elsewhere"), false, nil
+	}
+	return readFile(path, limit)
+}
+
 // private says how a file becomes its owner's alone.
 func private() string {
 	if runtime.GOOS == "windows" {
@@ -214,7 +225,8 @@ func private() string {
 const maxFile = 256 << 10
 
 // Load reads a file and checks it as [Parse] does. A file that holds a secret
-// and may be read by others than its owner is a warning. What is no regular file is
+// and may be read by others than its owner, or to which anybody can write, is a
+// warning. What is no regular file is
 // refused, but for what this process was started with ([safefile.Stdin]). The error
 // is an [*Errors], or that of reading the file.
 func Load(path string, env Env) (*Config, error) { return load(&parser{file: path, env: env}) }
@@ -222,21 +234,24 @@ func Load(path string, env Env) (*Config, error) { return load(&parser{file: pat
 func load(p *parser) (*Config, error) {
 	path := p.file
 	var data []byte
-	var shared bool
+	var access safefile.Access
 	var err error
 	if safefile.Stdin(path) {
 		data, err = safefile.ReadStdin(path, maxFile)
 	} else {
-		data, shared, err = readFile(path, maxFile)
+		data, access, err = safefile.Read(path, maxFile)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read config %q: %w", path, err)
+		return nil, fmt.Errorf("read config %q: %w", path, safefile.Cause(err))
 	}
 	c, err := p.parse(data)
 	if err != nil {
 		return nil, err
 	}
-	if shared && p.holdsSecret {
+	if access.Anybody {
+		c.Warnings = append(c.Warnings, path+": any user of this machine can write to it, and so send the records elsewhere; "+private())
+	}
+	if access.Readers != "" && p.holdsSecret {
 		c.Warnings = append(c.Warnings, path+": holds a secret and can be read by other users; "+private())
 	}
 	return c, nil

@@ -121,7 +121,7 @@ func (s *section) secretFile(name, path string) Secret {
 	if !s.has(name) {
 		what = "$CREDENTIALS_DIRECTORY/skey"
 	}
-	data, shared, err := readFile(path, maxSecret)
+	data, shared, err := s.env.readFile(path, maxSecret)
 	if err != nil {
 		s.fail(name, what+" cannot be read: "+err.Error(), "")
 		return Secret{}
@@ -132,7 +132,7 @@ func (s *section) secretFile(name, path string) Secret {
 		return Secret{}
 	}
 	if shared && s.has(name) {
-		s.warn(name, "the file can be read by other users; "+private())
+		s.warn(name, "the file can be read by other users; chmod 600 it")
 	}
 	return s.checkedSecret(name, text)
 }

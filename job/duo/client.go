@@ -206,7 +206,7 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 && s < 1e6 {
 		c.retryAfter = time.Duration(s) * time.Second
 	}
-	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+	if date, ok := dated(resp); ok {
 		c.skew = time.Since(date)
 	}
 	resp.Body = http.NoBody
@@ -239,6 +239,13 @@ func (c *call) read(resp *http.Response) ([]byte, error) {
 			return buf, errBig
 		}
 	}
+}
+
+// dated returns the time that an answer tells. One beyond all clocks is none: it is
+// nothing to set this machine's by.
+func dated(resp *http.Response) (time.Time, bool) {
+	date, err := http.ParseTime(resp.Header.Get("Date"))
+	return date, err == nil && date.Year() >= 2000 && date.Year() < 2200
 }
 
 var errBig = &BodyError{fmt.Errorf("it is larger than %d MiB", maxBody>>20)}

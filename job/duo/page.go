@@ -64,7 +64,10 @@ func answer(body []byte, response func(i int) (int, error)) (stat string, err er
 	found := false
 	var wrong error
 	end, err := record.Object(body, 0, func(key []byte, i int) (int, error) {
-		if string(key) == "response" && !found {
+		switch {
+		case string(key) == "response" && found, string(key) == "stat" && stat != "":
+			wrong = fmt.Errorf("it has %s twice", key) // which of them is meant?
+		case string(key) == "response":
 			found = true
 			end, err := response(i)
 			if err == nil {

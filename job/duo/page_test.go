@@ -111,6 +111,8 @@ func TestReadPageRefuses(t *testing.T) {
 		{"no list", "auth", `{"stat":"OK","response":{"metadata":{}}}`, nil},
 		{"another endpoint's list", "auth", `{"stat":"OK","response":{"items":[]}}`, nil},
 		{"list twice", "auth", `{"stat":"OK","response":{"authlogs":[{}],"authlogs":[]}}`, nil},
+		{"response twice", "auth", `{"response":{"authlogs":[{}]},"stat":"OK","response":{"authlogs":[]}}`, nil},
+		{"stat twice", "auth", `{"stat":"FAIL","response":{"authlogs":[{}]},"stat":"OK"}`, nil},
 		{"list null", "auth", `{"stat":"OK","response":{"authlogs":null}}`, nil},
 		{"response a text", "auth", `{"stat":"OK","response":"pong"}`, nil},
 		{"response an object in place of a list", "adminaction", `{"stat":"OK","response":{}}`, nil},

@@ -114,7 +114,7 @@ func (c *Client) probe(ctx context.Context, host string) (Contact, error) {
 	defer resp.Body.Close()
 	// Read, the connection can be used again; an error of reading says nothing new.
 	io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
-	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+	if date, ok := dated(resp); ok {
 		contact.Dated = true
 		contact.Skew = skew(sent, received, date)
 	}

@@ -6,9 +6,8 @@
 // its format wants it, a time limit, and no way to start a second run beside the
 // first where the scheduler can prevent that. What a definition cannot carry
 // through is an error, never a definition that works differently. Nothing here
-// reads the machine, so a definition depends on the [Job] alone.
-//
-// The Go API is not stable.
+// reads the machine, so a definition depends on the [Job] alone and can be printed
+// on any system.
 package schedule
 
 import (
@@ -142,6 +141,11 @@ func (j Job) check(kind Kind) error {
 			return fmt.Errorf("%s %q: %w", p.what, p.path, err)
 		}
 	}
+	for _, f := range append([]File{{"log_filepath", j.LogFile}, {"checkpointing.directory", j.StateDir}}, j.Files...) {
+		if f.Path != "" && !absolute(kind, f.Path) {
+			return fmt.Errorf("%s %q: not an absolute path of this scheduler's system; the scheduler starts the job in a directory of its own choice", f.Key, f.Path)
+		}
+	}
 	if kind == Systemd {
 		return j.checkSystemd()
 	}
@@ -172,6 +176,24 @@ func checkUnixPath(p string) error {
 		return errPath
 	}
 	return checkText(p)
+}
+
+// absolute tells whether a path of a kind's system does not depend on where the job
+// is started.
+func absolute(kind Kind, p string) bool {
+	if kind == Windows {
+		return windowsRoot.MatchString(p)
+	}
+	return path.IsAbs(p)
+}
+
+// TempDir is the temporary folder of the account that a job of the kind runs as,
+// where user is as in [Job.User].
+func TempDir(kind Kind, user string) string {
+	if kind != Windows {
+		return "/tmp"
+	}
+	return temporaryOf(user)
 }
 
 // warnings tell of checkpoints that the system may throw away.

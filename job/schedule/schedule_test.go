@@ -70,10 +70,16 @@ func TestRenderRefuses(t *testing.T) {
 		{"key in a home", Systemd, func(j *Job) {
 			j.Files = []File{{"dls_settings.api.ca_filepath", "/etc/dls/ca.pem"}, {"servers[0].key_filepath", "/home/me/key.pem"}}
 		}, `servers[0].key_filepath "/home/me/key.pem": the service sees no`},
-		{"relative authority", Systemd, func(j *Job) { j.Files = []File{{"dls_settings.api.ca_filepath", "ca.pem"}} }, `dls_settings.api.ca_filepath "ca.pem": the service sees no`},
+		{"relative authority", Systemd, func(j *Job) { j.Files = []File{{"dls_settings.api.ca_filepath", "ca.pem"}} }, `dls_settings.api.ca_filepath "ca.pem": not an absolute path`},
+		{"relative authority for cron", Cron, func(j *Job) { j.Files = []File{{"dls_settings.api.ca_filepath", "ca.pem"}} }, `dls_settings.api.ca_filepath "ca.pem": not an absolute path`},
+		{"relative secret for a task", Windows, func(j *Job) { j.Files = []File{{"account.skey_filepath", `keys\skey`}} }, `account.skey_filepath "keys\\skey": not an absolute path`},
+		{"path without its drive", Windows, func(j *Job) { j.StateDir = `\dls` }, `checkpointing.directory "\\dls": not an absolute path`},
+		{"unix directory for a task", Windows, func(j *Job) { j.StateDir = "/var/lib/dls" }, `checkpointing.directory "/var/lib/dls": not an absolute path`},
+		{"relative log for launchd", Launchd, func(j *Job) { j.LogFile = "dls.log" }, `log_filepath "dls.log": not an absolute path`},
+		{"relative checkpoints for cron", Cron, func(j *Job) { j.StateDir = "./state" }, `checkpointing.directory "./state": not an absolute path`},
 		{"checkpoints that would not last", Systemd, func(j *Job) { j.StateDir, j.User = "/tmp", "dls" }, "and /var/lib/dls is used"},
 		{"checkpoints of nobody", Systemd, func(j *Job) { j.StateDir = "/srv/dls" }, "or name the user who owns it"},
-		{"relative checkpoints", Systemd, func(j *Job) { j.StateDir, j.User = "state", "dls" }, `checkpoint directory "state": not a plain absolute path`},
+		{"relative checkpoints", Systemd, func(j *Job) { j.StateDir, j.User = "state", "dls" }, `checkpointing.directory "state": not an absolute path`},
 		{"checkpoints of another name", Systemd, func(j *Job) { j.StateDir = "/var/lib/dls-other" }, "and /var/lib/dls is used"},
 	}
 	for _, tt := range tests {
@@ -117,6 +123,26 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// The temporary folder is that of the account that runs the task, not of the one
+// that prints it.
+func TestTempDir(t *testing.T) {
+	for user, want := range map[string]string{
+		"":                             `C:\Windows\ServiceProfiles\LocalService\AppData\Local\Temp`,
+		`NT AUTHORITY\LOCAL SERVICE`:   `C:\Windows\ServiceProfiles\LocalService\AppData\Local\Temp`,
+		"NT AUTHORITY\\NetworkService": `C:\Windows\ServiceProfiles\NetworkService\AppData\Local\Temp`,
+		"SYSTEM":                       `C:\Windows\Temp`,
+		`CORP\siem`:                    `C:\Users\siem\AppData\Local\Temp`,
+		"siem@corp.example":            `C:\Users\siem\AppData\Local\Temp`,
+	} {
+		if got := TempDir(Windows, user); got != want {
+			t.Errorf("%q: %q, want %q", user, got, want)
+		}
+	}
+	if got := TempDir(Launchd, "siem"); got != "/tmp" {
+		t.Errorf("launchd: %q", got)
 	}
 }
 

@@ -32,8 +32,8 @@ func (j Job) checkSystemd() error {
 		}
 	}
 	for _, f := range j.Files {
-		if f.Path != "" && (hidden(f.Path) || !path.IsAbs(f.Path)) {
-			return fmt.Errorf("%s %q: the service sees no home and no temporary folder, and needs absolute paths; put the file elsewhere, such as in /etc/dls", f.Key, f.Path)
+		if f.Path != "" && hidden(f.Path) {
+			return fmt.Errorf("%s %q: the service sees no home and no temporary folder; put the file elsewhere, such as in /etc/dls", f.Key, f.Path)
 		}
 	}
 	switch {
@@ -66,9 +66,13 @@ func checkCredential(p string) error {
 
 func renderSystemd(j Job) ([]byte, error) {
 	more := map[string]any{
-		"Calendar": onCalendar(j.Every),
-		"Delay":    j.Every / 10,
-		"OwnState": j.StateDir == "" || below(j.StateDir, StateDirectory(j.Name)),
+		"Calendar":  onCalendar(j.Every),
+		"Delay":     j.Every / 10,
+		"SecretDir": "",
+		"OwnState":  j.StateDir == "" || below(j.StateDir, StateDirectory(j.Name)),
+	}
+	if dir, name := path.Split(j.SecretFile); name == "skey" {
+		more["SecretDir"] = path.Clean(dir)
 	}
 	return fill("systemd.tmpl", j, more)
 }

@@ -33,6 +33,22 @@ func temporaryWindows(p string) bool {
 	return false
 }
 
+// temporaryOf is %TEMP% of a task's account: the services have their own profiles,
+// the system the one of all. A user's profile is taken to be where it usually is.
+func temporaryOf(user string) string {
+	name := user[strings.LastIndexByte(user, '\\')+1:]
+	name, _, _ = strings.Cut(name, "@")
+	switch strings.ToUpper(strings.ReplaceAll(name, " ", "")) {
+	case "", "LOCALSERVICE", "S-1-5-19":
+		return `C:\Windows\ServiceProfiles\LocalService\AppData\Local\Temp`
+	case "NETWORKSERVICE", "S-1-5-20":
+		return `C:\Windows\ServiceProfiles\NetworkService\AppData\Local\Temp`
+	case "SYSTEM", "LOCALSYSTEM", "S-1-5-18":
+		return `C:\Windows\Temp`
+	}
+	return `C:\Users\` + name + `\AppData\Local\Temp`
+}
+
 // renderTask writes the task in the one encoding that schtasks takes surely.
 func renderTask(j Job) ([]byte, error) {
 	text, err := fill("task.tmpl", j, map[string]any{"Delay": j.Every / 10})

@@ -110,11 +110,15 @@ func (d *Dir) trusts(f *os.File, info fs.FileInfo) error {
 	if err != nil {
 		return nil
 	}
-	sid := ownerOf(sd)
+	return trusted(ownerOf(sd), d.owner)
+}
+
+// trusted says why an owner has no business in a directory, or nil.
+func trusted(sid string, directory owner) error {
 	switch {
 	case sid == "", sid == me(), slices.Contains(system, sid):
 		return nil
-	case (sid == d.owner.sid || slices.Contains(services, sid)) && elevated():
+	case (sid == directory.sid || slices.Contains(services, sid)) && elevated():
 		return nil
 	}
 	return &OwnerError{sid}
@@ -122,15 +126,6 @@ func (d *Dir) trusts(f *os.File, info fs.FileInfo) error {
 
 // severalNames is not asked: links need the right to write to the file here.
 func severalNames(fs.FileInfo) bool { return false }
-
-// openToAll tells whether any user can write to a file.
-func openToAll(f *os.File, _ fs.FileInfo) bool {
-	sd, err := security(f)
-	if err != nil {
-		return false
-	}
-	return slices.ContainsFunc(granted(sd, writing), func(sid string) bool { return everybody[sid] != "" })
-}
 
 const (
 	reading = windows.FILE_READ_DATA | windows.GENERIC_READ | windows.GENERIC_ALL
@@ -165,6 +160,11 @@ func accessOf(f *os.File, _ fs.FileInfo) Access {
 	if err != nil {
 		return Access{}
 	}
+	return accessIn(sd)
+}
+
+// accessIn says who can do what by a security descriptor.
+func accessIn(sd *windows.SECURITY_DESCRIPTOR) Access {
 	mine := append([]string{ownerOf(sd), me(), "S-1-3-0", "S-1-3-4"}, system...)
 	mine = append(mine, services...)
 	others := func(rights windows.ACCESS_MASK) string {
@@ -183,6 +183,7 @@ func accessOf(f *os.File, _ fs.FileInfo) Access {
 		return strings.Join(names, ", ")
 	}
 	a := Access{Known: true, Owner: ownerOf(sd), Readers: others(reading), Writers: others(writing)}
+	a.Anybody = slices.ContainsFunc(granted(sd, writing), func(sid string) bool { return everybody[sid] != "" })
 	a.Foreign = a.Owner != me() && !slices.Contains(system, a.Owner) && !slices.Contains(services, a.Owner) && !elevated()
 	return a
 }
