@@ -607,6 +607,30 @@ func TestLoadRelative(t *testing.T) {
 	}
 }
 
+// Who can write to the configuration can have the records sent elsewhere.
+func TestLoadOpenToAll(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has access lists, not modes")
+	}
+	path := filepath.Join(t.TempDir(), "config.yml")
+	if err := os.WriteFile(path, []byte(strings.Replace(base, "  skey: "+testSecret+"\n", "", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := environment(map[string]string{"DLS_SKEY": testSecret})
+	for mode, want := range map[os.FileMode]int{0o664: 0, 0o646: 1} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Load(path, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(c.Warnings) != want || want > 0 && !strings.Contains(c.Warnings[0], "any user of this machine can write to it") {
+			t.Errorf("mode %o: warnings %q", mode, c.Warnings)
+		}
+	}
+}
+
 func unwrap(err error) error {
 	for {
 		u, ok := err.(interface{ Unwrap() error })
