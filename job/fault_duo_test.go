@@ -140,7 +140,7 @@ var duoFaults = []fault{
 			s.wire = noTransport
 			s.cfg = func(c *config.Config) { c.Proxy = config.Proxy{Host: "127.0.0.1", Port: s.port} }
 		},
-		mend: direct, err: "connection refused", hint: "through the proxy if there is one",
+		mend: direct, err: refused, hint: "through the proxy if there is one",
 	},
 	{
 		name: "proxy cannot reach Duo", what: "says so", all: true, real: true,
