@@ -57,7 +57,7 @@ var receiverFaults = []fault{
 			s.listen()
 			s.few()
 		},
-		mend: wellBehaved, real: true, missing: "what the system took; the run warns",
+		mend: wellBehaved, real: true, tells: true, missing: "what the system took; the run warns",
 		warns: "does not close the connection",
 	},
 	{
@@ -75,7 +75,7 @@ var receiverFaults = []fault{
 			s.sink = hurry
 			s.listen()
 		},
-		real: true, warns: "does not close the connection",
+		real: true, tells: true, warns: "does not close the connection",
 	},
 	{
 		name: "receiver ends its stream early but goes on to acknowledge", what: "sends the page again",

@@ -27,7 +27,7 @@ func (e *PermanentError) Unwrap() error { return e.Err }
 
 var (
 	// errClosedEarly: the end of the peer's stream came before ours.
-	errClosedEarly = errors.New("the receiver closed the connection before ours was ended")
+	errClosedEarly = errors.New("the receiver closed the connection before we did")
 	// errUnacknowledged: the connection ended, or stood still, while data was on its way.
 	errUnacknowledged = errors.New("the receiver's system did not acknowledge everything")
 	// errUnproved: the system does not tell what is acknowledged, and the peer's

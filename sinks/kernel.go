@@ -32,3 +32,6 @@ func (s sight) acknowledged() bool {
 
 // known reports whether the system tells what is acknowledged.
 func (s sight) known() bool { return s.counts || s.state != stateUnknown }
+
+// unsentLimit is how much a write leaves to the system that it has not yet sent.
+const unsentLimit = 64 << 10

@@ -108,14 +108,14 @@ func tableState(local, remote net.Addr) tcpState {
 	if !from.IsValid() || !to.IsValid() || getExtendedTCPTable.Find() != nil {
 		return stateUnknown
 	}
-	const allConnections = 4 // TCP_TABLE_OWNER_PID_CONNECTIONS
+	const all = 5 // TCP_TABLE_OWNER_PID_ALL
 	family, row := uintptr(windows.AF_INET), tcpRow
 	if from.Addr().Is6() {
 		family, row = windows.AF_INET6, tcp6Row
 	}
 	for size, tries := uint32(16<<10), 0; tries < 5; tries++ {
 		buf := make([]byte, size)
-		status, _, _ := getExtendedTCPTable.Call(uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&size)), 0, family, allConnections, 0)
+		status, _, _ := getExtendedTCPTable.Call(uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&size)), 0, family, all, 0)
 		switch windows.Errno(status) {
 		case windows.ERROR_INSUFFICIENT_BUFFER:
 			size += 4 << 10 // the table may grow meanwhile

@@ -344,3 +344,16 @@ func (r *lineReader) Read() ([][]byte, error) {
 	r.partial = append(r.partial[:0], r.partial[end:]...)
 	return lines, err
 }
+
+// Fill connects to a port of 127.0.0.1 at which nobody accepts until the system
+// drops what would connect. The connections are closed at the end of the test.
+func Fill(t testing.TB, port int) {
+	t.Helper()
+	for {
+		c, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), 200*time.Millisecond)
+		if err != nil {
+			return
+		}
+		t.Cleanup(func() { c.Close() })
+	}
+}
