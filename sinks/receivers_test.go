@@ -135,15 +135,19 @@ func (r *receiver) killer(sig syscall.Signal) func() {
 	return func() { process.Signal(sig) }
 }
 
-// restart starts the receiver again if it has ended.
-func (r *receiver) restart(t *testing.T) {
+// revive starts the receiver again if it has ended, and waits until s reaches it.
+func (r *receiver) revive(t *testing.T, s sinks.Sink) {
 	t.Helper()
-	select {
-	case <-r.ended:
-		r.cmd = nil
-		r.start(t)
-	case <-time.After(20 * time.Millisecond): // it lives, or is about to end
-	}
+	r.await(t, "it is reached", func() bool {
+		select {
+		case <-r.ended:
+			r.cmd = nil
+			r.start(t)
+		default:
+		}
+		_, err := s.Check(t.Context())
+		return err == nil
+	})
 }
 
 func (r *receiver) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port)) }
@@ -409,9 +413,9 @@ func TestIMRELPRestart(t *testing.T) {
 		if i%3 == 2 {
 			sig := []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}[i%2]
 			timer := time.AfterFunc(rand.N(15*time.Millisecond), r.killer(sig))
-			failed += insist(t, s, p, func() { r.restart(t) })
+			failed += insist(t, s, p, func() { r.revive(t, s) })
 			timer.Stop()
-			r.restart(t)
+			r.revive(t, s)
 			continue
 		}
 		failed += insist(t, s, p, func() {})
@@ -438,24 +442,17 @@ func TestRELPBehindHAProxy(t *testing.T) {
 			t.Errorf("%d records are confirmed although nothing is behind the proxy", n)
 		}
 	}
-	restart := func() {
-		proxy.await(t, "the backend is up", func() bool {
-			r.restart(t)
-			_, err := s.Check(t.Context())
-			return err == nil
-		})
-	}
 	r.start(t)
-	restart()
+	r.revive(t, s)
 	var pages [][]byte
 	failed := 0
 	for i := range 20 {
 		p := page(fmt.Sprint("p", i), 1000, 1400)
 		pages = append(pages, p)
 		timer := time.AfterFunc(rand.N(15*time.Millisecond), r.killer(syscall.SIGKILL))
-		failed += insist(t, s, p, restart)
+		failed += insist(t, s, p, func() { r.revive(t, s) })
 		timer.Stop()
-		restart()
+		r.revive(t, s)
 	}
 	t.Logf("%d deliveries failed and were repeated", failed)
 	r.expect(t, false, pages...)

@@ -244,16 +244,17 @@ func (s *relpSession) flush() error {
 	if err == nil {
 		return nil
 	}
-	if isTimeout(err) {
-		err = timeoutError("the receiver took no data", s.sink.opts.StallTimeout)
-	}
+	stalled := isTimeout(err)
 	// What the receiver has said last is worth more than the broken pipe.
 	s.cut()
 	<-s.ended
-	if why := s.reason(); why != errOver {
+	switch why := s.reason(); {
+	case why != errOver:
 		return why
+	case stalled:
+		return timeoutError("the receiver took no data", s.sink.opts.StallTimeout)
 	}
-	return err
+	return s.because(err)
 }
 
 // reason returns why the connection has ended, once it has; errOver where nobody
@@ -329,14 +330,14 @@ func (s *relpSession) take(f relpFrame) (last bool, err error) {
 	return false, nil
 }
 
-// because returns what an error of the reader means.
+// because returns what an error of the connection means.
 func (s *relpSession) because(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case isTimeout(err):
 		return timeoutError(fmt.Sprintf("the receiver answered none of %d records", len(s.unanswered)), s.sink.opts.StallTimeout)
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, errReset), errors.Is(err, errPipe):
 		return &hintedError{fmt.Errorf("the receiver ended the connection with %d records unanswered", len(s.unanswered)),
 			"the receiver's log may say why; it does so when it stops, and for a record above its size limit (rsyslog: maxDataSize)"}
 	}
