@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"dls/job/check"
 	"dls/job/report"
@@ -14,6 +15,8 @@ type checkCommand struct {
 	configArg
 	Offline  bool `help:"Read files only: no call to Duo, no connection to a receiver."`
 	Parallel int  `default:"8" help:"Child accounts asked at a time."`
+
+	MetricsFile report.MetricsPath `placeholder:"FILE" help:"Write a textfile for Prometheus's node_exporter, with the expiry of the receivers' certificates; its name must end in .prom."`
 }
 
 func (c *checkCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
@@ -23,16 +26,30 @@ func (c *checkCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	cfg, err := c.load()
 	if err != nil {
 		slog.New(report.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
+		c.write(stderr, report.CheckMetrics{Failed: 1})
 		return exitUsage
 	}
 	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
 	screen := report.ScreenOf(stdout)
 	var unwritten error
-	failed, err := check.Run(ctx, cfg, check.Options{Offline: c.Offline, Version: version, Parallel: c.Parallel}, func(f check.Finding) {
+	found := report.CheckMetrics{Certificates: map[string]time.Time{}}
+	failed, err := check.Run(ctx, cfg, check.Options{
+		Offline: c.Offline, Version: version, Parallel: c.Parallel,
+		Certificate: func(server string, expires time.Time) { found.Certificates[server] = expires },
+	}, func(f check.Finding) {
+		switch f.Outcome {
+		case check.Failed:
+			found.Failed++
+		case check.Warning:
+			found.Warnings++
+		}
 		if err := check.Print(stdout, screen, f); err != nil {
 			unwritten = err
 		}
 	})
+	if err == nil {
+		c.write(stderr, found)
+	}
 	switch {
 	case err != nil:
 		log.Error(err.Error())
@@ -44,4 +61,15 @@ func (c *checkCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 		return exitNone
 	}
 	return exitDone
+}
+
+// write writes the metrics.
+func (c *checkCommand) write(stderr io.Writer, found report.CheckMetrics) {
+	if c.MetricsFile == "" {
+		return
+	}
+	found.At = time.Now()
+	if err := report.WriteCheckMetrics(c.MetricsFile, found); err != nil {
+		slog.New(report.NewConsole(stderr, slog.LevelInfo)).Warn(err.Error())
+	}
 }

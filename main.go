@@ -168,7 +168,16 @@ func exitCode(ctx context.Context, sum *job.Summary, err error) int {
 // interrupted is the cause with which a signal ends the run.
 type interrupted struct{ signal os.Signal }
 
-func (i *interrupted) Error() string { return "interrupted by " + i.signal.String() }
+func (i *interrupted) Error() string {
+	name := i.signal.String()
+	switch i.signal {
+	case os.Interrupt:
+		name = "SIGINT"
+	case syscall.SIGTERM:
+		name = "SIGTERM"
+	}
+	return "interrupted by " + name
+}
 
 // Unwrap makes an interruption a cancellation, which the next run makes good.
 func (i *interrupted) Unwrap() error { return context.Canceled }

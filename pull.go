@@ -68,6 +68,9 @@ func (c *pullCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	}
 	defer stop()
 	log := slog.New(console)
+	for _, w := range cfg.Warnings {
+		log.Warn(w)
+	}
 	opts, err := c.options(cfg, log, now)
 	if err != nil {
 		return misused(stderr, err)
@@ -117,12 +120,11 @@ func (c *pullCommand) report(log *slog.Logger, opts job.PullOptions, sum *job.Su
 		}
 		return r.Hint()
 	})
-	n := delivered(sum)
-	if c.Server != "" {
-		where = "server " + c.Server
-	}
-	text := fmt.Sprintf("%d records from %s to %s", n, opts.Since.UTC().Format(time.RFC3339), sum.WindowEnd.Format(time.RFC3339))
-	if where != "" {
+	text := fmt.Sprintf("%d records from %s to %s", delivered(sum), opts.Since.UTC().Format(time.RFC3339), sum.WindowEnd.Format(time.RFC3339))
+	switch {
+	case c.Server != "":
+		text += fmt.Sprintf(", at server %q", c.Server)
+	case where != "":
 		text += ", in " + where
 	}
 	log.Info(text)

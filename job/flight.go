@@ -110,8 +110,9 @@ func (f *flight) decided() (n int, failed *laneError) {
 type lane struct {
 	server int // its index in the configuration
 	group  *sinks.Group
-	limit  int // the most pages of a session that takes this stream's, 0 for no limit
-	alone  int // how often a page failed that had a session to itself
+	bare   bool // lines of CEF go without their syslog prefix
+	limit  int  // the most pages of a session that takes this stream's, 0 for no limit
+	alone  int  // how often a page failed that had a session to itself
 }
 
 // maxAlone is how often a page that has a session to itself may fail, while the
@@ -206,6 +207,9 @@ func (s *stream) send(page *page, sent *sent) error {
 		l := s.lanes[i]
 		batch := sinks.Batch{Endpoint: s.row.Name, Lines: page.bytes, Times: page.times}
 		out[i].lane = l
+		if l.bare {
+			batch = bare(batch)
+		}
 		batch, out[i].records = fit(batch, l.group.Sink().MaxRecord())
 		refused, r, err := l.group.Send(s.run.late, batch, l.limit)
 		if err != nil {
@@ -345,10 +349,7 @@ func (s *stream) count(pages []sent, one bool) error {
 			return err
 		}
 	}
-	if s.from != nil {
-		s.from.done(s)
-		s.from = nil
-	}
+	s.retire()
 	s.progressed(fresh)
 	return nil
 }
@@ -420,17 +421,16 @@ const share = 4
 // turn makes sure that the stream has a slot, and tells its servers that a page is on
 // its way. After some pages it lets others have the slot.
 func (s *stream) turn(ctx context.Context) error {
-	if s.slot != nil && s.pages >= share && s.run.crowded() {
+	if s.slot != nil && s.pages >= share && s.run.line.crowded() {
 		s.give()
 	}
 	if s.slot == nil {
 		s.flight.land()
-		select {
-		case slot := <-s.run.slots:
-			s.take(slot)
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		slot, err := s.run.line.wait(ctx)
+		if err != nil {
+			return err
 		}
+		s.take(slot)
 	}
 	s.pages++
 	if s.flight.tokens == nil {
@@ -451,8 +451,9 @@ func (s *stream) give() {
 	if s.slot != nil {
 		s.feed.Close()
 		s.feed.Buffers = nil
-		s.run.slots <- s.slot
+		slot := s.slot
 		s.slot = nil
+		s.run.line.leave(slot)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dls/job/duo"
+	"dls/job/legacy"
 	"dls/job/window"
 	"dls/sinks"
 	"dls/state"
@@ -22,6 +23,12 @@ func Hint(err error) string {
 	}
 	if proxy, ok := errors.AsType[*duo.ProxyError](err); ok && proxy.Proxy == "" {
 		return proxy.Hint()
+	}
+	if left, ok := errors.AsType[*legacy.Error](err); ok {
+		return left.Hint
+	}
+	if begin, ok := errors.AsType[*legacy.BeginError](err); ok {
+		return begin.Hint()
 	}
 	if hint := state.Hint(err); hint != "" {
 		return hint
@@ -38,6 +45,8 @@ func Hint(err error) string {
 		return "what was delivered is checkpointed; if it happens again, tell Duo's support"
 	case errors.Is(err, errNoChildren):
 		return "check in Duo's Admin Panel that the Accounts API application may still see them; if there are none, is_msp is not for this account"
+	case isDomain(err):
+		return "if Duo's Admin Panel shows that host for the account, add its domain to account.child_domains; else ask Duo's support"
 	case errors.Is(err, errHost):
 		return "ask Duo's support about this account, or leave it out with account.block_list"
 	}
@@ -57,6 +66,11 @@ func Hint(err error) string {
 		return hint
 	}
 	return sinks.Hint(err) // of a sink that was never made
+}
+
+func isDomain(err error) bool {
+	_, ok := errors.AsType[*domainError](err)
+	return ok
 }
 
 // diskHint is the hint for what a disk refuses. Errors come from the checkpoint

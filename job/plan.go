@@ -86,7 +86,8 @@ func (r *run) stream(a account, route config.Route) *stream {
 	}
 	s.backoff = retry.Backoff{Limit: r.opts.RetryFor, Least: time.Second, Most: 30 * time.Second}
 	for _, i := range route.Servers {
-		s.lanes = append(s.lanes, &lane{server: i})
+		o := ServerOptions(r.cfg.Servers[i])
+		s.lanes = append(s.lanes, &lane{server: i, bare: r.cef != nil && o.OwnPrefix()})
 	}
 	return s
 }
@@ -97,6 +98,13 @@ var errNoChildren = errors.New("list the child accounts: Duo lists none")
 
 // errHost is a child account of which Duo tells no API host.
 var errHost = errors.New("no API host: Duo's list of child accounts names none for it")
+
+// domainError is a child account whose API host lies elsewhere than its parent's.
+type domainError struct{ host string }
+
+func (e *domainError) Error() string {
+	return fmt.Sprintf("its API host %q lies outside the domain of account.hostname, and is not called", e.host)
+}
 
 // children lists the child accounts that the run is about.
 func (r *run) children(ctx context.Context) ([]account, error) {
@@ -115,8 +123,12 @@ func (r *run) children(ctx context.Context) ([]account, error) {
 			continue
 		}
 		a := account{c.ID, c.Host, c.Name, c.Wrong}
-		if a.wrong == nil && a.host == "" {
+		switch {
+		case a.wrong != nil:
+		case a.host == "":
 			a.wrong = errHost
+		case !duo.SameDomain(r.cfg.Account.Hostname, a.host, r.cfg.Account.ChildDomains):
+			a.wrong = &domainError{a.host}
 		}
 		accounts = append(accounts, a)
 	}

@@ -22,7 +22,6 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"dls/cef"
@@ -54,6 +53,9 @@ type Options struct {
 	// RetryFor is how long a stream may go without progress before it fails. 0
 	// means that nothing is tried again.
 	RetryFor time.Duration
+	// Begin lets the first run in a checkpoint directory begin at offset though
+	// checkpoints lie where the defaults of duologsync and dls put them.
+	Begin bool
 	// Grace is how long deliveries under way may take when the run is told to stop.
 	Grace time.Duration
 	// Log takes the run's messages. A message for the user's eyes has level Warn or
@@ -68,6 +70,10 @@ type Options struct {
 
 	// Progress, when set, is kept up to date while the run goes on.
 	Progress *Progress
+
+	// Places are where checkpoints may lie outside of the directory; nil: those of
+	// [legacy.Places].
+	Places []string
 
 	out   io.Writer // takes the place of every server in a pull
 	hooks hooks
@@ -110,9 +116,8 @@ type run struct {
 	down   sync.Map        // the servers that a stream has given up, by index
 	memory *feed.Memory
 	limits map[*duo.Endpoint]*limiter.Group
-	slots  chan *slot
+	line   line
 	turned map[string]time.Time // when each stream's last turn began
-	queued atomic.Int64         // streams that wait for a slot
 }
 
 // Sync runs the job once: it fetches everything new, delivers it, and moves the
@@ -139,6 +144,9 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 			return nil, &SetupError{err}
 		}
 		defer unlock()
+		if err := r.first(); err != nil {
+			return nil, &SetupError{err}
+		}
 	}
 	if opts.Begun != nil {
 		opts.Begun()
@@ -239,12 +247,8 @@ func (r *run) sink(server config.Server) (sinks.Sink, error) {
 	if r.opts.hooks.receiver != nil {
 		return r.opts.hooks.receiver(server)
 	}
-	o := sinks.Options{
-		ID: server.ID, Protocol: sinks.Protocol(server.Protocol), Hostname: server.Hostname, Port: server.Port,
-		CertFile: server.CertFile, KeyFile: server.KeyFile, ServerName: server.ServerName,
-		Settle: server.Settle, MaxRecordBytes: server.MaxRecordBytes,
-		Warn: func(msg string) { r.log.Warn(msg) },
-	}
+	o := ServerOptions(server)
+	o.Warn = func(msg string) { r.log.Warn(msg) }
 	if r.opts.hooks.sink != nil {
 		r.opts.hooks.sink(&o)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"dls/job/duo"
 	"dls/job/feed"
+	"dls/job/legacy"
 	"dls/job/retry"
 	"dls/job/window"
 	"dls/sinks"
@@ -25,16 +26,18 @@ type stream struct {
 	lines *lines  // writes its records as lines
 	lanes []*lane // the servers that it is mapped to: all must confirm
 
-	cp      *state.Checkpoint // what counts; nil until it is loaded
-	fresh   bool              // cp is not saved yet: it waits for Duo's first answer
-	from    *takeover         // duologsync's checkpoint, until the stream has one of its own
-	feed    *feed.Feed
-	backoff retry.Backoff // of sessions
-	slot    *slot         // what a worker works with, while the stream has one
-	pages   int           // since it has
-	reading *reading
-	flight  flight
-	trouble error // the last failure, until there is progress
+	cp    *state.Checkpoint // what counts; nil until it is loaded
+	fresh bool              // cp is not saved yet: it waits for Duo's first answer
+	from  *legacy.Takeover  // duologsync's checkpoint, until the stream has one of its own
+
+	verified bool // Duo's first page bears from out
+	feed     *feed.Feed
+	backoff  retry.Backoff // of sessions
+	slot     *slot         // what a worker works with, while the stream has one
+	pages    int           // since it has
+	reading  *reading
+	flight   flight
+	trouble  error // the last failure, until there is progress
 
 	began  time.Time // when the stream's turn did
 	warned map[string]bool
@@ -50,6 +53,10 @@ func (s *stream) work(ctx context.Context, slot *slot) {
 	err := context.Cause(ctx)
 	for err == nil {
 		err = s.read(ctx)
+		if errors.Is(err, errElsewhere) {
+			err = nil
+			continue
+		}
 		failed, again := errors.AsType[*laneError](err)
 		if !again {
 			break
@@ -136,6 +143,8 @@ func (s *stream) open() (*window.Window, error) {
 		cp, err := s.run.load(s.id)
 		if err == nil && cp == nil {
 			cp, err = s.inherit()
+		} else if err == nil {
+			err = s.newer(cp)
 		}
 		if err != nil {
 			return nil, err
@@ -169,10 +178,10 @@ func (s *stream) begin() *state.Checkpoint {
 // heard is called when Duo has answered: the checkpoint of a stream that had none is
 // saved, and that of duologsync is held against what Duo shows.
 func (s *stream) heard() error {
-	if err := s.first(); err != nil || s.from == nil {
+	if err := s.first(); err != nil {
 		return err
 	}
-	return s.from.verify(s, s.slot.page.sought)
+	return s.verify(s.slot.page.sought)
 }
 
 // first saves the checkpoint of a stream that had none.

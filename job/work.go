@@ -2,7 +2,9 @@ package job
 
 import (
 	"context"
+	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dls/job/duo"
@@ -63,9 +65,8 @@ func (r *run) equip(late context.Context, streams []*stream) {
 		}
 	}
 	r.limits = map[*duo.Endpoint]*limiter.Group{}
-	r.slots = make(chan *slot, r.opts.Parallel)
 	for range r.opts.Parallel {
-		r.slots <- new(slot)
+		r.line.free = append(r.line.free, new(slot))
 	}
 	for _, s := range streams {
 		if r.limits[s.row] == nil {
@@ -87,13 +88,12 @@ func (s *stream) start() {
 	})
 }
 
-// turns gives each stream its turn, as many at a time as there are slots. A stream that
-// has to wait gives its slot to others.
+// turns gives each stream its turn, as many at a time as there are slots, in order. A
+// stream that has to wait, or has had its share, gives its slot to the next and goes to
+// the end of the line.
 func (r *run) turns(ctx context.Context, streams []*stream) {
-	var working sync.WaitGroup
-	defer working.Wait()
-	begun := r.notebook(len(streams))
-	defer begun.write()
+	book := r.notebook(len(streams))
+	defer book.close()
 	// Streams that have not begun may have pages: sessions stay open for them.
 	var expected []func()
 	for _, g := range r.groups {
@@ -101,23 +101,105 @@ func (r *run) turns(ctx context.Context, streams []*stream) {
 			expected = append(expected, g.Expect())
 		}
 	}
-	defer func() {
+	left := atomic.Int64{}
+	left.Store(int64(len(streams)))
+	var working sync.WaitGroup
+	working.Add(len(streams))
+	for _, s := range streams {
+		r.line.enter(func(slot *slot) bool {
+			book.note(s.id)
+			s.start()
+			if left.Add(-1) == 0 {
+				for _, done := range expected {
+					defer done()
+				}
+			}
+			go func() {
+				defer working.Done()
+				s.work(ctx, slot)
+			}()
+			return true
+		})
+	}
+	working.Wait()
+	if len(streams) == 0 {
 		for _, done := range expected {
 			done()
 		}
-	}()
-	for i, s := range streams {
-		r.queued.Store(int64(len(streams) - i))
-		slot := begun.wait(r.slots)
-		begun.note(s.id)
-		s.start()
-		working.Go(func() { s.work(ctx, slot) })
 	}
-	r.queued.Store(0)
+}
+
+// line hands out the slots, first come, first served. It is safe for concurrent use.
+type line struct {
+	mu      sync.Mutex
+	free    []*slot
+	waiting []func(*slot) bool
+}
+
+// enter has take called with a slot as soon as one is free; it returns false when the
+// slot is no longer wanted.
+func (l *line) enter(take func(*slot) bool) {
+	l.mu.Lock()
+	l.waiting = append(l.waiting, take)
+	l.mu.Unlock()
+	l.serve()
+}
+
+// leave gives a slot back.
+func (l *line) leave(s *slot) {
+	l.mu.Lock()
+	l.free = append(l.free, s)
+	l.mu.Unlock()
+	l.serve()
+}
+
+// serve hands out slots while there are some and somebody waits.
+func (l *line) serve() {
+	for {
+		l.mu.Lock()
+		if len(l.free) == 0 || len(l.waiting) == 0 {
+			l.mu.Unlock()
+			return
+		}
+		slot, take := l.free[len(l.free)-1], l.waiting[0]
+		l.free, l.waiting = l.free[:len(l.free)-1], l.waiting[1:]
+		l.mu.Unlock()
+		if !take(slot) {
+			l.mu.Lock()
+			l.free = append(l.free, slot)
+			l.mu.Unlock()
+		}
+	}
 }
 
 // crowded tells whether streams wait for a slot.
-func (r *run) crowded() bool { return r.queued.Load() > 0 }
+func (l *line) crowded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.waiting) > 0
+}
+
+// wait waits for a slot.
+func (l *line) wait(ctx context.Context) (*slot, error) {
+	got := make(chan *slot, 1)
+	var settled atomic.Bool // the slot is taken, or no longer wanted
+	l.enter(func(s *slot) bool {
+		if !settled.CompareAndSwap(false, true) {
+			return false
+		}
+		got <- s
+		return true
+	})
+	select {
+	case s := <-got:
+		return s, nil
+	case <-ctx.Done():
+		if !settled.CompareAndSwap(false, true) {
+			l.leave(<-got)
+		}
+		return nil, context.Cause(ctx)
+	}
+}
 
 // gaveUp tells whether a stream has given the server up, after it waited for it as long
 // as it may.
@@ -126,40 +208,52 @@ func (r *run) gaveUp(server int) bool { _, down := r.down.Load(server); return d
 func (r *run) giveUp(server int) { r.down.Store(server, true) }
 
 // notebook notes which streams had their turn: seldom, and soon enough that a run that
-// is killed leaves it known.
+// is killed leaves it known. It is safe for concurrent use.
 type notebook struct {
-	run   *run
+	run  *run
+	stop chan struct{}
+	done chan struct{}
+
+	mu    sync.Mutex
 	turns map[string]time.Time // nil where the order does not matter
-	every time.Duration
-	next  *time.Timer
 	dirty bool
 }
 
 // notebook returns a notebook for so many streams.
 func (r *run) notebook(streams int) *notebook {
-	n := &notebook{run: r, every: time.Second, next: time.NewTimer(time.Second)}
+	n := &notebook{run: r, stop: make(chan struct{}), done: make(chan struct{})}
 	if r.saves() && streams > r.opts.Parallel {
 		n.turns = r.turned
+		go n.keep()
+	} else {
+		close(n.done)
 	}
 	return n
 }
 
-// wait waits for a slot, and writes what is noted when it is time to.
-func (n *notebook) wait(slots chan *slot) *slot {
-	for {
+// keep writes what is noted from time to time.
+func (n *notebook) keep() {
+	defer close(n.done)
+	for every := time.Second; ; every = min(2*every, 16*time.Second) {
 		select {
-		case s := <-slots:
-			return s
-		case <-n.next.C:
+		case <-time.After(every):
 			n.write()
-			n.every = min(2*n.every, 16*time.Second)
-			n.next.Reset(n.every)
+		case <-n.stop:
+			n.write()
+			return
 		}
 	}
 }
 
+func (n *notebook) close() {
+	close(n.stop)
+	<-n.done
+}
+
 // note notes that the turn of a stream begins.
 func (n *notebook) note(id state.ID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if n.turns != nil {
 		n.turns[id.File()], n.dirty = time.Now(), true
 	}
@@ -167,11 +261,14 @@ func (n *notebook) note(id state.ID) {
 
 // write writes what is noted.
 func (n *notebook) write() {
-	if !n.dirty {
+	n.mu.Lock()
+	turns, dirty := maps.Clone(n.turns), n.dirty
+	n.dirty = false
+	n.mu.Unlock()
+	if !dirty {
 		return
 	}
-	n.dirty = false
-	if err := n.run.store.SaveTurns(n.run.opts.Shard.suffix(), n.run.cfg.Account.IKey, n.turns); err != nil {
+	if err := n.run.store.SaveTurns(n.run.opts.Shard.suffix(), n.run.cfg.Account.IKey, turns); err != nil {
 		n.run.log.Warn(err.Error(), "hint", Hint(err))
 	}
 }

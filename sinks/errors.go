@@ -51,7 +51,7 @@ func (e *earlyError) Error() string {
 func (e *earlyError) Unwrap() error { return errClosedEarly }
 
 const (
-	http     = "HTTP/" // how an answer in HTTP begins
+	httpText = "HTTP/" // how an answer in HTTP begins
 	httpHint = "this is the port of a web server: use the receiver's port for records, or protocol HEC if it is an HTTP Event Collector"
 )
 
@@ -62,13 +62,21 @@ const foreignLen = 5
 // gives.
 func foreign(head []byte) error {
 	switch {
-	case bytes.HasPrefix(head, []byte(http)):
+	case bytes.HasPrefix(head, []byte(httpText)):
 		return &PermanentError{errors.New("the receiver answers in HTTP"), httpHint}
 	case len(head) >= foreignLen && head[0] == 21 && head[1] == 3: // an alert: RFC 8446, section 5.1
-		return &PermanentError{errors.New("the receiver answers in TLS"), "this port expects TLS: use protocol TCPSSL"}
+		return &PermanentError{errors.New("the receiver answers in TLS"), "this port expects TLS: use protocol TCPSSL, or RELPSSL for RELP"}
 	}
 	return nil
 }
+
+// hintedError is an error that a repetition may mend, with what to do otherwise.
+type hintedError struct {
+	error
+	hint string
+}
+
+func (e *hintedError) Unwrap() error { return e.error }
 
 // Hint returns what a user can do about an error of this package, or "".
 func Hint(err error) string {
@@ -77,6 +85,9 @@ func Hint(err error) string {
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return ""
+	}
+	if e, ok := errors.AsType[*hintedError](err); ok {
+		return e.hint
 	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
 		return "check the hostname, and that this machine can resolve it"
@@ -156,7 +167,7 @@ func classify(err error) error {
 		return &PermanentError{err, certificateHint(err)}
 	}
 	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		if string(e.RecordHeader[:]) == http {
+		if string(e.RecordHeader[:]) == httpText {
 			return &PermanentError{err, httpHint}
 		}
 		return &PermanentError{err, "the receiver does not speak TLS on this port: use its TLS port, or protocol TCP"}

@@ -16,8 +16,9 @@ const (
 // sight is what the system knows of a connection. The zero value is nothing.
 type sight struct {
 	state   tcpState
-	counts  bool // whether pending is known
-	pending int  // bytes of ours, our end included, that the peer's system has not acknowledged
+	counts  bool   // whether pending is known
+	pending int    // bytes of ours, our end included, that the peer's system has not acknowledged
+	moved   uint64 // grows as something is acknowledged, where that is known
 }
 
 // acknowledged reports whether it is known that nothing of ours is on its way,
@@ -31,3 +32,6 @@ func (s sight) acknowledged() bool {
 
 // known reports whether the system tells what is acknowledged.
 func (s sight) known() bool { return s.counts || s.state != stateUnknown }
+
+// unsentLimit is how much a write leaves to the system that it has not yet sent.
+const unsentLimit = 64 << 10

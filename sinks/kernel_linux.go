@@ -51,20 +51,3 @@ func linuxState(n uint8) tcpState {
 	}
 	return stateUnknown
 }
-
-// unsentLimit is how much a write leaves to the kernel that it has not yet sent.
-const unsentLimit = 64 << 10
-
-// limitUnsent makes writes wait until the peer's system has room for all but a
-// little of what is written (TCP_NOTSENT_LOWAT, tcp(7)): when the last write of a
-// session returns, the receiver has read the better part of it, and an end of its
-// stream that came before is known. What is in flight is not limited. A kernel
-// that cannot do it goes without.
-func limitUnsent(conn net.Conn) {
-	if !countsQueue {
-		return
-	}
-	control(conn, func(fd int) error {
-		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentLimit)
-	})
-}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,8 +17,9 @@ const chunkSize = 128 << 10
 
 // tcpSink delivers over TCP or TLS.
 type tcpSink struct {
-	opts Options
-	tls  *tls.Config // nil: in the clear
+	opts    Options
+	tls     *tls.Config // nil: in the clear
+	wrapper *wrapper    // nil: a record a line
 
 	// staysOpen is set once the receiver has left the connection open after our
 	// half-close. From then on the close is not waited for.
@@ -28,8 +28,8 @@ type tcpSink struct {
 
 var _ Sink = (*tcpSink)(nil)
 
-func newTCP(o Options, config *tls.Config) *tcpSink {
-	return &tcpSink{opts: o, tls: config}
+func newTCP(o Options, config *tls.Config, w *wrapper) *tcpSink {
+	return &tcpSink{opts: o, tls: config, wrapper: w}
 }
 
 func (s *tcpSink) ID() string     { return s.opts.ID }
@@ -155,8 +155,8 @@ func (s *tcpSession) send(ctx context.Context, b Batch) ([]Refused, error) {
 		return nil, err
 	}
 	defer s.conn.until(ctx)()
-	lines, refused := b.within(s.sink.MaxRecord())
-	for chunk := range slices.Chunk(lines, chunkSize) {
+	var refused []Refused
+	for chunk := range s.sink.wrapper.chunks(b, s.sink.MaxRecord(), &refused) {
 		if err := s.conn.write(chunk, s.sink.opts.StallTimeout); err != nil {
 			return nil, s.because(err)
 		}

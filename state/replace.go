@@ -74,6 +74,10 @@ func (d *Dir) replace(name string, data []byte) error {
 	return errors.Join(d.dir.Commit(s)...)
 }
 
+// Imported is what is added to the name of a checkpoint file of duologsync that
+// was taken over.
+const Imported = ".imported"
+
 // Retire renames a checkpoint file of duologsync that was taken over. The error wraps
 // fs.ErrNotExist where it is not there.
 func (d *Dir) Retire(name string) error {

@@ -68,8 +68,13 @@ type Options struct {
 	Version string
 	// Parallel is how many calls and connections go on at a time; 0 means 8.
 	Parallel int
-	// Transport stands in for the network to Duo in tests.
+	// Certificate, when set, is told when the certificate of each receiver that was
+	// reached expires.
+	Certificate func(server string, expires time.Time)
+	// Transport stands in for the network to Duo in tests. Places are where
+	// checkpoints may lie outside of the directory; nil: those of [legacy.Places].
 	Transport http.RoundTripper
+	Places    []string
 }
 
 // bound is how long one check may take.

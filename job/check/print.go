@@ -3,7 +3,6 @@ package check
 import (
 	"io"
 	"strings"
-	"unicode"
 
 	"dls/job/report"
 )
@@ -27,19 +26,10 @@ func Print(w io.Writer, screen report.Screen, f Finding) error {
 	if f.Detail != "" {
 		text += ": " + f.Detail
 	}
-	line := paint(f.Outcome.String()) + strings.Repeat(" ", max(column-len(f.Outcome.String()), 1)) + screen.Wrap(printable(text), column, column) + "\n"
+	line := paint(f.Outcome.String()) + strings.Repeat(" ", max(column-len(f.Outcome.String()), 1)) + screen.Wrap(report.Clean(text), column, column) + "\n"
 	if f.Hint != "" {
-		line += strings.Repeat(" ", column) + screen.Wrap("hint: "+printable(f.Hint), column, column) + "\n"
+		line += strings.Repeat(" ", column) + screen.Wrap("hint: "+report.Clean(f.Hint), column, column) + "\n"
 	}
 	_, err := io.WriteString(w, line)
 	return err
-}
-
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
 }

@@ -441,6 +441,7 @@ func TestSecretSources(t *testing.T) {
 	file := write("file", testSecret+"\n")
 	credentials := filepath.Dir(write(filepath.Join("credentials", "skey"), testSecret+"\r\n"))
 	other := filepath.Dir(write(filepath.Join("other", "unrelated"), "x"))
+	standIn := filepath.Dir(write(filepath.Join("stand-in", "skey"), "\n"))
 
 	const line = "  skey: " + testSecret + "\n"
 	inFile := func(path string) []string { return []string{line, "  skey_filepath: '" + path + "'\n"} }
@@ -453,6 +454,7 @@ func TestSecretSources(t *testing.T) {
 		{"in the config", nil, map[string]string{"CREDENTIALS_DIRECTORY": other}, ""},
 		{"file", inFile(file), nil, ""},
 		{"credential", []string{line, ""}, map[string]string{"CREDENTIALS_DIRECTORY": credentials}, ""},
+		{"in the config, beside the stand-in of a credential", nil, map[string]string{"CREDENTIALS_DIRECTORY": standIn}, ""},
 		{"variable", []string{line, ""}, map[string]string{"DLS_SKEY": testSecret}, ""},
 		{"none", []string{line, ""}, map[string]string{"CREDENTIALS_DIRECTORY": other}, "7: account.skey: the secret key is required (give it by one of account.skey, account.skey_filepath, $CREDENTIALS_DIRECTORY/skey, $DLS_SKEY)"},
 		{"config and variable", nil, map[string]string{"DLS_SKEY": "x"}, "9: account.skey: the secret key is given by account.skey and by $DLS_SKEY (keep one)"},

@@ -104,7 +104,7 @@ func (p *places) read() (secret Secret, file string) {
 		possible = append(possible, "$CREDENTIALS_DIRECTORY/"+p.credential)
 		if dir := p.env.getenv("CREDENTIALS_DIRECTORY"); dir != "" {
 			path := filepath.Join(dir, p.credential)
-			if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			if !noCredential(path) {
 				credential = path
 				given = append(given, "$CREDENTIALS_DIRECTORY/"+p.credential)
 			}
@@ -194,4 +194,18 @@ func (p *places) checked(name, text string) Secret {
 		return Secret{}
 	}
 	return NewSecret(text)
+}
+
+// noCredential tells that a credential is not there, or is the empty stand-in that
+// a unit gives (SetCredential=) where its file is not there.
+func noCredential(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	if !info.Mode().IsRegular() || info.Size() > 1 {
+		return false
+	}
+	text, err := os.ReadFile(path)
+	return err == nil && strings.TrimSpace(string(text)) == ""
 }

@@ -51,7 +51,7 @@ type story struct {
 func Run(ctx context.Context, w io.Writer, keep bool, dls func(args ...string) int) error {
 	s := &story{w: w, dls: dls, width: 150, got: map[string]bool{}}
 	if width := report.ScreenOf(w).Width; width > 0 {
-		s.width = width - 4
+		s.width = width - 3
 	}
 	var err error
 	if s.dir, err = os.MkdirTemp("", "dls-demo-"); err != nil {
@@ -93,14 +93,24 @@ func Run(ctx context.Context, w io.Writer, keep bool, dls func(args ...string) i
 func (s *story) title(text string) { fmt.Fprintf(s.w, "\n== %s\n", text) }
 
 // say explains something, on lines that fit a screen.
-func (s *story) say(text string) {
-	fmt.Fprintf(s.w, "\n%s\n", report.Screen{Width: min(s.width+4, 96)}.Wrap(text, 0, 0))
+func (s *story) say(text string) { fmt.Fprintf(s.w, "\n%s\n", screen(s.w).Wrap(text, 0, 0)) }
+
+// screen is what w is, with lines that can be read.
+func screen(w io.Writer) report.Screen {
+	s := report.ScreenOf(w)
+	if s.Width == 0 || s.Width > 96 {
+		s.Width = 96
+	}
+	return s
 }
 
 // run shows a command, carries it out, and holds its exit code to the one wanted; or
 // to a failure of any kind when that is negative.
 func (s *story) run(want int, args ...string) (code int, err error) {
 	fmt.Fprintf(s.w, "\n$ dls %s config.yml\n", strings.Join(args, " "))
+	if args[0] == "sync" {
+		args = append(args, "--begin") // whatever lies in the temporary folder
+	}
 	code = s.dls(append(args, s.config)...)
 	if want >= 0 && code != want || want < 0 && code == 0 {
 		return code, fmt.Errorf("dls %s ended with exit code %d", args[0], code)
@@ -149,7 +159,7 @@ func (s *story) first(_ context.Context, began time.Time) error {
 	}
 	fmt.Fprintf(s.w, "\nexit code 0; the receiver got %d records:\n", fresh)
 	for i := 0; i < len(lines); i += Records {
-		fmt.Fprintf(s.w, "  %s\n", shorten(lines[i], s.width))
+		fmt.Fprintf(s.w, "  %s\n", report.Cut(lines[i], s.width))
 	}
 	return nil
 }
@@ -225,7 +235,7 @@ func (s *story) formats(_ context.Context, began time.Time) error {
 		}
 		first = append(first, lines[i])
 	}
-	fmt.Fprintf(s.w, "\n  %s\n  %s\n", shorten(first[0], s.width), shorten(first[1], s.width))
+	fmt.Fprintf(s.w, "\n  %s\n  %s\n", report.Cut(first[0], s.width), report.Cut(first[1], s.width))
 	s.say("A pull neither reads nor moves a checkpoint. dls_settings.log_format chooses for the runs.")
 	return nil
 }
@@ -269,17 +279,9 @@ func Send(ctx context.Context, w io.Writer, path, server string, dls func(args .
 		return err
 	}
 	fmt.Fprintf(w, "Sending %d records of a simulated Duo, as %s, to the server %q of %s.\n\n", Records*len(endpoints), s.format, server, filepath.Base(path))
-	if code := dls("sync", "-v", "--retry-for", "0s", config); code != 0 {
+	if code := dls("sync", "-v", "--begin", "--retry-for", "0s", config); code != 0 {
 		return fmt.Errorf("the run ended with exit code %d: not all was confirmed", code)
 	}
 	fmt.Fprintf(w, "\nAll %d are confirmed: look for them at the receiver.\n", Records*len(endpoints))
 	return ctx.Err()
-}
-
-// shorten cuts a line to what a terminal shows.
-func shorten(line string, most int) string {
-	if runes := []rune(line); len(runes) > most {
-		return string(runes[:most-1]) + "…"
-	}
-	return line
 }

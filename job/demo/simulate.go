@@ -166,9 +166,10 @@ func introduce(w io.Writer, sim *duosim.Server, siem *receiver, path string, o S
 	if o.Accounts > 0 {
 		what = fmt.Sprintf("%d child accounts", o.Accounts)
 	}
-	fmt.Fprintf(w, "A simulated Duo of %s answers at https://%s.\n", what, sim.Host(account))
+	fmt.Fprintln(w, screen(w).Wrap(fmt.Sprintf("A simulated Duo of %s answers at https://%s.", what, sim.Host(account)), 0, 0))
 	if siem != nil {
-		fmt.Fprintf(w, "A receiver counts lines at tcp://%s: give the configuration your own in its place,\nor name a configuration that has them: dls simulate CONFIG.\n", siem.addr)
+		text := fmt.Sprintf("A receiver counts lines at tcp://%s: give the configuration your own in its place, or name a configuration that has them: dls simulate CONFIG.", siem.addr)
+		fmt.Fprintln(w, screen(w).Wrap(text, 0, 0))
 	} else {
 		fmt.Fprintf(w, "Receivers are those of %s.\n", o.Config)
 	}

@@ -32,11 +32,18 @@ type Group struct {
 	doubt  int        // how many it takes
 	queue  []*Limiter // those that wait for a turn, while shared; the longest waiting first
 
-	answers int  // since the last test, or since the allowance was shared
-	every   int  // answers to a test
-	testing bool // calls beyond the allowance are let go, one at a time
-	tried   bool // one is under way
-	beyond  int  // and so many were answered
+	test test
+}
+
+// test is whether accounts that seem to share an allowance do: calls beyond it are
+// let go. One may be under way at first, and one more for each that is answered.
+type test struct {
+	every    int // answers within the allowance to a test
+	answers  int // since the last test, or since the allowance is shared
+	running  bool
+	began    time.Time
+	underWay int
+	passed   int // calls beyond the allowance that were answered
 }
 
 // Limiter tells one account when to call one endpoint. It is safe for concurrent
@@ -47,7 +54,7 @@ type Limiter struct {
 
 	made   time.Time // the last call
 	last   time.Time // the call before
-	test   bool      // it is beyond the allowance
+	beyond bool      // it is beyond the allowance, for a test
 	pooled bool      // the allowance was shared when it was made
 	queued bool
 	clues  int       // unexpected refusals after others' calls, less the answers
@@ -57,7 +64,7 @@ type Limiter struct {
 // New returns a group without limiters. No pause of theirs after an answer or a
 // refusal is longer than most.
 func New(most time.Duration) *Group {
-	return &Group{most: most, pool: learner{most: most}, every: testLeast, doubt: proofsLeast}
+	return &Group{most: most, pool: learner{most: most}, test: test{every: testLeast}, doubt: proofsLeast}
 }
 
 // Account returns a limiter for one more account.
@@ -69,7 +76,7 @@ func (l *Limiter) Wait(now time.Time) time.Duration {
 	g := l.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l.test = false
+	l.beyond = false
 	if !g.shared {
 		l.queued = false
 		return max(0, g.cap(&l.own, l.own.ready(0, now)).Sub(now))
@@ -93,7 +100,7 @@ func (l *Limiter) Wait(now time.Time) time.Duration {
 	}
 	wait := min(max(0, at.Sub(now)), g.most)
 	if wait > 0 && g.beyondAllowed(l, now, at) {
-		l.test, wait = true, 0
+		l.beyond, wait = true, 0
 	}
 	l.due = now.Add(wait)
 	return wait
@@ -116,10 +123,13 @@ func (g *Group) beyondAllowed(l *Limiter, now, at time.Time) bool {
 	if at = g.pool.ready(0, now); at.Sub(now) <= g.pool.window/2 {
 		return false
 	}
-	if !g.testing && g.answers >= g.every {
-		g.testing, g.beyond, g.answers = true, 0, 0
+	switch t := &g.test; {
+	case !t.running && t.answers >= t.every:
+		t.running, t.began, t.passed, t.answers = true, now, 0, 0
+	case t.running && now.Sub(t.began) > g.pool.whole:
+		t.running, t.answers = false, 0 // it proves nothing any more
 	}
-	return g.testing && !g.tried
+	return g.test.running && g.test.underWay <= g.test.passed
 }
 
 // Called notes that a call is being made.
@@ -128,7 +138,9 @@ func (l *Limiter) Called(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l.last, l.made, l.pooled = l.made, now, g.shared
-	g.tried = g.tried || l.test
+	if l.beyond {
+		g.test.underWay++
+	}
 	l.own.called(now)
 	g.pool.called(now)
 	g.leave(l)
@@ -153,7 +165,7 @@ func (l *Limiter) Answered(now time.Time) {
 	g := l.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l.note(answered)
+	l.end(now, answered)
 	if l.alone() {
 		g.proofs = 0
 	}
@@ -161,22 +173,24 @@ func (l *Limiter) Answered(now time.Time) {
 	switch {
 	case !g.shared || !l.pooled:
 		l.own.answered(l.made, now)
-	case l.test:
-		if g.beyond++; g.beyond > g.pool.burst {
+	case l.beyond:
+		g.test.passed++
+		// No kind of limit lets more than twice its calls go in a window.
+		if g.pool.history.answered(now.Add(-g.pool.whole), now) > 2*g.pool.burst {
 			g.part()
 		}
 	default:
-		g.answers++
+		g.test.answers++
 		g.pool.answered(l.made, now)
 	}
 }
 
-// note notes what became of the call.
-func (l *Limiter) note(o outcome) {
-	l.own.note(l.made, o)
-	l.group.pool.note(l.made, o)
-	if l.test {
-		l.group.tried = false
+// end notes what became of the call.
+func (l *Limiter) end(now time.Time, o outcome) {
+	l.own.end(l.made, now, o)
+	l.group.pool.end(l.made, now, o)
+	if l.beyond {
+		l.group.test.underWay--
 	}
 }
 
@@ -186,11 +200,11 @@ func (l *Limiter) Refused(now time.Time, after time.Duration) {
 	g := l.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l.note(refused)
+	l.end(now, refused)
 	if !g.shared && l.others(now) {
 		if l.alone() {
 			g.proofs++
-		} else if l.own.sure() {
+		} else if l.own.settled() {
 			l.clues += refusalWeighs
 		}
 		if g.proofs >= g.doubt || l.clues >= 3*refusalWeighs*g.doubt {
@@ -201,8 +215,8 @@ func (l *Limiter) Refused(now time.Time, after time.Duration) {
 	switch {
 	case !g.shared || !l.pooled:
 		l.own.refused(l.made, now, after)
-	case l.test:
-		g.testing, g.every = false, min(2*g.every, testMost)
+	case l.beyond:
+		g.test.running, g.test.every = false, min(2*g.test.every, testMost)
 	default:
 		g.pool.refused(l.made, now, after)
 	}
@@ -213,22 +227,22 @@ func (l *Limiter) Lost(now time.Time) {
 	g := l.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l.note(lost)
+	l.end(now, lost)
 }
 
 // share makes the accounts share an allowance from now on.
 func (g *Group) share(now time.Time) {
-	g.shared, g.answers, g.proofs = true, 0, 0
+	g.shared, g.proofs, g.test.answers = true, 0, 0
 	if now.Sub(g.pool.calls[0].at) > time.Minute { // they have called for long enough to tell
-		g.pool.assume(g.pool.answeredIn(now.Add(-time.Minute), now), time.Minute)
+		g.pool.assume(g.pool.history.answered(now.Add(-time.Minute), now), time.Minute)
 	}
 }
 
 // part forgets that the accounts share an allowance.
 func (g *Group) part() {
-	g.shared, g.testing, g.every = false, false, testLeast
+	g.shared, g.test = false, test{every: testLeast, underWay: g.test.underWay}
 	g.doubt = min(2*g.doubt, proofsMost)
-	g.pool = learner{most: g.most, calls: g.pool.calls, out: g.pool.out}
+	g.pool = learner{most: g.most, history: g.pool.history}
 	for _, l := range g.queue {
 		l.queued = false
 	}
@@ -238,12 +252,12 @@ func (g *Group) part() {
 // alone tells whether no call of the account's own can be a reason to refuse the
 // last one.
 func (l *Limiter) alone() bool {
-	return l.own.answeredIn(l.made.Add(-longest), l.made) == 0
+	return l.own.history.answered(l.made.Add(-longest), l.made.Add(-1)) == 0
 }
 
 // others tells whether another account's call was answered that was made after
 // this one's call before the last.
 func (l *Limiter) others(now time.Time) bool {
 	from := later(l.last.Add(1), l.made.Add(-longest))
-	return l.group.pool.answeredIn(from, now) > l.own.answeredIn(from, now)
+	return l.group.pool.history.answered(from, now) > l.own.history.answered(from, now)
 }

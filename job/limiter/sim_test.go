@@ -1,31 +1,34 @@
 package limiter
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"time"
 )
 
 // limit is a simulated limit of Duo's.
 type limit interface {
-	// free tells the first time from now on at which a call would be answered.
+	// free returns the first time from now on at which a call is answered.
 	free(now time.Time) time.Time
-	// count counts a call that is answered or refused.
+	// count counts a call that arrives now.
 	count(now time.Time, answered bool)
 }
 
-// kinds are the ways to allow n calls in a window. at is any moment.
-var kinds = []struct {
+// kind is a way to allow n calls in a window. In each of them at is some moment.
+type kind struct {
 	name string
 	make func(n int, window time.Duration, at time.Time) limit
-}{
-	{"sliding", func(n int, w time.Duration, _ time.Time) limit { return &sliding{n: n, window: w} }},
-	{"fixed", func(n int, w time.Duration, at time.Time) limit { return &fixed{n: n, window: w, start: at} }},
-	{"bucket", func(n int, w time.Duration, _ time.Time) limit { return &bucket{size: n, period: w / time.Duration(n)} }},
-	{"leaky", func(n int, w time.Duration, _ time.Time) limit { return &bucket{size: 1, period: w / time.Duration(n)} }},
-	{"attempts", func(n int, w time.Duration, _ time.Time) limit { return &sliding{n: n, window: w, refused: true} }},
 }
 
-// sliding allows n calls in any window; refused calls count if refused is set.
+var kinds = []kind{
+	{"sliding window", func(n int, w time.Duration, _ time.Time) limit { return &sliding{n: n, window: w} }},
+	{"fixed windows", func(n int, w time.Duration, at time.Time) limit { return &fixed{n: n, window: w, start: at} }},
+	{"token bucket", func(n int, w time.Duration, _ time.Time) limit { return &bucket{size: n, period: w / time.Duration(n)} }},
+	{"leaky", func(n int, w time.Duration, _ time.Time) limit { return &bucket{size: 1, period: w / time.Duration(n)} }},
+	{"attempts counted", func(n int, w time.Duration, _ time.Time) limit { return &sliding{n: n, window: w, refused: true} }},
+}
+
+// sliding allows n calls in any window. It counts refused calls if refused is set.
 type sliding struct {
 	n       int
 	window  time.Duration
@@ -37,19 +40,17 @@ func (s *sliding) free(now time.Time) time.Time {
 	if len(s.times) < s.n {
 		return now
 	}
-	if t := s.times[len(s.times)-s.n].Add(s.window); t.After(now) {
-		return t
-	}
-	return now
+	return later(now, s.times[len(s.times)-s.n].Add(s.window))
 }
 
 func (s *sliding) count(now time.Time, answered bool) {
-	if answered || s.refused {
-		if len(s.times) > 2*s.n {
-			s.times = append(s.times[:0], s.times[len(s.times)-s.n:]...)
-		}
-		s.times = append(s.times, now)
+	if !answered && !s.refused {
+		return
 	}
+	if len(s.times) > 2*s.n {
+		s.times = append(s.times[:0], s.times[len(s.times)-s.n:]...)
+	}
+	s.times = append(s.times, now)
 }
 
 // fixed allows n calls in each window since start.
@@ -77,7 +78,8 @@ func (f *fixed) count(now time.Time, answered bool) {
 	}
 }
 
-// bucket gets a token each period, holds size of them, and a call takes one.
+// bucket holds size tokens, of which a call takes one, and gets one each period.
+// With one token it is leaky: calls have to keep a distance.
 type bucket struct {
 	size   int
 	period time.Duration
@@ -85,99 +87,68 @@ type bucket struct {
 }
 
 func (b *bucket) free(now time.Time) time.Time {
-	if t := b.full.Add(-b.period * time.Duration(b.size-1)); t.After(now) {
-		return t
-	}
-	return now
+	return later(now, b.full.Add(-b.period*time.Duration(b.size-1)))
 }
 
 func (b *bucket) count(now time.Time, answered bool) {
 	if answered {
-		if b.full.Before(now) {
-			b.full = now
-		}
-		b.full = b.full.Add(b.period)
+		b.full = later(b.full, now).Add(b.period)
 	}
 }
 
-// delays draws how long calls take to arrive and to be answered.
-type delays struct {
-	dice     *rand.Rand
-	low, top time.Duration // of both ways together
-}
+// latency is how long calls take, evenly spread: half of it to arrive, half of it
+// to be answered.
+type latency struct{ low, top time.Duration }
 
-func (d delays) draw() (there, back time.Duration) {
-	both := d.low
-	if d.top > d.low {
-		both += time.Duration(d.dice.Int64N(int64(d.top - d.low)))
+func (l latency) String() string {
+	if l.low == l.top {
+		return fmt.Sprintf("%g s", l.low.Seconds())
 	}
-	return both / 2, both - both/2
+	return fmt.Sprintf("%g–%g s", l.low.Seconds(), l.top.Seconds())
 }
 
-var start = time.Date(2026, 1, 1, 0, 0, 17, 0, time.UTC)
+func (l latency) half(dice *rand.Rand) time.Duration {
+	return (l.low + time.Duration(dice.Int64N(int64(l.top-l.low)+1))) / 2
+}
 
-// result is what became of a run.
+// begin is when simulations begin.
+var begin = time.Date(2026, 1, 1, 0, 0, 17, 0, time.UTC)
+
+// world is what a seed decides: the limit and the latencies.
+type world struct {
+	limit
+	latency
+	dice *rand.Rand
+}
+
+func newWorld(k kind, n int, window time.Duration, lat latency, seed uint64) *world {
+	dice := rand.New(rand.NewPCG(seed, 7))
+	return &world{k.make(n, window, begin.Add(-time.Duration(dice.Int64N(int64(window))))), lat, dice}
+}
+
+// result is what became of a simulation.
 type result struct {
-	answered, late, refused int // late: calls after the first minute; refused: those of them
-	total                   int // refused
-	took                    time.Duration
+	answered, refused int
+	late, lateRefused int // calls after the first minute
+	took              time.Duration
 }
 
-// run makes calls until pages are answered or the time is up.
-func run(l caller, lim limit, d delays, pages int, limitTime time.Duration, trace func(now time.Time, ok bool)) result {
-	var o result
-	now := start
-	for o.answered < pages && now.Sub(start) < limitTime {
-		for {
-			w := l.Wait(now)
-			if w == 0 {
-				break
-			}
-			now = now.Add(w)
-		}
-		l.Called(now)
-		there, back := d.draw()
-		at := now.Add(there)
-		ok := !lim.free(at).After(at)
-		lim.count(at, ok)
-		if trace != nil {
-			trace(now, ok)
-		}
-		if now.Sub(start) > time.Minute {
-			o.late++
-			if !ok {
-				o.refused++
-			}
-		}
-		now = at.Add(back)
-		if ok {
-			o.answered++
-			l.Answered(now)
-		} else {
-			o.total++
-			l.Refused(now, 0)
-		}
+func (r result) wasted() float64 { return float64(r.lateRefused) / float64(max(r.late, 1)) }
+
+func (r *result) note(made time.Time, ok bool, now time.Time) {
+	late := made.Sub(begin) > time.Minute
+	if late {
+		r.late++
 	}
-	o.took = now.Sub(start)
-	return o
-}
-
-// ideal is the run of a caller that knows the limit and each delay beforehand.
-func ideal(lim limit, d delays, pages int, limitTime time.Duration) result {
-	var o result
-	now := start
-	for o.answered < pages && now.Sub(start) < limitTime {
-		there, back := d.draw()
-		at := lim.free(now.Add(there))
-		lim.count(at, true)
-		now = at.Add(back)
-		o.answered++
+	if ok {
+		r.answered++
+	} else if r.refused++; late {
+		r.lateRefused++
 	}
-	o.took = now.Sub(start)
-	return o
+	r.took = now.Sub(begin)
 }
 
-// caller is what run needs of a Limiter.
+// caller is what a simulation needs of a Limiter.
 type caller interface {
 	Wait(now time.Time) time.Duration
 	Called(now time.Time)
@@ -185,90 +156,116 @@ type caller interface {
 	Refused(now time.Time, after time.Duration)
 }
 
-// knower knows the limit.
-type knower struct{ schedule learner }
-
-func (k *knower) Wait(now time.Time) time.Duration { return max(0, k.schedule.ready(0, now).Sub(now)) }
-func (k *knower) Called(now time.Time)             { k.schedule.called(now) }
-func (k *knower) Answered(time.Time)               { k.schedule.out = 0 }
-func (k *knower) Refused(time.Time, time.Duration) { k.schedule.out = 0 }
-
-// stream is one of several accounts that are read at the same time.
-type stream struct {
-	l     *Limiter
-	lim   limit
-	pages int           // still to read
-	at    time.Time     // when it acts next
-	state int           // 0: asks for a turn; 1: its call arrives; 2: its answer comes
-	back  time.Duration // of its call
-	ok    bool
-
-	answered, refused int
-	done              time.Time // its last answer
-	ends              time.Time // of its first call's answer
+// run makes calls, one after another, until pages are answered or the time is up.
+func run(l caller, w *world, pages int, limit time.Duration) result {
+	var r result
+	for now := begin; r.answered < pages && now.Sub(begin) < limit; {
+		for wait := l.Wait(now); wait > 0; wait = l.Wait(now) {
+			now = now.Add(wait)
+		}
+		l.Called(now)
+		made, half := now, w.half(w.dice)
+		now = now.Add(half)
+		ok := !w.free(now).After(now)
+		w.count(now, ok)
+		now = now.Add(half)
+		r.note(made, ok, now)
+		if ok {
+			l.Answered(now)
+		} else {
+			l.Refused(now, 0)
+		}
+	}
+	return r
 }
 
-// runMany lets workers read streams, in turn, until all are read or the time is up.
-func runMany(streams []*stream, workers int, d delays, limitTime time.Duration, trace func(i int, now time.Time, ok bool)) result {
-	var o result
+// ideal is what a caller gets who knows the limit, and beforehand how long each
+// call will take.
+func ideal(w *world, pages int, limit time.Duration) result {
+	var r result
+	for now := begin; r.answered < pages && now.Sub(begin) < limit; {
+		half := w.half(w.dice)
+		at := w.free(now.Add(half))
+		w.count(at, true)
+		r.note(now, true, at.Add(half))
+		now = at.Add(half)
+	}
+	return r
+}
+
+// knower knows an allowance, but not how long a call takes.
+type knower struct{ learner }
+
+func (k *knower) Wait(now time.Time) time.Duration { return max(0, k.ready(0, now).Sub(now)) }
+func (k *knower) Called(now time.Time)             { k.called(now) }
+func (k *knower) Answered(time.Time)               {}
+func (k *knower) Refused(time.Time, time.Duration) {}
+
+// account is one of several that are read at the same time.
+type account struct {
+	*Limiter
+	limit
+	pages int // still to read
+
+	act      func(now time.Time) time.Time // what it does next, and when it does something after that
+	at       time.Time
+	answered int
+}
+
+// runAll reads accounts with so many workers, until all are read or the time is up.
+// It calls served with each one that is answered.
+func runAll(accounts []*account, workers int, w *world, limit time.Duration, served func(*account)) result {
+	var r result
 	busy := 0
-	for i, s := range streams {
-		s.at = start.Add(time.Duration(i) * time.Millisecond)
+	for i, a := range accounts {
+		a := a
+		a.at = begin.Add(time.Duration(i) * time.Millisecond)
+		var ask func(time.Time) time.Time
+		ask = func(now time.Time) time.Time {
+			if busy == workers {
+				return now.Add(200 * time.Millisecond)
+			}
+			if wait := a.Wait(now); wait > 0 {
+				return now.Add(wait)
+			}
+			a.Called(now)
+			busy++
+			made, half := now, w.half(w.dice)
+			a.act = func(now time.Time) time.Time { // the call arrives
+				ok := !a.free(now).After(now)
+				a.count(now, ok)
+				a.act = func(now time.Time) time.Time { // and the answer
+					busy--
+					r.note(made, ok, now)
+					a.act = ask
+					if !ok {
+						a.Refused(now, 0)
+						return now
+					}
+					a.Answered(now)
+					a.pages--
+					a.answered++
+					if served != nil {
+						served(a)
+					}
+					return now
+				}
+				return now.Add(half)
+			}
+			return now.Add(half)
+		}
+		a.act = ask
 	}
 	for {
-		var s *stream
-		idx := 0
-		for i, t := range streams {
-			if t.pages > 0 && (s == nil || t.at.Before(s.at)) {
-				s, idx = t, i
+		var next *account
+		for _, a := range accounts {
+			if a.pages > 0 && (next == nil || a.at.Before(next.at)) {
+				next = a
 			}
 		}
-		if s == nil || s.at.Sub(start) > limitTime {
-			return o
+		if next == nil || next.at.Sub(begin) > limit {
+			return r
 		}
-		now := s.at
-		switch s.state {
-		case 0:
-			if busy == workers {
-				s.at = now.Add(200 * time.Millisecond)
-				continue
-			}
-			if w := s.l.Wait(now); w > 0 {
-				s.at = now.Add(w)
-				continue
-			}
-			busy++
-			s.l.Called(now)
-			there, back := d.draw()
-			s.at, s.back, s.state = now.Add(there), back, 1
-			if now.Sub(start) > time.Minute {
-				o.late++
-			}
-		case 1:
-			s.ok = !s.lim.free(now).After(now)
-			s.lim.count(now, s.ok)
-			if trace != nil {
-				trace(idx, now, s.ok)
-			}
-			s.at, s.state = now.Add(s.back), 2
-		case 2:
-			s.state = 0
-			busy--
-			o.took = now.Sub(start)
-			if s.ok {
-				s.l.Answered(now)
-				s.answered++
-				o.answered++
-				s.pages--
-				s.done = now
-			} else {
-				s.l.Refused(now, 0)
-				s.refused++
-				o.total++
-				if now.Sub(start) > time.Minute {
-					o.refused++
-				}
-			}
-		}
+		next.at = next.act(next.at)
 	}
 }

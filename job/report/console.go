@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 )
@@ -28,6 +29,7 @@ type Console struct {
 	least slog.Leveler
 	begin func(slog.Level) string
 	hint  func(slog.Level) string
+	wrap  Screen // of a terminal
 	attrs []slog.Attr
 }
 
@@ -36,7 +38,10 @@ type Console struct {
 // a person otherwise.
 func NewConsole(w io.Writer, least slog.Leveler) *Console {
 	c := &Console{mu: new(sync.Mutex), w: w, least: least, begin: spoken, hint: func(slog.Level) string { return "dls: hint: " }}
-	if screen := ScreenOf(w); screen.Colour {
+	if terminal(w) != nil {
+		c.wrap = ScreenOf(w)
+	}
+	if screen := c.wrap; screen.Colour {
 		c.begin = func(l slog.Level) string { return coloured(screen, l) }
 		c.hint = func(slog.Level) string { return "dls: " + screen.Faint("hint:") + " " }
 	}
@@ -67,6 +72,9 @@ func coloured(screen Screen, l slog.Level) string {
 	}
 	return spoken(l)
 }
+
+// uncoloured finds what colours a text.
+var uncoloured = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 
 // priority is how a line begins for the journal.
 func priority(l slog.Level) string {
@@ -120,7 +128,7 @@ func (c *Console) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
 	write := func(begin, text string) {
 		for line := range strings.SplitSeq(strings.TrimRight(printable(text), "\n"), "\n") {
-			b.WriteString(begin + line + "\n")
+			b.WriteString(begin + c.wrap.Wrap(line, len(uncoloured.ReplaceAllString(begin, "")), len("dls: ")) + "\n")
 		}
 	}
 	write(c.begin(r.Level), text)

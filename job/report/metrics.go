@@ -3,7 +3,9 @@ package report
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,11 +47,48 @@ type Metrics struct {
 // since node_exporter is another user. The directory must be there; what is there
 // in its place must be a file of this user's, of root's, or nothing. Two runs may
 // write at once: the last one counts.
-func WriteMetrics(path MetricsPath, run Metrics) error {
-	if err := safefile.Replace(string(path), run.append(nil), 0o644); err != nil {
+func WriteMetrics(path MetricsPath, run Metrics) error { return writeMetrics(path, run.append(nil)) }
+
+func writeMetrics(path MetricsPath, data []byte) error {
+	if err := safefile.Replace(string(path), data, 0o644); err != nil {
 		return fmt.Errorf("write metrics %q: %w", string(path), err)
 	}
 	return nil
+}
+
+// CheckMetrics is what became of a check, as a file of its own beside that of runs.
+type CheckMetrics struct {
+	// At is when it ended.
+	At time.Time
+	// Failed and Warnings count the findings of these kinds.
+	Failed, Warnings int
+	// Certificates tells when the certificate of each receiver that was reached expires,
+	// by the receivers' ids.
+	Certificates map[string]time.Time
+}
+
+// WriteCheckMetrics puts a file with the check's metrics in the place of path, as
+// [WriteMetrics] does.
+func WriteCheckMetrics(path MetricsPath, c CheckMetrics) error {
+	return writeMetrics(path, c.append(nil))
+}
+
+func (c CheckMetrics) append(b []byte) []byte {
+	single := func(name, help string, value float64) {
+		b = appendHead(b, name, help)
+		b = appendValue(append(b, name...), value)
+	}
+	single("dls_check_timestamp_seconds", "When the last check ended.", seconds(c.At))
+	single("dls_check_failed", "What failed in the last check.", float64(c.Failed))
+	single("dls_check_warnings", "What the last check warned of.", float64(c.Warnings))
+	const expiry = "dls_server_certificate_expiry_timestamp_seconds"
+	if len(c.Certificates) > 0 {
+		b = appendHead(b, expiry, "When the certificate of the receiver expires.")
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.Certificates)) {
+		b = appendValue(appendLabels(append(b, expiry...), "server", id), seconds(c.Certificates[id]))
+	}
+	return b
 }
 
 // streamMetric is a metric of which each stream has a value.
@@ -81,6 +120,8 @@ var streamMetrics = []streamMetric{
 		func(r *state.StreamRun) float64 { return float64(r.Delivered) }},
 	{"last_run_already_delivered_records", "Records that the stream's last run received and that had been delivered before.",
 		func(r *state.StreamRun) float64 { return float64(r.Already) }},
+	{"last_run_oversize_records", "Records of the stream's last run that the receiver cannot take and that lie in a file.",
+		func(r *state.StreamRun) float64 { return float64(r.Oversize) }},
 	{"last_run_delivered_bytes", "Bytes that the stream's last run sent.",
 		func(r *state.StreamRun) float64 { return float64(r.Bytes) }},
 	{"last_run_pages", "Answers that the stream's last run had from Duo.",

@@ -25,7 +25,7 @@ func sample() Metrics {
 		Streams: []state.StreamRun{
 			{
 				Endpoint: "auth", Account: "DA1", AccountName: "never a label", Ended: noon, Outcome: state.Done,
-				Fetched: 7, Delivered: 5, Already: 2, Bytes: 1 << 40, Pages: 4, Retries: 3, Limited: 1, Duration: 250 * time.Millisecond,
+				Fetched: 7, Delivered: 5, Already: 2, Oversize: 1, Bytes: 1 << 40, Pages: 4, Retries: 3, Limited: 1, Duration: 250 * time.Millisecond,
 				Until: noon.Add(-time.Hour), CompleteUntil: noon.Add(-2 * time.Minute), Succeeded: noon,
 			},
 			{Endpoint: "activity", Account: "DA1", Ended: noon, Outcome: state.Failed, Error: "never a label"},
@@ -87,6 +87,7 @@ func TestWriteMetrics(t *testing.T) {
 		"last_run_fetched_records":           {7, 0},
 		"last_run_delivered_records":         {5, 0},
 		"last_run_already_delivered_records": {2, 0},
+		"last_run_oversize_records":          {1, 0},
 		"last_run_delivered_bytes":           {1 << 40, 0},
 		"last_run_pages":                     {4, 0},
 		"last_run_retries":                   {3, 0},
@@ -144,9 +145,7 @@ func TestWriteMetricsOverLink(t *testing.T) {
 	if err := os.WriteFile(target, []byte("keep"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(target, link); err != nil {
-		t.Skip("no symbolic links here:", err)
-	}
+	symlink(t, target, link)
 	if err := WriteMetrics(MetricsPath(link), sample()); err == nil || !strings.Contains(err.Error(), "it is a symbolic link") {
 		t.Errorf("error %v", err)
 	}
@@ -194,4 +193,25 @@ func BenchmarkAppend(b *testing.B) {
 		data = run.append(data[:0])
 	}
 	b.ReportMetric(float64(len(data)), "bytes")
+}
+
+func TestWriteCheckMetrics(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "check.prom")
+	c := CheckMetrics{At: noon, Failed: 1, Warnings: 2, Certificates: map[string]time.Time{"siem": noon.Add(time.Hour), `a"b`: noon}}
+	if err := WriteCheckMetrics(MetricsPath(path), c); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := float64(noon.Unix())
+	want := map[string]float64{
+		"dls_check_timestamp_seconds": at, "dls_check_failed": 1, "dls_check_warnings": 2,
+		`dls_server_certificate_expiry_timestamp_seconds server="siem"`: at + 3600,
+		`dls_server_certificate_expiry_timestamp_seconds server="a\"b"`: at,
+	}
+	if diff := cmp.Diff(want, parse(t, data)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }

@@ -16,18 +16,34 @@ package report
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
-// printable takes out of a text what could move a terminal's cursor, hide or
-// reorder what is shown: each such character is a question mark. Lines stay.
-func printable(s string) string {
+// Clean takes out of a foreign text what could move a terminal's cursor, begin a
+// line, hide or reorder what is shown: each such character is a question mark.
+func Clean(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || unicode.IsPrint(r) {
+		if unicode.IsPrint(r) {
 			return r
 		}
-		if r == '\t' {
-			return ' '
-		}
 		return '?'
-	}, s)
+	}, text)
+}
+
+// Cut returns a text of at most so many characters, which ends in an ellipsis where
+// something was cut off.
+func Cut(text string, most int) string {
+	if utf8.RuneCountInString(text) <= most {
+		return text
+	}
+	return string([]rune(text)[:most-1]) + "…"
+}
+
+// printable is Clean for messages: lines stay, and a tab is a blank.
+func printable(s string) string {
+	lines := strings.Split(strings.ReplaceAll(s, "\t", " "), "\n")
+	for i, line := range lines {
+		lines[i] = Clean(line)
+	}
+	return strings.Join(lines, "\n")
 }

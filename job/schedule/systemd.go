@@ -3,6 +3,7 @@ package schedule
 import (
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 )
@@ -65,9 +66,13 @@ func checkCredential(p string) error {
 
 func renderSystemd(j Job) ([]byte, error) {
 	more := map[string]any{
-		"Calendar": onCalendar(j.Every),
-		"Delay":    j.Every / 10,
-		"OwnState": j.StateDir == "" || below(j.StateDir, StateDirectory(j.Name)),
+		"Calendar":  onCalendar(j.Every),
+		"Delay":     j.Every / 10,
+		"SecretDir": "",
+		"OwnState":  j.StateDir == "" || below(j.StateDir, StateDirectory(j.Name)),
+	}
+	if dir, name := path.Split(j.SecretFile); name == "skey" {
+		more["SecretDir"] = path.Clean(dir)
 	}
 	return fill("systemd.tmpl", j, more)
 }

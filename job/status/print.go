@@ -52,7 +52,7 @@ func (r *Report) Table(w io.Writer, screen report.Screen) error {
 		if i > 0 && r.MSP && (i == 1 || r.Rows[i-1].Account != r.Rows[i-2].Account) {
 			title := heading(&r.Rows[i-1])
 			if screen.Width > 0 {
-				title = cut(title, screen.Width-1)
+				title = report.Cut(title, screen.Width-1)
 			}
 			fmt.Fprintf(out, "%s\n", title)
 		}
@@ -64,7 +64,7 @@ func (r *Report) Table(w io.Writer, screen report.Screen) error {
 			}
 			line.WriteString(text)
 		}
-		note := cells[colNote]
+		note := report.Cut(cells[colNote], maxNote)
 		if screen.Width > 0 {
 			note = ""
 		}
@@ -123,7 +123,7 @@ func heading(r *Row) string {
 	case r.AccountName == "":
 		return r.Account
 	}
-	return fmt.Sprintf("%s (%s)", cut(r.AccountName, maxName), r.Account)
+	return fmt.Sprintf("%s (%s)", report.Cut(r.AccountName, maxName), r.Account)
 }
 
 // cells are the columns of a stream's line.
@@ -150,7 +150,7 @@ func (r *Row) cells() []string {
 	case Unused:
 		notes = append(notes, "duologsync's checkpoint is not used")
 	}
-	cells[colNote] = cut(strings.Join(notes, "; "), maxNote)
+	cells[colNote] = strings.Join(notes, "; ")
 	return cells
 }
 
@@ -170,14 +170,6 @@ func human(d time.Duration) string {
 		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
 	}
 	return fmt.Sprintf("%dd", d/day)
-}
-
-// cut returns text of at most so many characters.
-func cut(text string, most int) string {
-	if utf8.RuneCountInString(text) <= most {
-		return text
-	}
-	return string([]rune(text)[:most-1]) + "…"
 }
 
 type document struct {

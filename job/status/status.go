@@ -14,10 +14,11 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"dls/job/config"
 	"dls/job/duo"
+	"dls/job/legacy"
+	"dls/job/report"
 	"dls/state"
 )
 
@@ -122,42 +123,42 @@ type collector struct {
 // The child accounts of an MSP are those of which runs have left something: Duo
 // is not asked.
 func Collect(cfg *config.Config, dir *state.Dir, now time.Time) (*Report, error) {
-	report := &Report{At: now.UTC(), MSP: cfg.Account.MSP}
+	found := &Report{At: now.UTC(), MSP: cfg.Account.MSP}
 	c := &collector{
 		cfg: cfg, dir: dir, now: now,
 		runs: map[state.ID]*state.StreamRun{}, names: map[string]string{}, accounts: map[string]bool{},
 	}
 	if dir == nil {
-		report.Notes = append(report.Notes, "dls_settings.checkpointing.enabled is false: nothing is remembered")
+		found.Notes = append(found.Notes, "dls_settings.checkpointing.enabled is false: nothing is remembered")
 	} else {
-		report.Directory = dir.Path("")
+		found.Directory = dir.Path("")
 		var err error
 		if c.files, err = dir.Times(); err != nil {
 			return nil, err
 		}
 		runs, err := dir.LoadRuns(cfg.Account.IKey)
 		for _, wrong := range flat(err) {
-			report.Damaged = true
-			report.Notes = append(report.Notes, clean(wrong.Error())+"; what it knew of last runs is missing here")
+			found.Damaged = true
+			found.Notes = append(found.Notes, report.Clean(wrong.Error())+"; what it knew of last runs is missing here")
 		}
 		for i := range runs {
 			r := &runs[i]
-			r.Error, r.AccountName = clean(r.Error), clean(r.AccountName)
+			r.Error, r.AccountName = report.Clean(r.Error), report.Clean(r.AccountName)
 			c.runs[c.id(r.Endpoint, r.Account)] = r
 		}
 	}
 	c.discover()
 	for account := range c.accounts {
-		report.Rows = append(report.Rows, c.rows(account)...)
+		found.Rows = append(found.Rows, c.rows(account)...)
 	}
-	if len(c.runs) == 0 && !slices.ContainsFunc(report.Rows, func(r Row) bool { return r.Configured() }) {
+	if len(c.runs) == 0 && !slices.ContainsFunc(found.Rows, func(r Row) bool { return r.Configured() }) {
 		for _, route := range cfg.Routes {
-			report.Rows = append(report.Rows, Row{Endpoint: route.Endpoint.Name, State: Never})
+			found.Rows = append(found.Rows, Row{Endpoint: route.Endpoint.Name, State: Never})
 		}
-		report.Notes = append(report.Notes, "no child account is known yet: the first run asks Duo for them")
+		found.Notes = append(found.Notes, "no child account is known yet: the first run asks Duo for them")
 	}
-	report.sort()
-	return report, nil
+	found.sort()
+	return found, nil
 }
 
 func (c *collector) id(endpoint, account string) state.ID {
@@ -234,7 +235,10 @@ func (c *collector) rows(account string) []Row {
 	for _, row := range duo.All() {
 		id := c.id(row.Name, account)
 		configured := c.accounts[account] && slices.ContainsFunc(c.cfg.Routes, func(r config.Route) bool { return r.Endpoint == row })
-		_, waiting := c.files[state.LegacyName(row.Name, account)]
+		waiting := slices.ContainsFunc(legacy.Names(row.Name, account), func(name string) bool {
+			_, there := c.files[name]
+			return there && !(account != "" && name == legacy.Names(row.Name, "")[0]) // that of all children
+		})
 		_, kept := c.files[id.File()]
 		if configured || kept || c.runs[id] != nil || waiting {
 			rows = append(rows, c.row(id, configured))
@@ -251,7 +255,7 @@ func (c *collector) row(id state.ID, configured bool) Row {
 		if broken, ok := errors.AsType[*state.UntrustedError](err); ok {
 			err = broken.Err // the row says whose it is
 		}
-		r.Problem = clean(err.Error())
+		r.Problem = report.Clean(err.Error())
 	}
 	if cp != nil {
 		r.DeliveredUntil = time.UnixMilli(max(cp.DeliveredUntil, cp.LookedUntil)).UTC()
@@ -296,12 +300,8 @@ func (c *collector) checkpoint(id state.ID) (cp *state.Checkpoint, err error) {
 // takeover tells what became of duologsync's checkpoint of a stream. The children
 // of an MSP have one in common for telephony.
 func (c *collector) takeover(id state.ID) Takeover {
-	names := []string{state.LegacyName(id.Endpoint, id.Account)}
-	if id.Account != "" && id.Endpoint == "telephony" {
-		names = append(names, state.LegacyName(id.Endpoint, ""))
-	}
 	_, kept := c.files[id.File()]
-	for _, name := range names {
+	for _, name := range legacy.Names(id.Endpoint, id.Account) {
 		_, there := c.files[name]
 		_, retired := c.files[name+state.Imported]
 		switch {
@@ -437,15 +437,4 @@ func flat(err error) []error {
 		return nil
 	}
 	return []error{err}
-}
-
-// clean takes out of a foreign text what could move a terminal's cursor, hide or
-// reorder what is shown: each such character is a question mark.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
 }

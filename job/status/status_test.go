@@ -398,7 +398,7 @@ func FuzzTable(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, out := range []string{table.String(), object.String()} {
-			if lines := strings.ReplaceAll(out, "\n", ""); clean(lines) != lines {
+			if lines := strings.ReplaceAll(out, "\n", ""); report.Clean(lines) != lines {
 				t.Errorf("it holds what cannot be printed: %q", out)
 			}
 		}

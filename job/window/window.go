@@ -238,8 +238,8 @@ func (w *Window) Take(page Page, now time.Time) (step Step) {
 	switch {
 	case n == 0:
 		w.finish(&step)
-	case w.idleEnd(page, now) && (!w.news || next == ""):
-		if n < w.most { // a page that had been cut would have been followed by more
+	case w.idleEnd(page, next, now) && (!w.news || next == ""):
+		if next == "" && n < w.most {
 			w.proved(w.most, now, &step)
 		}
 		w.finish(&step)
@@ -299,10 +299,15 @@ func past(at, now int64) bool { return now-at > day.Milliseconds() || at > now }
 // idleEnd tells whether a page may be the end of the window without a further call:
 // it brought nothing new, holds the newest known record, cannot have been cut, and
 // an end was proved within a day.
-func (w *Window) idleEnd(page Page, now time.Time) bool {
+func (w *Window) idleEnd(page Page, next string, now time.Time) bool {
 	p, n := &w.progress.Pages, len(page.Times)
-	return page.Fresh == 0 && page.Newest && (n < p.Largest || n <= p.End) && w.shown >= page.Total &&
-		(w.spans[0].Reread || !past(p.ProvedAt, now.UnixMilli()))
+	if page.Fresh > 0 || !page.Newest || w.shown < page.Total {
+		return false
+	}
+	if next == "" && (n < w.most || n == 1 && w.cursor != "") {
+		return true // it began later than a larger page and brought no more: that was not cut
+	}
+	return (n < p.Largest || n <= p.End) && (w.spans[0].Reread || !past(p.ProvedAt, now.UnixMilli()))
 }
 
 // cursorOf returns the page's cursor and its time, which is -1 where the cursor does
@@ -419,6 +424,7 @@ func (w *Window) skip(page Page, step *Step) error {
 	}
 	w.position = position{mintime: to, at: -1}
 	w.shown = 0
+	clear(w.given) // what begins later may come to the same cursors
 	return nil
 }
 

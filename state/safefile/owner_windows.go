@@ -110,11 +110,15 @@ func (d *Dir) trusts(f *os.File, info fs.FileInfo) error {
 	if err != nil {
 		return nil
 	}
-	sid := ownerOf(sd)
+	return trusted(ownerOf(sd), d.owner)
+}
+
+// trusted says why an owner has no business in a directory, or nil.
+func trusted(sid string, directory owner) error {
 	switch {
 	case sid == "", sid == me(), slices.Contains(system, sid):
 		return nil
-	case (sid == d.owner.sid || slices.Contains(services, sid)) && elevated():
+	case (sid == directory.sid || slices.Contains(services, sid)) && elevated():
 		return nil
 	}
 	return &OwnerError{sid}
@@ -165,6 +169,11 @@ func accessOf(f *os.File, _ fs.FileInfo) Access {
 	if err != nil {
 		return Access{}
 	}
+	return accessIn(sd)
+}
+
+// accessIn says who can do what by a security descriptor.
+func accessIn(sd *windows.SECURITY_DESCRIPTOR) Access {
 	mine := append([]string{ownerOf(sd), me(), "S-1-3-0", "S-1-3-4"}, system...)
 	mine = append(mine, services...)
 	others := func(rights windows.ACCESS_MASK) string {
