@@ -198,13 +198,20 @@ func (s *tcpSession) end(ctx context.Context) error {
 	return s.classify(err)
 }
 
-// classify marks the faults of TLS that a repetition does not mend, and names a
-// client certificate that is missing.
+// classify gives an error the hints that hang on the protocol, and marks the
+// faults of TLS that a repetition does not mend.
 func (s *tcpSession) classify(err error) error {
-	if s.sink.trust == nil || err == nil {
-		return err
+	switch {
+	case err == nil:
+		return nil
+	case s.sink.trust != nil:
+		return classify(err, s.asked.Load() && s.sink.trust.client == nil)
 	}
-	return classify(err, s.asked.Load() && s.sink.trust.client == nil)
+	ended := errors.Is(err, errClosedEarly) || errors.Is(err, errReset) || errors.Is(err, errPipe)
+	if early, ok := errors.AsType[*earlyError](err); ended && (!ok || early.after < time.Second) {
+		return &hintedError{err, Hint(err) + "; a port that expects TLS needs protocol TCPSSL"}
+	}
+	return err
 }
 
 // confirm proves what is sent, in four steps: everything is acknowledged where
