@@ -61,7 +61,9 @@ type HECOptions struct {
 // hecSink delivers records as the events of HTTP requests.
 type hecSink struct {
 	opts  Options
+	trust *trust      // nil: the system's roots, or in the clear
 	tls   *tls.Config // nil: in the clear
+	asked atomic.Bool // the receiver has asked for our certificate
 	proxy *url.URL    // or nil
 
 	events, acks, health string // URLs
@@ -121,8 +123,11 @@ func newHEC(o Options) (*hecSink, error) {
 
 func (s *hecSink) setTLS() (err error) {
 	if s.opts.CertFile != "" {
-		s.tls, err = tlsConfig(s.opts)
-		return err
+		if s.trust, err = newTrust(s.opts); err != nil {
+			return err
+		}
+		s.tls = s.trust.config(&s.asked, s.opts.warn)
+		return nil
 	}
 	if s.opts.KeyFile != "" {
 		return errors.New("key_filepath needs cert_filepath, with the certificate of that key")
@@ -148,8 +153,10 @@ func (s *hecSink) Open(ctx context.Context) (Session, error) {
 // Check asks the receiver for its health and has it accept the token.
 func (s *hecSink) Check(ctx context.Context) (report Report, err error) {
 	report.Proves = "that the collector has taken each record, or, where the token has indexer acknowledgement, that the indexer has stored it"
-	config, asked := noteClientCert(s.tls)
-	session := s.newSession(config)
+	if s.trust != nil {
+		report.Warnings = slices.Clone(s.trust.warnings)
+	}
+	session := s.newSession(s.tls)
 	defer session.Abort()
 	session.report = &report
 	session.trace = &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
@@ -158,12 +165,12 @@ func (s *hecSink) Check(ctx context.Context) (report Report, err error) {
 	if err = session.healthy(ctx); err == nil {
 		err = session.greet(ctx)
 	}
-	report.ClientCert = asked()
+	report.ClientCert = s.trust != nil && s.asked.Load() && s.trust.client != nil
 	return report, s.wrap(ctx, "check", err)
 }
 
 func (s *hecSink) wrap(ctx context.Context, what string, err error) error {
-	return s.opts.wrap(ctx, what, classify(err))
+	return s.opts.wrap(ctx, what, classify(err, s.trust != nil && s.asked.Load() && s.trust.client == nil))
 }
 
 func (s *hecSink) newSession(config *tls.Config) *hecSession {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -36,8 +37,10 @@ const (
 // relpSink delivers each record as a transaction, over TCP or TLS.
 type relpSink struct {
 	opts    Options
-	tls     *tls.Config // nil: in the clear
+	trust   *trust      // nil: in the clear
+	tls     *tls.Config // of trust
 	wrapper *wrapper
+	asked   atomic.Bool // the receiver has asked for our certificate
 }
 
 var _ Sink = (*relpSink)(nil)
@@ -45,9 +48,12 @@ var _ Sink = (*relpSink)(nil)
 func newRELP(o Options, w *wrapper) (s *relpSink, err error) {
 	s = &relpSink{opts: o, wrapper: w}
 	if o.Protocol == RELPSSL {
-		s.tls, err = tlsConfig(o)
+		if s.trust, err = newTrust(o); err != nil {
+			return nil, err
+		}
+		s.tls = s.trust.config(&s.asked, o.warn)
 	}
-	return s, err
+	return s, nil
 }
 
 func (s *relpSink) ID() string { return s.opts.ID }
@@ -89,8 +95,10 @@ func (s *relpSink) open(ctx context.Context, config *tls.Config) (*relpSession, 
 // Check opens a session and closes it.
 func (s *relpSink) Check(ctx context.Context) (report Report, err error) {
 	report.Proves = "that the receiving program has taken each record; what it then holds in memory is its own"
-	config, asked := noteClientCert(s.tls)
-	session, err := s.open(ctx, config)
+	if s.trust != nil {
+		report.Warnings = slices.Clone(s.trust.warnings)
+	}
+	session, err := s.open(ctx, s.tls)
 	if err == nil {
 		report.Remote = session.conn.RemoteAddr().String()
 		if t, ok := session.conn.(*tls.Conn); ok {
@@ -98,12 +106,12 @@ func (s *relpSink) Check(ctx context.Context) (report Report, err error) {
 		}
 		report.Closed, err = session.end(ctx)
 	}
-	report.ClientCert = asked()
+	report.ClientCert = s.trust != nil && s.asked.Load() && s.trust.client != nil
 	return report, s.wrap(ctx, "check", err)
 }
 
 func (s *relpSink) wrap(ctx context.Context, what string, err error) error {
-	return s.opts.wrap(ctx, what, classify(err))
+	return s.opts.wrap(ctx, what, classify(err, s.trust != nil && s.asked.Load() && s.trust.client == nil))
 }
 
 // relpSession is one connection. The goroutine that uses the session writes to it;

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,29 +19,36 @@ const chunkSize = 128 << 10
 // tcpSink delivers over TCP or TLS.
 type tcpSink struct {
 	opts    Options
-	tls     *tls.Config // nil: in the clear
-	wrapper *wrapper    // nil: a record a line
+	trust   *trust   // nil: in the clear
+	wrapper *wrapper // nil: a record a line
 
 	// staysOpen is set once the receiver has left the connection open after our
 	// half-close. From then on the close is not waited for.
 	staysOpen atomic.Bool
+	// warned is set once the user was told of the receiver's certificate.
+	warned atomic.Bool
 }
 
 var _ Sink = (*tcpSink)(nil)
 
-func newTCP(o Options, config *tls.Config, w *wrapper) *tcpSink {
-	return &tcpSink{opts: o, tls: config, wrapper: w}
+func newTCP(o Options, trust *trust, w *wrapper) *tcpSink {
+	return &tcpSink{opts: o, trust: trust, wrapper: w}
 }
 
 func (s *tcpSink) ID() string     { return s.opts.ID }
 func (s *tcpSink) MaxRecord() int { return s.opts.MaxRecordBytes }
 
 func (s *tcpSink) Open(ctx context.Context) (Session, error) {
-	c, err := s.open(ctx, s.tls)
+	session, err := s.open(ctx, func(warning string) {
+		if s.warned.CompareAndSwap(false, true) {
+			s.opts.warn(warning)
+		}
+	})
 	if err != nil {
 		return nil, s.wrap(ctx, "deliver to", err)
 	}
-	return &tcpSession{sink: s, conn: c, wait: !s.staysOpen.Load()}, nil
+	session.wait = !s.staysOpen.Load()
+	return session, nil
 }
 
 func (s *tcpSink) Check(ctx context.Context) (Report, error) {
@@ -50,23 +58,19 @@ func (s *tcpSink) Check(ctx context.Context) (Report, error) {
 
 func (s *tcpSink) check(ctx context.Context) (Report, error) {
 	report := Report{Proves: s.proves()}
-	config := s.tls
-	if config != nil && config.GetClientCertificate != nil {
-		config = config.Clone()
-		config.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			report.ClientCert = true
-			return s.tls.GetClientCertificate(r)
-		}
+	if s.trust != nil {
+		report.Warnings = slices.Clone(s.trust.warnings)
 	}
-	c, err := s.open(ctx, config)
+	session, err := s.open(ctx, func(warning string) { report.Warnings = append(report.Warnings, warning) })
 	if err != nil {
 		return report, err
 	}
-	session := &tcpSession{sink: s, conn: c, wait: true}
 	defer session.Abort()
-	report.Remote = c.tcp.RemoteAddr().String()
-	if c.tls != nil {
-		describe(&report, c.tls.ConnectionState())
+	session.wait = true
+	report.Remote = session.conn.tcp.RemoteAddr().String()
+	if client := session.conn.tls; client != nil {
+		describe(&report, client.ConnectionState())
+		report.ClientCert = session.asked.Load() && s.trust.client != nil
 	}
 	err = session.end(ctx)
 	report.Closed = session.closed
@@ -82,8 +86,9 @@ func (s *tcpSink) proves() string {
 		"a proxy that goes on trying to reach what is behind it for longer looks the same as a receiver", s.opts.Settle)
 }
 
-// open connects, and for TLS shakes hands.
-func (s *tcpSink) open(ctx context.Context, config *tls.Config) (*conn, error) {
+// open connects, and for TLS shakes hands. warn is told of a certificate that is
+// accepted all the same, before open returns.
+func (s *tcpSink) open(ctx context.Context, warn func(string)) (*tcpSession, error) {
 	dialing, cancel := context.WithTimeout(ctx, s.opts.DialTimeout)
 	defer cancel()
 	opened, err := s.opts.Dial(dialing, "tcp", s.opts.address())
@@ -98,30 +103,34 @@ func (s *tcpSink) open(ctx context.Context, config *tls.Config) (*conn, error) {
 		opened.Close()
 		return nil, fmt.Errorf("a connection of type %T cannot be half-closed", opened)
 	}
-	if config == nil {
-		return newConn(tcp, nil), nil
+	session := &tcpSession{sink: s}
+	if s.trust == nil {
+		session.conn = newConn(tcp, nil)
+		return session, nil
 	}
-	client := tls.Client(tcp, config)
+	client := tls.Client(tcp, s.trust.config(&session.asked, warn))
 	if err := client.HandshakeContext(dialing); err != nil {
 		tcp.Close()
 		if isTimeout(err) {
 			err = timeoutError("no TLS handshake", s.opts.DialTimeout)
 		}
-		return nil, err
+		return nil, session.classify(err)
 	}
-	return newConn(tcp, client), nil
+	session.conn = newConn(tcp, client)
+	return session, nil
 }
 
 func (s *tcpSink) wrap(ctx context.Context, what string, err error) error {
-	return s.opts.wrap(ctx, what, classify(err))
+	return s.opts.wrap(ctx, what, err)
 }
 
 // tcpSession is one connection.
 type tcpSession struct {
 	sink   *tcpSink
 	conn   *conn
-	wait   bool // whether the peer's close is waited for
-	closed bool // whether it came, after Confirm
+	asked  atomic.Bool // the receiver has asked for a client certificate
+	wait   bool        // whether the peer's close is waited for
+	closed bool        // whether it came, after Confirm
 
 	over atomic.Bool
 	once sync.Once // for closing conn
@@ -141,7 +150,7 @@ func (s *tcpSession) Send(ctx context.Context, b Batch) ([]Refused, error) {
 	refused, err := s.send(ctx, b)
 	if err != nil {
 		s.Abort()
-		return nil, s.sink.wrap(ctx, "deliver to", err)
+		return nil, s.sink.wrap(ctx, "deliver to", s.classify(err))
 	}
 	return refused, nil
 }
@@ -170,10 +179,9 @@ func (s *tcpSession) send(ctx context.Context, b Batch) ([]Refused, error) {
 func (s *tcpSession) Confirm(ctx context.Context) error {
 	err := s.end(ctx)
 	if err == nil && s.wait && !s.closed && s.sink.staysOpen.CompareAndSwap(false, true) {
-		o := &s.sink.opts
-		o.Warn(fmt.Sprintf("server %q (%s) does not close the connection when ours ends: "+
-			"from now on what was sent counts as delivered when the receiver's system has acknowledged it, "+
-			"which does not prove that the receiver has read it", o.ID, o.address()))
+		s.sink.opts.warn("it does not close the connection when ours ends: " +
+			"from now on what was sent counts as delivered when the receiver's system has acknowledged it, " +
+			"which does not prove that the receiver has read it")
 	}
 	return s.sink.wrap(ctx, "deliver to", err)
 }
@@ -188,6 +196,22 @@ func (s *tcpSession) end(ctx context.Context) error {
 	err := s.confirm(ctx)
 	release()
 	s.close(err == nil)
+	return s.classify(err)
+}
+
+// classify gives an error the hints that hang on the protocol, and marks the
+// faults of TLS that a repetition does not mend.
+func (s *tcpSession) classify(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case s.sink.trust != nil:
+		return classify(err, s.asked.Load() && s.sink.trust.client == nil)
+	}
+	ended := errors.Is(err, errClosedEarly) || errors.Is(err, errReset) || errors.Is(err, errPipe)
+	if early, ok := errors.AsType[*earlyError](err); ended && (!ok || early.after < time.Second) {
+		return &hintedError{err, Hint(err) + "; a port that expects TLS needs protocol TCPSSL"}
+	}
 	return err
 }
 
