@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"dls/sinks"
 	"dls/sinks/sinktest"
@@ -23,7 +24,7 @@ type transport struct {
 	protocol sinks.Protocol
 	host     string // as configured
 
-	receiver sinktest.Options // how a receiver is started, but for its behaviour
+	receiver sinktest.Options // how a receiver is started; nil behaviour: that of a line a record
 	options  sinks.Options    // of the sink, but for the receiver's port
 }
 
@@ -45,6 +46,20 @@ func transports(t testing.TB) []transport {
 			receiver: sinktest.Options{TLS: server.Server(ca)},
 			options:  sinks.Options{CertFile: clientFile}},
 		{name: "UDP", protocol: sinks.UDP},
+		{name: "TCP counted", protocol: sinks.TCP,
+			receiver: sinktest.Options{Behave: sinktest.ReadCounted},
+			options:  sinks.Options{Syslog: sinks.SyslogOptions{Envelope: sinks.RFC5424, Framing: sinks.OctetCounted}}},
+		{name: "RELP", protocol: sinks.RELP,
+			receiver: sinktest.Options{Behave: new(sinktest.RELPServer).Behave}},
+		{name: "RELP TLS client certificate", protocol: sinks.RELPSSL,
+			receiver: sinktest.Options{TLS: server.Server(ca), Behave: new(sinktest.RELPServer).Behave},
+			options:  sinks.Options{CertFile: clientFile}},
+		{name: "HEC", protocol: sinks.HEC,
+			receiver: sinktest.Options{Behave: (&sinktest.HEC{T: t, Token: token}).Behave},
+			options:  sinks.Options{HEC: sinks.HECOptions{Token: token, Plaintext: true}}},
+		{name: "HEC TLS", protocol: sinks.HEC,
+			receiver: sinktest.Options{TLS: server.Server(nil), Behave: (&sinktest.HEC{T: t, Token: token, Acks: true}).Behave},
+			options:  sinks.Options{CertFile: caFile, HEC: sinks.HECOptions{Token: token}}},
 	}
 	for i := range all {
 		all[i].host, all[i].receiver.Host = "127.0.0.1", "127.0.0.1"
@@ -61,9 +76,12 @@ func transports(t testing.TB) []transport {
 	return all
 }
 
+// streams returns those that have a line a record in a stream.
 func streams(t testing.TB) []transport {
 	t.Helper()
-	return slices.DeleteFunc(transports(t), func(tr transport) bool { return tr.protocol == sinks.UDP })
+	return slices.DeleteFunc(transports(t), func(tr transport) bool {
+		return tr.protocol == sinks.UDP || tr.receiver.Behave != nil
+	})
 }
 
 // forEach runs a test for each transport, in parallel.
@@ -82,7 +100,9 @@ func forEach(t *testing.T, all []transport, f func(t *testing.T, tr transport)) 
 func (tr transport) start(t testing.TB, behave sinktest.Behaviour, change ...func(*sinks.Options)) (sinks.Sink, *sinktest.Receiver) {
 	t.Helper()
 	o := tr.receiver
-	o.Behave = behave
+	if behave != nil {
+		o.Behave = behave
+	}
 	var r *sinktest.Receiver
 	if tr.protocol == sinks.UDP {
 		r = sinktest.ListenUDP(t, o)
@@ -170,6 +190,9 @@ func TestDeliver(t *testing.T) {
 			{"bytes as they are", "\x00\xff\r\n \t\xc3\x28\n"},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
+				if tr.protocol == sinks.HEC && !utf8.ValidString(tt.lines) {
+					t.Skip("JSON has no such text")
+				}
 				s, r := tr.start(t, nil)
 				lines := []byte(tt.lines)
 				if err := deliver(t.Context(), s, lines); err != nil {
@@ -214,7 +237,7 @@ func TestDeliverUnterminated(t *testing.T) {
 }
 
 func TestDeliverBigPage(t *testing.T) {
-	forEach(t, streams(t), func(t *testing.T, tr transport) {
+	forEach(t, slices.DeleteFunc(transports(t), func(tr transport) bool { return tr.protocol == sinks.UDP }), func(t *testing.T, tr transport) {
 		s, r := tr.start(t, nil)
 		lines := page("big", 4000, 1400)
 		sent := bytes.Clone(lines)
@@ -381,7 +404,7 @@ func TestErrorMessage(t *testing.T) {
 	tr := transport{protocol: sinks.TCP, host: "127.0.0.1"}
 	port := sinktest.FreePort(t)
 	err := deliver(t.Context(), tr.sink(t, port), []byte("a\n"))
-	want := fmt.Sprintf(`deliver to server "siem" (127.0.0.1:%d): connection refused`, port)
+	want := fmt.Sprintf(`connect to server "siem" (127.0.0.1:%d): connection refused`, port)
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -397,10 +420,10 @@ func TestCheck(t *testing.T) {
 		if !strings.HasSuffix(report.Remote, fmt.Sprint(":", r.Port())) {
 			t.Errorf("remote %q, want port %d", report.Remote, r.Port())
 		}
-		if want := tr.protocol != sinks.UDP; report.Closed != want {
+		if want := tr.protocol != sinks.UDP && tr.protocol != sinks.HEC; report.Closed != want {
 			t.Errorf("closed: %t, want %t", report.Closed, want)
 		}
-		if tls := tr.protocol == sinks.TCPSSL; tls != (report.TLSVersion == "TLS 1.3") || tls != (report.Subject != "") || tls == report.NotAfter.IsZero() {
+		if tls := tr.receiver.TLS != nil; tls != (report.TLSVersion == "TLS 1.3") || tls != (report.Subject != "") || tls == report.NotAfter.IsZero() {
 			t.Errorf("facts of TLS: %+v", report)
 		}
 		if want := strings.Contains(tr.name, "client"); report.ClientCert != want {

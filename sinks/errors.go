@@ -51,7 +51,7 @@ func (e *earlyError) Error() string {
 func (e *earlyError) Unwrap() error { return errClosedEarly }
 
 const (
-	http     = "HTTP/" // how an answer in HTTP begins
+	httpText = "HTTP/" // how an answer in HTTP begins
 	httpHint = "this is the port of a web server: use the receiver's port for records, or protocol HEC if it is an HTTP Event Collector"
 )
 
@@ -62,24 +62,32 @@ const foreignLen = 5
 // gives.
 func foreign(head []byte) error {
 	switch {
-	case bytes.HasPrefix(head, []byte(http)):
+	case bytes.HasPrefix(head, []byte(httpText)):
 		return &PermanentError{errors.New("the receiver answers in HTTP"), httpHint}
 	case len(head) >= foreignLen && head[0] == 21 && head[1] == 3: // an alert: RFC 8446, section 5.1
-		return &PermanentError{errors.New("the receiver answers in TLS"), "this port expects TLS: use protocol TCPSSL"}
+		return &PermanentError{errors.New("the receiver answers in TLS"), "this port expects TLS: use protocol TCPSSL, or RELPSSL for RELP"}
 	}
 	return nil
 }
+
+// hintedError is an error that a repetition may mend, with what to do otherwise.
+type hintedError struct {
+	error
+	hint string
+}
+
+func (e *hintedError) Unwrap() error { return e.error }
 
 // Hint returns what a user can do about an error of this package, or "".
 func Hint(err error) string {
 	if e, ok := errors.AsType[*PermanentError](err); ok {
 		return e.Hint
 	}
-	if e, ok := errors.AsType[*hintedError](err); ok {
-		return e.hint
-	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return ""
+	}
+	if e, ok := errors.AsType[*hintedError](err); ok {
+		return e.hint
 	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
 		return "check the hostname, and that this machine can resolve it"
@@ -160,7 +168,7 @@ func classify(err error, missing bool) error {
 		return &PermanentError{err, certificateHint(err)}
 	}
 	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		if string(e.RecordHeader[:]) == http {
+		if string(e.RecordHeader[:]) == httpText {
 			return &PermanentError{err, httpHint}
 		}
 		return &PermanentError{err, "the receiver does not speak TLS on this port: use its TLS port, or protocol TCP"}
@@ -179,14 +187,6 @@ func classify(err error, missing bool) error {
 	}
 	return err
 }
-
-// hintedError is an error that may go away by itself, with what to do if not.
-type hintedError struct {
-	error
-	hint string
-}
-
-func (e *hintedError) Unwrap() error { return e.error }
 
 // missingHint is the hint about a client certificate that was asked for.
 const missingHint = "the receiver asked for a client certificate, and there is none: put it and its key into cert_filepath or key_filepath"

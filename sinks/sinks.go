@@ -1,5 +1,5 @@
-// Package sinks delivers records to receivers over TCP, TLS and UDP, or to a
-// writer such as the standard output.
+// Package sinks delivers records to receivers over TCP, TLS, UDP and RELP, to an
+// HTTP Event Collector, or to a writer such as the standard output.
 //
 // Start at [New], which makes a [Sink] of one entry of the configuration's
 // servers; [NewWriter] makes one of a writer. [Sink.Open] begins a [Session],
@@ -17,6 +17,9 @@
 //     fall over at once. A proxy that has what is behind it in order, or that
 //     goes on trying to reach it for longer than Settle, looks the same as a
 //     receiver.
+//   - With RELP the receiving program must answer each record.
+//   - With HEC the collector must answer each request and, where it acknowledges
+//     what is indexed, each of those must be acknowledged.
 //   - UDP confirms nothing: only a refusal within Settle is noticed.
 package sinks
 
@@ -37,9 +40,12 @@ type Protocol string
 
 // The protocols of the configuration.
 const (
-	TCP    Protocol = "TCP"    // a record a line, in the clear
-	TCPSSL Protocol = "TCPSSL" // the same over TLS
-	UDP    Protocol = "UDP"    // a record a datagram, in the clear
+	TCP     Protocol = "TCP"     // a record a line, in the clear
+	TCPSSL  Protocol = "TCPSSL"  // the same over TLS
+	UDP     Protocol = "UDP"     // a record a datagram, in the clear
+	RELP    Protocol = "RELP"    // a record a transaction that the receiver answers, in the clear
+	RELPSSL Protocol = "RELPSSL" // the same over TLS
+	HEC     Protocol = "HEC"     // Splunk's HTTP Event Collector
 )
 
 // Options describe one receiver. The zero value of each time-out means its default.
@@ -49,7 +55,7 @@ type Options struct {
 	Hostname string   // required: name, IPv4 or IPv6 address, the latter with or without brackets
 	Port     int      // required
 
-	// CertFile is a PEM file with the only certificates that TCPSSL trusts:
+	// CertFile is a PEM file with the only certificates that TLS trusts:
 	// certificate authorities, or the receiver's own certificate, which is then
 	// accepted whatever its name. If it also holds a private key, that key's
 	// certificate is presented to the receiver; neither it nor the intermediates
@@ -73,6 +79,12 @@ type Options struct {
 	// MaxRecordBytes is the longest record, without its newline, that the
 	// receiver takes: servers[].max_record_bytes. Zero: as the protocol has it.
 	MaxRecordBytes int
+
+	// Syslog says in what envelope and frame a record travels with TCP, TCPSSL,
+	// UDP, RELP and RELPSSL.
+	Syslog SyslogOptions
+	// HEC has what only protocol HEC needs.
+	HEC HECOptions
 
 	// Warn is told, at most once per kind of warning, what the user should
 	// know about a delivery that counts all the same. It may be nil, and is
@@ -221,7 +233,7 @@ type Report struct {
 	Names      []string  // DNS names and addresses in the receiver's certificate
 	NotAfter   time.Time // when the receiver's certificate expires
 	ClientCert bool      // the receiver asked for our certificate and was shown one
-	Closed     bool      // TCP, TCPSSL: the receiver answered the half-close
+	Closed     bool      // TCP, TCPSSL: the receiver answered the half-close; RELP, RELPSSL: the close
 	Warnings   []string  // what the user should know although nothing failed
 	Proves     string    // in words, what a confirmed session proves with this protocol
 }
@@ -263,22 +275,27 @@ func newSink(o Options) (Sink, error) {
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
 	}
+	w, err := newWrapper(o)
+	if err != nil {
+		return nil, err
+	}
 	switch o.Protocol {
 	case TCP:
-		return newTCP(o, nil), nil
+		return newTCP(o, nil, w), nil
 	case TCPSSL:
-		trust, err := newTrust(o)
+		trust, err := newListedTrust(&o)
 		if err != nil {
 			return nil, err
 		}
-		for _, w := range trust.warnings {
-			o.warn(w)
-		}
-		return newTCP(o, trust), nil
+		return newTCP(o, trust, w), nil
 	case UDP:
-		return newUDP(o), nil
+		return newUDP(o, w), nil
+	case RELP, RELPSSL:
+		return newRELP(o, w)
+	case HEC:
+		return newHEC(o)
 	}
-	return nil, fmt.Errorf("protocol %q is not one of TCP, TCPSSL, UDP", string(o.Protocol))
+	return nil, fmt.Errorf("protocol %q is not one of TCP, TCPSSL, UDP, RELP, RELPSSL, HEC", string(o.Protocol))
 }
 
 // address is the host and port as a dialer wants them.

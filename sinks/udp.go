@@ -21,21 +21,25 @@ const leastSettle = 100 * time.Millisecond
 
 // udpSink delivers a record a datagram.
 type udpSink struct {
-	opts  Options
-	turn  chan struct{} // holds a token while a Send is under way
-	pacer pacer         // used by who holds the turn
+	opts    Options
+	wrapper *wrapper      // nil: the datagram is the line
+	turn    chan struct{} // holds a token while a Send is under way
+	pacer   pacer         // used by who holds the turn
 }
 
 var _ Sink = (*udpSink)(nil)
 
-func newUDP(o Options) *udpSink {
-	return &udpSink{opts: o, turn: make(chan struct{}, 1)}
+func newUDP(o Options, w *wrapper) *udpSink {
+	return &udpSink{opts: o, wrapper: w, turn: make(chan struct{}, 1)}
 }
 
 func (s *udpSink) ID() string { return s.opts.ID }
 
 func (s *udpSink) MaxRecord() int {
-	const most = maxDatagram - 1
+	most := maxDatagram - 1
+	if s.wrapper != nil { // its messages have no newline
+		most = maxDatagram - s.wrapper.overhead()
+	}
 	if own := s.opts.MaxRecordBytes; own > 0 {
 		return min(own, most)
 	}
@@ -136,22 +140,17 @@ func (s *udpSession) send(ctx context.Context, b Batch) (notSent []Refused, err 
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	limit := s.sink.MaxRecord()
-	for i, record := range b.records() {
+	for i, datagram := range s.sink.wrapper.messages(b, s.sink.MaxRecord(), &notSent) {
 		if err := s.usable(ctx); err != nil {
 			return nil, err
 		}
-		if n := len(record) - 1; n > limit {
-			notSent = append(notSent, Refused{i, fmt.Sprintf("its %d bytes are more than the %d that the server takes", n, limit)})
-			continue
-		}
-		if err := s.sink.pacer.wait(ctx, len(record)); err != nil {
+		if err := s.sink.pacer.wait(ctx, len(datagram)); err != nil {
 			return nil, err
 		}
-		_, err := s.conn.Write(record)
+		_, err := s.conn.Write(datagram)
 		switch {
 		case errors.Is(err, errTooLong):
-			notSent = append(notSent, Refused{i, fmt.Sprintf("its %d bytes are more than this system sends in a datagram", len(record)-1)})
+			notSent = append(notSent, Refused{i, fmt.Sprintf("its %d bytes are more than this system sends in a datagram", len(datagram))})
 		case errors.Is(err, net.ErrClosed):
 			return nil, errOver
 		case err != nil:

@@ -3,6 +3,7 @@ package sinks_test
 import (
 	"bytes"
 	"runtime"
+	"strings"
 	"testing"
 
 	"dls/sinks"
@@ -56,5 +57,21 @@ func TestUDPFraming(t *testing.T) {
 	}
 	if diff := cmp.Diff(split(lines), text(r.Wait(t, 60))); diff != "" {
 		t.Errorf("datagrams (-want +got):\n%s", diff)
+	}
+}
+
+// In an envelope the datagram is the message, without a newline (RFC 5426).
+func TestUDPEnvelope(t *testing.T) {
+	tr := transport{protocol: sinks.UDP, host: "127.0.0.1"}
+	s, r := tr.start(t, nil, func(o *sinks.Options) { o.Syslog.Envelope = sinks.RFC5424 })
+	most := s.MaxRecord()
+	lines := []byte(strings.Repeat("a", most) + "\n" + strings.Repeat("b", most+1) + "\n")
+	refused, err := sinks.Deliver(t.Context(), s, sinks.Batch{Endpoint: "auth", Lines: lines})
+	if err != nil || len(refused) != 1 || refused[0].Index != 1 {
+		t.Fatal(refused, err)
+	}
+	text, ok := sinktest.CutRFC5424(r.Wait(t, 1)[0])
+	if !ok || string(text) != strings.Repeat("a", most) {
+		t.Errorf("datagram of %d bytes, RFC 5424: %t", len(text), ok)
 	}
 }
