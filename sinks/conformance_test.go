@@ -404,7 +404,7 @@ func TestErrorMessage(t *testing.T) {
 	tr := transport{protocol: sinks.TCP, host: "127.0.0.1"}
 	port := sinktest.FreePort(t)
 	err := deliver(t.Context(), tr.sink(t, port), []byte("a\n"))
-	want := fmt.Sprintf(`deliver to server "siem" (127.0.0.1:%d): connection refused`, port)
+	want := fmt.Sprintf(`connect to server "siem" (127.0.0.1:%d): connection refused`, port)
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

@@ -6,28 +6,28 @@ import (
 	"net"
 )
 
-// dial connects over TCP, and shakes hands where config is not nil; then what it
-// returns is a [*tls.Conn].
-func (o *Options) dial(ctx context.Context, config *tls.Config) (net.Conn, error) {
+// dial connects over TCP, and shakes hands where h is not nil; then client is over
+// conn.
+func (o *Options) dial(ctx context.Context, h *handshake) (conn net.Conn, client *tls.Conn, err error) {
 	ctx, cancel := context.WithTimeout(ctx, o.DialTimeout)
 	defer cancel()
-	conn, err := o.Dial(ctx, "tcp", o.address())
+	conn, err = o.Dial(ctx, "tcp", o.address())
 	if err != nil {
 		if isTimeout(err) {
 			err = timeoutError("no connection", o.DialTimeout)
 		}
-		return nil, err
+		return nil, nil, err
 	}
-	if config == nil {
-		return conn, nil
+	if h == nil {
+		return conn, nil, nil
 	}
-	client := tls.Client(conn, config)
+	client = tls.Client(conn, h.config())
 	if err := client.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		if isTimeout(err) {
 			err = timeoutError("no TLS handshake", o.DialTimeout)
 		}
-		return nil, err
+		return nil, nil, h.classify(err)
 	}
-	return client, nil
+	return conn, client, nil
 }

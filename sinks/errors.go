@@ -83,9 +83,6 @@ func Hint(err error) string {
 	if e, ok := errors.AsType[*PermanentError](err); ok {
 		return e.Hint
 	}
-	if e, ok := errors.AsType[*hintedError](err); ok {
-		return e.hint
-	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return ""
 	}

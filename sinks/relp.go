@@ -37,8 +37,7 @@ const (
 // relpSink delivers each record as a transaction, over TCP or TLS.
 type relpSink struct {
 	opts    Options
-	trust   *trust      // nil: in the clear
-	tls     *tls.Config // of trust
+	trust   *trust // nil: in the clear
 	wrapper *wrapper
 	asked   atomic.Bool // the receiver has asked for our certificate
 }
@@ -48,10 +47,7 @@ var _ Sink = (*relpSink)(nil)
 func newRELP(o Options, w *wrapper) (s *relpSink, err error) {
 	s = &relpSink{opts: o, wrapper: w}
 	if o.Protocol == RELPSSL {
-		if s.trust, err = newTrust(o); err != nil {
-			return nil, err
-		}
-		s.tls = s.trust.config(&s.asked, o.warn)
+		s.trust, err = newListedTrust(&o)
 	}
 	return s, nil
 }
@@ -62,20 +58,24 @@ func (s *relpSink) MaxRecord() int { return s.opts.MaxRecordBytes }
 
 // Open connects and has the receiver accept the session.
 func (s *relpSink) Open(ctx context.Context) (Session, error) {
-	session, err := s.open(ctx, s.tls)
+	session, err := s.open(ctx, s.trust.begin(&s.opts))
 	if err != nil {
 		return nil, s.wrap(ctx, "connect to", err)
 	}
 	return session, nil
 }
 
-func (s *relpSink) open(ctx context.Context, config *tls.Config) (*relpSession, error) {
-	conn, err := s.opts.dial(ctx, config)
+func (s *relpSink) open(ctx context.Context, h *handshake) (*relpSession, error) {
+	conn, client, err := s.opts.dial(ctx, h)
 	if err != nil {
 		return nil, err
 	}
+	if client != nil {
+		conn = client
+	}
 	session := &relpSession{
 		sink:       s,
+		handshake:  h,
 		conn:       conn,
 		in:         bufio.NewReader(conn),
 		slots:      make(chan struct{}, relpWindow),
@@ -86,7 +86,7 @@ func (s *relpSink) open(ctx context.Context, config *tls.Config) (*relpSession, 
 	defer release()
 	if err := session.greet(); err != nil {
 		session.cut()
-		return nil, err
+		return nil, h.classify(err)
 	}
 	go session.read()
 	return session, nil
@@ -95,10 +95,8 @@ func (s *relpSink) open(ctx context.Context, config *tls.Config) (*relpSession, 
 // Check opens a session and closes it.
 func (s *relpSink) Check(ctx context.Context) (report Report, err error) {
 	report.Proves = "that the receiving program has taken each record; what it then holds in memory is its own"
-	if s.trust != nil {
-		report.Warnings = slices.Clone(s.trust.warnings)
-	}
-	session, err := s.open(ctx, s.tls)
+	h := s.trust.check(&report)
+	session, err := s.open(ctx, h)
 	if err == nil {
 		report.Remote = session.conn.RemoteAddr().String()
 		if t, ok := session.conn.(*tls.Conn); ok {
@@ -106,20 +104,21 @@ func (s *relpSink) Check(ctx context.Context) (report Report, err error) {
 		}
 		report.Closed, err = session.end(ctx)
 	}
-	report.ClientCert = s.trust != nil && s.asked.Load() && s.trust.client != nil
+	report.ClientCert = h.shown()
 	return report, s.wrap(ctx, "check", err)
 }
 
 func (s *relpSink) wrap(ctx context.Context, what string, err error) error {
-	return s.opts.wrap(ctx, what, classify(err, s.trust != nil && s.asked.Load() && s.trust.client == nil))
+	return s.opts.wrap(ctx, what, err)
 }
 
 // relpSession is one connection. The goroutine that uses the session writes to it;
 // a reader, which ends with the connection, takes the answers.
 type relpSession struct {
-	sink *relpSink
-	conn net.Conn
-	in   *bufio.Reader // the reader's
+	sink      *relpSink
+	handshake *handshake // nil: in the clear
+	conn      net.Conn
+	in        *bufio.Reader // the reader's
 
 	out  []byte // frames that are not yet written
 	txnr int    // of the last command
@@ -193,7 +192,7 @@ func (s *relpSession) Send(ctx context.Context, b Batch) ([]Refused, error) {
 	refused, err := s.send(b)
 	if err != nil {
 		s.Abort()
-		return nil, s.sink.wrap(ctx, "deliver to", err)
+		return nil, s.sink.wrap(ctx, "deliver to", s.handshake.classify(err))
 	}
 	return refused, nil
 }
@@ -356,7 +355,7 @@ func (s *relpSession) because(err error) error {
 // answered they count, whatever becomes of the close.
 func (s *relpSession) Confirm(ctx context.Context) error {
 	_, err := s.end(ctx)
-	return s.sink.wrap(ctx, "deliver to", err)
+	return s.sink.wrap(ctx, "deliver to", s.handshake.classify(err))
 }
 
 // end reports whether the receiver answered the close.

@@ -285,12 +285,9 @@ func newSink(o Options) (Sink, error) {
 	case TCP:
 		return newTCP(o, nil, w), nil
 	case TCPSSL:
-		trust, err := newTrust(o)
+		trust, err := newListedTrust(&o)
 		if err != nil {
 			return nil, err
-		}
-		for _, w := range trust.warnings {
-			o.warn(w)
 		}
 		return newTCP(o, trust, w), nil
 	case UDP:

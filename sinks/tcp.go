@@ -2,7 +2,6 @@ package sinks
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -25,8 +24,6 @@ type tcpSink struct {
 	// staysOpen is set once the receiver has left the connection open after our
 	// half-close. From then on the close is not waited for.
 	staysOpen atomic.Bool
-	// warned is set once the user was told of the receiver's certificate.
-	warned atomic.Bool
 }
 
 var _ Sink = (*tcpSink)(nil)
@@ -39,13 +36,9 @@ func (s *tcpSink) ID() string     { return s.opts.ID }
 func (s *tcpSink) MaxRecord() int { return s.opts.MaxRecordBytes }
 
 func (s *tcpSink) Open(ctx context.Context) (Session, error) {
-	session, err := s.open(ctx, func(warning string) {
-		if s.warned.CompareAndSwap(false, true) {
-			s.opts.warn(warning)
-		}
-	})
+	session, err := s.open(ctx, s.trust.begin(&s.opts))
 	if err != nil {
-		return nil, s.wrap(ctx, "deliver to", err)
+		return nil, s.wrap(ctx, "connect to", err)
 	}
 	session.wait = !s.staysOpen.Load()
 	return session, nil
@@ -58,10 +51,7 @@ func (s *tcpSink) Check(ctx context.Context) (Report, error) {
 
 func (s *tcpSink) check(ctx context.Context) (Report, error) {
 	report := Report{Proves: s.proves()}
-	if s.trust != nil {
-		report.Warnings = slices.Clone(s.trust.warnings)
-	}
-	session, err := s.open(ctx, func(warning string) { report.Warnings = append(report.Warnings, warning) })
+	session, err := s.open(ctx, s.trust.check(&report))
 	if err != nil {
 		return report, err
 	}
@@ -70,8 +60,8 @@ func (s *tcpSink) check(ctx context.Context) (Report, error) {
 	report.Remote = session.conn.tcp.RemoteAddr().String()
 	if client := session.conn.tls; client != nil {
 		describe(&report, client.ConnectionState())
-		report.ClientCert = session.asked.Load() && s.trust.client != nil
 	}
+	report.ClientCert = session.handshake.shown()
 	err = session.end(ctx)
 	report.Closed = session.closed
 	return report, err
@@ -86,38 +76,18 @@ func (s *tcpSink) proves() string {
 		"a proxy that goes on trying to reach what is behind it for longer looks the same as a receiver", s.opts.Settle)
 }
 
-// open connects, and for TLS shakes hands. warn is told of a certificate that is
-// accepted all the same, before open returns.
-func (s *tcpSink) open(ctx context.Context, warn func(string)) (*tcpSession, error) {
-	dialing, cancel := context.WithTimeout(ctx, s.opts.DialTimeout)
-	defer cancel()
-	opened, err := s.opts.Dial(dialing, "tcp", s.opts.address())
+// open connects, and for TLS shakes hands.
+func (s *tcpSink) open(ctx context.Context, h *handshake) (*tcpSession, error) {
+	conn, client, err := s.opts.dial(ctx, h)
 	if err != nil {
-		if isTimeout(err) {
-			err = timeoutError("no connection", s.opts.DialTimeout)
-		}
 		return nil, err
 	}
-	tcp, ok := opened.(Link)
+	tcp, ok := conn.(Link)
 	if !ok {
-		opened.Close()
-		return nil, fmt.Errorf("a connection of type %T cannot be half-closed", opened)
+		conn.Close()
+		return nil, fmt.Errorf("a connection of type %T cannot be half-closed", conn)
 	}
-	session := &tcpSession{sink: s}
-	if s.trust == nil {
-		session.conn = newConn(tcp, nil)
-		return session, nil
-	}
-	client := tls.Client(tcp, s.trust.config(&session.asked, warn))
-	if err := client.HandshakeContext(dialing); err != nil {
-		tcp.Close()
-		if isTimeout(err) {
-			err = timeoutError("no TLS handshake", s.opts.DialTimeout)
-		}
-		return nil, session.classify(err)
-	}
-	session.conn = newConn(tcp, client)
-	return session, nil
+	return &tcpSession{sink: s, handshake: h, conn: newConn(tcp, client)}, nil
 }
 
 func (s *tcpSink) wrap(ctx context.Context, what string, err error) error {
@@ -126,11 +96,11 @@ func (s *tcpSink) wrap(ctx context.Context, what string, err error) error {
 
 // tcpSession is one connection.
 type tcpSession struct {
-	sink   *tcpSink
-	conn   *conn
-	asked  atomic.Bool // the receiver has asked for a client certificate
-	wait   bool        // whether the peer's close is waited for
-	closed bool        // whether it came, after Confirm
+	sink      *tcpSink
+	handshake *handshake // nil: in the clear
+	conn      *conn
+	wait      bool // whether the peer's close is waited for
+	closed    bool // whether it came, after Confirm
 
 	over atomic.Bool
 	once sync.Once // for closing conn
@@ -205,8 +175,8 @@ func (s *tcpSession) classify(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case s.sink.trust != nil:
-		return classify(err, s.asked.Load() && s.sink.trust.client == nil)
+	case s.handshake != nil:
+		return s.handshake.classify(err)
 	}
 	ended := errors.Is(err, errClosedEarly) || errors.Is(err, errReset) || errors.Is(err, errPipe)
 	if early, ok := errors.AsType[*earlyError](err); ended && (!ok || early.after < time.Second) {

@@ -24,23 +24,29 @@ import (
 
 // trust is how the certificate of a receiver is judged, and what we show it.
 type trust struct {
-	roots         *x509.CertPool
+	roots         *x509.CertPool    // nil: the system's
 	intermediates *x509.CertPool    // of our client's chain: they help, and prove nothing
 	listed        map[[32]byte]bool // digests of the trusted certificates: one of them is accepted whatever its name
 	client        *tls.Certificate  // ours; nil: none
 	name          string            // that the receiver's certificate must have
 	warnings      []string          // about the files
+	warned        atomic.Bool       // the user was told of the receiver's certificate
 }
 
-// newTrust reads the PEM files of o.
+// newTrust reads the PEM files of o, and warns about them.
 //
 // Exactly the certificates of CertFile are trusted, less our client's own and the
 // intermediates that only its chain needs: whoever else they vouch for is no
 // receiver of ours. One that issued itself stays, as one private authority for
-// receiver and client is the usual file.
-func newTrust(o Options) (*trust, error) {
+// receiver and client is the usual file. Without CertFile the system's roots are
+// trusted.
+func newTrust(o *Options) (*trust, error) {
+	t := &trust{intermediates: x509.NewCertPool(), listed: make(map[[32]byte]bool), name: o.ServerName}
+	if t.name == "" {
+		t.name, _, _ = strings.Cut(o.Hostname, "%") // a zone is in no certificate
+	}
 	if o.CertFile == "" {
-		return nil, fmt.Errorf("cert_filepath is required for protocol %s", o.Protocol)
+		return t, nil
 	}
 	file, err := readPEM("cert_filepath", o.CertFile)
 	if err != nil {
@@ -49,32 +55,36 @@ func newTrust(o Options) (*trust, error) {
 	if len(file.certificates) == 0 {
 		return nil, fmt.Errorf("cert_filepath %q holds no certificate", o.CertFile)
 	}
-	t := &trust{
-		roots: x509.NewCertPool(), intermediates: x509.NewCertPool(), listed: make(map[[32]byte]bool),
-		name: o.ServerName,
-	}
-	if t.name == "" {
-		t.name, _, _ = strings.Cut(o.Hostname, "%") // a zone is in no certificate
-	}
 	if t.client, err = clientCertificate(o, file); err != nil {
 		return nil, err
 	}
 	trusted := file.certificates
 	if t.client != nil {
-		trusted, err = t.receivers(file)
-		if err != nil {
+		if trusted, err = t.receivers(file); err != nil {
 			return nil, fmt.Errorf("cert_filepath %q %w", o.CertFile, err)
 		}
 	}
+	t.roots = x509.NewCertPool()
 	for _, c := range trusted {
 		t.roots.AddCert(c)
 		t.listed[sha256.Sum256(c.Raw)] = true
 	}
+	for _, w := range t.warnings {
+		o.warn(w)
+	}
 	return t, nil
 }
 
+// newListedTrust is newTrust for a protocol that does not do without CertFile.
+func newListedTrust(o *Options) (*trust, error) {
+	if o.CertFile == "" {
+		return nil, fmt.Errorf("cert_filepath is required for protocol %s", o.Protocol)
+	}
+	return newTrust(o)
+}
+
 // clientCertificate returns the certificate that we show, or nil.
-func clientCertificate(o Options, file *pemFile) (*tls.Certificate, error) {
+func clientCertificate(o *Options, file *pemFile) (*tls.Certificate, error) {
 	own, from := file, "cert_filepath"
 	if o.KeyFile != "" {
 		var err error
@@ -134,14 +144,46 @@ func (t *trust) receivers(file *pemFile) ([]*x509.Certificate, error) {
 	return intermediates, nil
 }
 
-// config returns the configuration of a connection. asked is set once the receiver
-// asks for a client certificate. The judgement is ours, see [trust.judge]; warn is
-// told about a certificate that is accepted all the same.
-func (t *trust) config(asked *atomic.Bool, warn func(string)) *tls.Config {
+// handshake is what the connections of one session come to know of a receiver's
+// TLS. A nil one is of a session in the clear.
+type handshake struct {
+	trust *trust
+	warn  func(string) // told about a certificate that is accepted all the same
+	asked atomic.Bool  // the receiver asks for a client certificate
+}
+
+// begin returns the handshake of a session of o; of no trust, none.
+func (t *trust) begin(o *Options) *handshake {
+	if t == nil {
+		return nil
+	}
+	return &handshake{trust: t, warn: func(warning string) {
+		if t.warned.CompareAndSwap(false, true) {
+			o.warn(warning)
+		}
+	}}
+}
+
+// check returns the handshake of a check, whose warnings go to its report.
+func (t *trust) check(report *Report) *handshake {
+	if t == nil {
+		return nil
+	}
+	report.Warnings = append(report.Warnings, t.warnings...)
+	return &handshake{trust: t, warn: func(warning string) { report.Warnings = append(report.Warnings, warning) }}
+}
+
+// config returns the configuration of the session's connections.
+func (h *handshake) config() *tls.Config {
+	if h == nil {
+		return nil
+	}
+	t := h.trust
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		ServerName: t.name,
-		// crypto/tls knows no Common Names, and not the very certificate.
+		// The judgement is ours, see judge: crypto/tls knows no Common Names, and
+		// not the very certificate.
 		InsecureSkipVerify: true,
 		VerifyConnection: func(state tls.ConnectionState) error {
 			warning, err := t.judge(state.PeerCertificates, time.Now())
@@ -149,7 +191,7 @@ func (t *trust) config(asked *atomic.Bool, warn func(string)) *tls.Config {
 				return &tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: err}
 			}
 			if warning != "" {
-				warn(warning)
+				h.warn(warning)
 			}
 			return nil
 		},
@@ -157,7 +199,7 @@ func (t *trust) config(asked *atomic.Bool, warn func(string)) *tls.Config {
 		// whose list of accepted authorities lacks its issuer, and the receiver's
 		// log would then speak of a missing certificate.
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			asked.Store(true)
+			h.asked.Store(true)
 			if t.client == nil {
 				return new(tls.Certificate), nil
 			}
@@ -167,6 +209,18 @@ func (t *trust) config(asked *atomic.Bool, warn func(string)) *tls.Config {
 		// the first byte.
 		DynamicRecordSizingDisabled: true,
 	}
+}
+
+// shown reports whether the receiver has asked for our certificate and was shown it.
+func (h *handshake) shown() bool { return h != nil && h.asked.Load() && h.trust.client != nil }
+
+// classify marks the faults of TLS that a repetition does not mend, and names a
+// client certificate that is missing.
+func (h *handshake) classify(err error) error {
+	if err == nil || h == nil {
+		return err
+	}
+	return classify(err, h.asked.Load() && h.trust.client == nil)
 }
 
 // judge accepts the certificates that a receiver presents, or says why not. A
