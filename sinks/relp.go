@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -39,7 +38,6 @@ type relpSink struct {
 	opts    Options
 	trust   *trust // nil: in the clear
 	wrapper *wrapper
-	asked   atomic.Bool // the receiver has asked for our certificate
 }
 
 var _ Sink = (*relpSink)(nil)
@@ -49,7 +47,7 @@ func newRELP(o Options, w *wrapper) (s *relpSink, err error) {
 	if o.Protocol == RELPSSL {
 		s.trust, err = newListedTrust(&o)
 	}
-	return s, nil
+	return s, err
 }
 
 func (s *relpSink) ID() string { return s.opts.ID }

@@ -32,7 +32,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -273,7 +272,6 @@ func newSink(o Options) (Sink, error) {
 	if o.Warn == nil {
 		o.Warn = func(string) {}
 	}
-	o.Warn = once(o.Warn)
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
 	}
@@ -306,16 +304,6 @@ func (o *Options) address() string {
 }
 
 // warn says what the user should know about the server.
-// once returns warn for messages that are told once.
-func once(warn func(string)) func(string) {
-	var told sync.Map
-	return func(msg string) {
-		if _, again := told.LoadOrStore(msg, true); !again {
-			warn(msg)
-		}
-	}
-}
-
 func (o *Options) warn(msg string) {
 	o.Warn(fmt.Sprintf("server %q (%s): %s", o.ID, o.address(), msg))
 }

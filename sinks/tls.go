@@ -18,8 +18,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"dls/state/safefile"
 )
 
 // trust is how the certificate of a receiver is judged, and what we show it.
@@ -304,7 +302,7 @@ func readPEM(key, path string) (*pemFile, error) {
 			return nil, fmt.Errorf("%s %q is no regular file", key, path)
 		}
 	}
-	data, _, err := safefile.Read(path, safefile.MaxPEM)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
