@@ -37,7 +37,8 @@ func program(app *kong.Application) usage.Program {
 		},
 		Environment: []usage.Entry{
 			{Term: "DLS_SKEY", Text: "The secret key, where nothing else gives it."},
-			{Term: "CREDENTIALS_DIRECTORY", Text: "Its file skey has the secret key. Set by systemd."},
+			{Term: "DLS_TOKEN_<ID>", Text: "The token of the server of protocol HEC with that id, in capitals and with _ for what is no letter or digit, where nothing else gives it. DLS_TOKEN where there is one such server."},
+			{Term: "CREDENTIALS_DIRECTORY", Text: "Its file skey has the secret key, and <id>.token the token of a server of protocol HEC. Set by systemd."},
 			{Term: "STATE_DIRECTORY", Text: "Where checkpoints are kept when the configuration does not say. Set by systemd."},
 			{Term: "DLS_CONFIG", Text: "The configuration file where the command line names none."},
 			{Term: "DLS_PING_URL", Text: "The URL of --ping, out of sight of other users."},
@@ -86,6 +87,7 @@ func examples(help string) (text string, lines []usage.Example) {
 			for line := range strings.SplitSeq(paragraph, "\n") {
 				lines = append(lines, usage.Example{Line: strings.TrimSpace(line)})
 			}
+			lines[0].Text = "Examples:"
 		case strings.HasPrefix(paragraph, "Example"):
 		default:
 			paragraphs = append(paragraphs, paragraph)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"dls/job"
@@ -68,6 +69,9 @@ func (c *pullCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	}
 	defer stop()
 	log := slog.New(console)
+	for _, w := range cfg.Warnings {
+		log.Warn(w)
+	}
 	opts, err := c.options(cfg, log, now)
 	if err != nil {
 		return misused(stderr, err)
@@ -91,8 +95,14 @@ func (c *pullCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	c.report(log, opts, sum, where)
 	switch {
 	case err != nil:
-		log.Error(err.Error(), "hint", job.Hint(err))
+		hint := ""
+		if errors.Is(err, syscall.ENOSPC) {
+			hint = "make room on the disk, and pull again"
+		}
+		log.Error(err.Error(), "hint", hint)
 		code = max(code, exitNone)
+	case code != exitDone && where != "":
+		log.Warn("what came is in " + where)
 	case code == exitDone && c.FailEmpty && delivered(sum) == 0:
 		log.Error("Duo has no record of that time", "hint", "--fail-empty makes this an error")
 		code = exitNone
@@ -121,7 +131,7 @@ func (c *pullCommand) report(log *slog.Logger, opts job.PullOptions, sum *job.Su
 	switch {
 	case c.Server != "":
 		text += fmt.Sprintf(", at server %q", c.Server)
-	case where != "":
+	case where != "" && len(sum.Failed()) == 0:
 		text += ", in " + where
 	}
 	log.Info(text)
@@ -194,6 +204,9 @@ func (d *destination) finish(whole bool) (where string, err error) {
 	}
 	path := d.path
 	if !whole {
+		if info, err := d.file.Stat(); err == nil && info.Size() == 0 {
+			return "", nil
+		}
 		path += ".partial"
 	}
 	if err = d.file.Sync(); err == nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dls/job/config"
+	"dls/job/legacy"
 	"dls/job/report"
 	"dls/job/schedule"
 )
@@ -111,7 +112,30 @@ func (c *scheduleCommand) definition() (*schedule.Definition, error) {
 	if cfg.Checkpointing {
 		j.StateDir = joined(cfg.Directory)
 	}
-	return schedule.Render(kind, j)
+	d, err := schedule.Render(kind, j)
+	if err == nil {
+		d.Warnings = append(cfg.Warnings, d.Warnings...)
+	}
+	if !cfg.Checkpointing {
+		return d, err
+	}
+	search := legacy.Search{Dir: j.StateDir, IKey: cfg.Account.IKey, MSP: cfg.Account.MSP, BlockList: cfg.Account.BlockList}
+	for _, route := range cfg.Routes {
+		search.Endpoints = append(search.Endpoints, route.Endpoint.Name)
+	}
+	if err != nil && kind == schedule.Systemd {
+		// Perhaps the directory cannot be used, and what is there must come along.
+		search.Dir, search.Places = schedule.StateDirectory(c.Name), []string{j.StateDir}
+	}
+	begin, _ := errors.AsType[*legacy.BeginError](legacy.Begins(search.Dir, legacy.Elsewhere(search)))
+	switch {
+	case begin == nil:
+	case err != nil:
+		err = fmt.Errorf("%w; if that is used, what %q holds must come along, or everything is sent again: %s", err, j.StateDir, begin.Move())
+	default:
+		d.Warnings = append(d.Warnings, begin.Error()+"; before the job's first run: "+begin.Move())
+	}
+	return d, err
 }
 
 // files are what a run reads beside its configuration.
@@ -122,7 +146,13 @@ func files(cfg *config.Config) []schedule.File {
 	}
 	for i, s := range cfg.Servers {
 		mapped := slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return slices.Contains(r.Servers, i) })
-		if mapped && s.Protocol == config.TLS {
+		if !mapped {
+			continue
+		}
+		if s.Protocol == config.EventCollector {
+			list = append(list, schedule.File{Key: fmt.Sprintf("servers[%d].token_filepath", i), Path: s.HEC.TokenFile})
+		}
+		if s.TLS() {
 			list = append(list,
 				schedule.File{Key: fmt.Sprintf("servers[%d].cert_filepath", i), Path: s.CertFile},
 				schedule.File{Key: fmt.Sprintf("servers[%d].key_filepath", i), Path: s.KeyFile})

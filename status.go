@@ -33,6 +33,9 @@ func (c *statusCommand) run(stdout, stderr io.Writer) int {
 		log.Error(err.Error())
 		return exitUsage
 	}
+	for _, w := range cfg.Warnings {
+		log.Warn(w)
+	}
 	found, err := c.collect(cfg)
 	if err != nil {
 		log.Error(err.Error(), "hint", job.Hint(err))

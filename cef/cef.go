@@ -11,8 +11,8 @@
 // made for it go on working. What a record does not have is left out.
 //
 // The format is that of the ArcSight Common Event Format (CEF) Implementation
-// Standard, CEF:0, behind a syslog prefix as in RFC 3164. The Go API is not
-// stable.
+// Standard, CEF:0, behind a syslog prefix as in RFC 3164 unless the line is to be
+// bare. The Go API is not stable.
 package cef
 
 import (
@@ -31,6 +31,9 @@ type Formatter struct {
 	// Host is the host name in the syslog prefix. A character that has no place
 	// there, such as a space, is written as '-', and so is an empty name.
 	Host string
+	// Bare leaves the syslog prefix away: for records that travel in an envelope
+	// of syslog or of another protocol.
+	Bare bool
 	// Now gives the time in the syslog prefix, printed in the zone that it
 	// carries. It is called once for each record, possibly by several goroutines
 	// at once. Nil means time.Now, which is the local time.
@@ -66,7 +69,10 @@ func (f *Formatter) Append(dst []byte, m *Mapping, record []byte, child string) 
 		return dst, err
 	}
 
-	w := writer{dst: f.appendPrefix(dst)}
+	w := writer{dst: dst}
+	if !f.Bare {
+		w.dst = f.appendPrefix(dst)
+	}
 	w.raw("CEF:0|Duo Security|DuoLogSync|")
 	w.text(&inHeader, []byte(f.Version), maxVersion)
 	w.raw("|")

@@ -311,6 +311,19 @@ func TestZeroFormatter(t *testing.T) {
 	}
 }
 
+func TestBare(t *testing.T) {
+	f := formatter()
+	f.Bare = true
+	b, err := f.Append([]byte("before\n"), cef.For("auth"), []byte(authRecord), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(line(t, "auth", authRecord, ""), "CEF:0|")
+	if diff := cmp.Diff("before\nCEF:0|"+rest, string(b)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 func TestNewHost(t *testing.T) {
 	if f := cef.New("1"); f.Version != "1" || f.Host == "" || f.Now == nil {
 		t.Errorf("New = %+v", f)

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,7 +45,7 @@ var expectedHeaders = map[string][2]expected{
 var expectedFields = map[string][]expected{
 	"auth": {
 		{"dhost", "", 1023, []string{"access_device.hostname"}, ""},
-		{"src", "", 1023, []string{"access_device.ip"}, ""},
+		{"src", "", 0, []string{"access_device.ip"}, ""},
 		{"cs1", "integration", 4000, []string{"application.name"}, ""},
 		{"cs2", "event_type", 4000, []string{"event_type"}, ""},
 		{"cs3", "factor", 4000, []string{"factor"}, ""},
@@ -72,7 +74,7 @@ var expectedFields = map[string][]expected{
 		{"externalId", "", 40, nil, ""},
 	},
 	"activity": {
-		{"src", "", 1023, []string{"access_device.ip.address", "access_device.ip"}, ""},
+		{"src", "", 0, []string{"access_device.ip.address", "access_device.ip"}, ""},
 		{"act", "", 63, []string{"action.name", "action"}, ""},
 		{"suser", "", 1023, []string{"actor.name"}, ""},
 		{"rt", "", 0, []string{"ts"}, ""},
@@ -99,12 +101,15 @@ func expect(endpoint string, record []byte, child string) (signature, name strin
 	name = header(expectedHeaders[endpoint][1], 512)
 
 	for _, e := range expectedFields[endpoint] {
-		text, _, ok := lookup(endpoint, record, e.paths)
+		text, isString, ok := lookup(endpoint, record, e.paths)
 		switch {
 		case e.key == "rt":
 			if text, ok = epoch(endpoint, record, e.paths); !ok {
 				continue
 			}
+		case e.key == "src":
+			fields = append(fields, addressFields(text, isString, ok)...)
+			continue
 		case e.key == "externalId":
 			if !ok || text == "" || len([]rune(text)) > 40 {
 				sum := sha256.Sum256([]byte(strings.Trim(string(record), " \t\r\n") + child))
@@ -127,6 +132,54 @@ func expect(endpoint string, record []byte, child string) (signature, name strin
 		fields = append(fields, pair{"cs6Label", "child_account_id"}, pair{"cs6", visible(cut(child, 4000), false)})
 	}
 	return signature, name, fields
+}
+
+var (
+	withPort = regexp.MustCompile(`^(?:\[([^\]]*)\](?:[:#.](\d{1,5}))?|([^:]+):(\d{1,5})|(.+)(?:#| port )(\d{1,5})|(.+)p(\d{1,5})|(.*:.*)\.(\d{1,5}))$`)
+	hostText = regexp.MustCompile(`^(?i:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*\.?)$`)
+)
+
+// addressFields are the fields that an address is written as.
+func addressFields(text string, isString, ok bool) []pair {
+	whole := strings.Trim(text, " ")
+	if !ok || isString && whole == "" {
+		return nil
+	}
+	unknown := []pair{{"cs5Label", "access_device_ip"}, {"cs5", visible(cut(whole, 4000), false)}}
+	if !isString {
+		return unknown
+	}
+	isIP := func(s string) bool { a, err := netip.ParseAddr(s); return err == nil && a.Zone() == "" }
+	isHost := func(s string) bool {
+		return hostText.MatchString(s) && len(s) <= 255 && strings.ContainsFunc(s, func(r rune) bool { return r == '_' || unicode.IsLetter(r) })
+	}
+	host, port := whole, ""
+	if m := withPort.FindStringSubmatch(whole); m != nil && !isIP(whole) {
+		for i := 1; i < len(m); i += 2 {
+			if m[i] == "" {
+				continue
+			}
+			bracketed, named := i == 1, i == 3 || i == 5
+			if n, _ := strconv.Atoi(m[i+1]); n <= 65535 && (isIP(m[i]) || named && isHost(m[i])) {
+				host, port = m[i], m[i+1]
+			} else if bracketed {
+				return unknown
+			}
+		}
+	}
+	key := "src"
+	switch {
+	case isIP(host):
+	case isHost(host):
+		key = "shost"
+	default:
+		return unknown
+	}
+	fields := []pair{{key, host}}
+	if port != "" {
+		fields = append(fields, pair{"spt", port})
+	}
+	return fields
 }
 
 // lookup returns the text of the first path that leads to a value, and whether
@@ -201,9 +254,25 @@ func cut(s string, limit int) string {
 	return s
 }
 
+// hidden are the characters that are not seen or turn the direction of writing.
+var hidden = regexp.MustCompile(`[\x{ad}\x{61c}\x{180e}\x{200b}\x{200e}\x{200f}\x{202a}-\x{202e}\x{2060}-\x{206f}\x{feff}\x{fff0}-\x{fffb}\x{1bca0}-\x{1bca3}\x{1d173}-\x{1d17a}\x{13430}-\x{1343f}\x{e0000}-\x{e00ff}\x{e01f0}-\x{e0fff}\x{34f}\x{115f}\x{1160}\x{17b4}\x{17b5}\x{3164}\x{ffa0}]`)
+
 // visible replaces the characters that cannot stand in a line.
 func visible(s string, header bool) string {
+	before := rune(0)
 	return strings.Map(func(r rune) rune {
+		last := before
+		before = r
+		if r == '\u200c' || r == '\u200d' {
+			if last < '\u0600' || unicode.Is(unicode.Cf, last) || last == '\u2028' || last == '\u2029' || hidden.MatchString(string(last)) {
+				before = 0
+				return '\uFFFD'
+			}
+			return r
+		}
+		if hidden.MatchString(string(r)) {
+			return '\uFFFD'
+		}
 		switch {
 		case !header && (r == '\n' || r == '\r'):
 			return r
@@ -294,6 +363,8 @@ func FuzzText(f *testing.F) {
 	for _, text := range []string{
 		"plain", "", " ", "  a  ", "a=b", " act=x", "|", "||5|act=x", `\`, `\\n`, `\=`, "\n", "\r\n", "a\tb", "\x00", "\x7f", "\u0085", "\u2028\u2029",
 		"\xff\xfe", "\xed\xa0\xbd", "\U0001F600 \u202e", "x\nMar 04 06:07:08 h CEF:0|a|b|c|d|e|5|act=x", strings.Repeat("=", 4001),
+		"203.0.113.112:1234", "[2001:db8::7]:1234", "2001:db8::7#1234", "2001:db8::7", "fe80::1%eth0", "host.example:1", "1.2.3.4.5", "unknown",
+		"a\u200b\u202e\ufeffb", "\u0627\u200d\u200c\u200d", "\u06dd\u200d",
 		"1772600767", "2026-03-04T05:06:07.089123+00:00",
 	} {
 		f.Add(text, "other")

@@ -43,7 +43,8 @@ type field struct {
 	key   string // as in the standard's dictionary
 	label string // what a custom string holds; its key is then csN
 	source
-	isTime bool // written as milliseconds since the epoch
+	isTime    bool // written as milliseconds since the epoch
+	isAddress bool // written as an address, or under another key
 
 	lead  string // what stands before the value
 	limit int
@@ -58,7 +59,7 @@ var mappings = compile(map[string]*Mapping{
 		name:      text("authentication"),
 		fields: []field{
 			{key: "dhost", source: from("access_device.hostname")},
-			{key: "src", source: from("access_device.ip")},
+			{key: "src", source: from("access_device.ip"), isAddress: true},
 			{key: "cs1", label: "integration", source: from("application.name")},
 			{key: "cs2", label: "event_type", source: from("event_type")},
 			{key: "cs3", label: "factor", source: from("factor")},
@@ -98,7 +99,7 @@ var mappings = compile(map[string]*Mapping{
 		signature: from("action_extended.name", "action.name", "action").or("activity"),
 		name:      from("actor.type").or("activity"),
 		fields: []field{
-			{key: "src", source: from("access_device.ip.address", "access_device.ip")},
+			{key: "src", source: from("access_device.ip.address", "access_device.ip"), isAddress: true},
 			{key: "act", source: from("action.name", "action")},
 			{key: "suser", source: from("actor.name")},
 			{key: "rt", source: from("ts"), isTime: true},
@@ -128,9 +129,8 @@ var limits = map[string]int{
 	"duser":   1023,
 	"msg":     1023,
 	"outcome": 63,
-	// The dictionary gives src a type and no length. A cut address is another
-	// address, so what bounds it here is the length of a host name.
-	"src":   1023,
+	// The longest address, or host name in its place.
+	"src":   maxHost,
 	"suser": 1023,
 	"cs1":   maxCustomString,
 	"cs2":   maxCustomString,

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -34,9 +35,10 @@ func newPlace(special, lf, cr string) place {
 type writer struct {
 	dst []byte
 
-	in   *place // where the value stands that is being written
-	left int    // the characters that it may still have
-	cut  bool   // it had more
+	in     *place // where the value stands that is being written
+	left   int    // the characters that it may still have
+	cut    bool   // it had more
+	before rune   // the last character, or 0 where that is ASCII or was replaced
 }
 
 // raw appends text of ours, which needs no escaping.
@@ -44,7 +46,7 @@ func (w *writer) raw(s string) { w.dst = append(w.dst, s...) }
 
 // text appends UTF-8 text, escaped and cut to limit characters.
 func (w *writer) text(in *place, text []byte, limit int) {
-	w.in, w.left, w.cut = in, limit, false
+	w.in, w.left, w.cut, w.before = in, limit, false, 0
 	w.put(text)
 }
 
@@ -52,7 +54,7 @@ func (w *writer) text(in *place, text []byte, limit int) {
 // as the text it stands for, objects and arrays without blanks, all else as
 // received. It tells whether all of it was written. v must have passed scan.
 func (w *writer) value(in *place, v []byte, limit int) bool {
-	w.in, w.left, w.cut = in, limit, false
+	w.in, w.left, w.cut, w.before = in, limit, false, 0
 	switch v[0] {
 	case '"':
 		w.quoted(v[1 : len(v)-1])
@@ -114,8 +116,11 @@ func (w *writer) put(s []byte) {
 		if n > w.left {
 			n, w.cut = w.left, true
 		}
-		w.dst = append(w.dst, s[:n]...)
-		w.left -= n
+		if n > 0 {
+			w.dst = append(w.dst, s[:n]...)
+			w.left -= n
+			w.before = 0
+		}
 		if s = s[n:]; len(s) > 0 && !w.cut {
 			r, n := utf8.DecodeRune(s)
 			w.putRune(r)
@@ -126,7 +131,8 @@ func (w *writer) put(s []byte) {
 
 // putRune appends a character of the value. A control character that breaks lines
 // or moves on becomes a space if it cannot be escaped, any other U+FFFD, so that
-// it is seen that there was something.
+// it is seen that there was something. So does a character that has no form of its
+// own and hides, reorders or joins its neighbours.
 func (w *writer) putRune(r rune) {
 	if w.left == 0 {
 		w.cut = true
@@ -140,13 +146,32 @@ func (w *writer) putRune(r rune) {
 		w.raw(w.in.cr)
 	case r == '\t', r == '\v', r == '\f', r == '\u0085', r == '\u2028', r == '\u2029':
 		w.raw(" ")
-	case r < ' ', '\x7f' <= r && r <= '\u009f':
+	case r < ' ', '\x7f' <= r && r <= '\u009f', isHidden(r, w.before):
 		w.raw("\uFFFD")
 	case r < utf8.RuneSelf && !w.in.plain[r]:
 		w.dst = append(w.dst, '\\', byte(r))
 	default:
 		w.dst = utf8.AppendRune(w.dst, r)
+		w.before = r
+		return
 	}
+	w.before = 0
+}
+
+// isHidden tells whether a character turns the direction of writing or is not
+// seen at all. Left out are the joiners behind a character of the scripts and emoji
+// that are written with them.
+func isHidden(r, before rune) bool {
+	switch {
+	case r < '\u00ad':
+		return false
+	case r == '\u200c', r == '\u200d':
+		const firstJoined = '\u0600' // Arabic
+		return before < firstJoined || unicode.Is(unicode.Cf, before)
+	case unicode.Is(unicode.Cf, r):
+		return !unicode.Is(unicode.Prepended_Concatenation_Mark, r) // those are seen
+	}
+	return unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
 }
 
 // find returns the value to which the first of the paths leads, or nil.
@@ -175,6 +200,10 @@ func isEmpty(v []byte) bool { return len(v) == 0 || string(v) == `""` }
 func (f *field) write(w *writer, found *values) {
 	if f.isTime {
 		f.writeTime(w, found)
+		return
+	}
+	if f.isAddress {
+		f.writeAddress(w, found)
 		return
 	}
 	v := f.find(found)

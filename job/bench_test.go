@@ -119,9 +119,9 @@ func BenchmarkPages(b *testing.B) {
 	}
 	transport := &replay{&http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, map[string][]byte{}}
 	pull := func() {
-		sum, err := job.Pull(context.Background(), cfg, job.PullOptions{
-			Options: job.Options{Version: "bench", Transport: transport}, Since: time.Now().Add(-24 * time.Hour), Format: config.JSON, Out: io.Discard,
-		})
+		opts := job.PullOptions{Options: job.Options{Version: "bench"}, Since: time.Now().Add(-24 * time.Hour), Format: config.JSON, Out: io.Discard}
+		opts.SetTransport(transport)
+		sum, err := job.Pull(context.Background(), cfg, opts)
 		if err != nil {
 			b.Fatal(err)
 		}

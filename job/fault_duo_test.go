@@ -114,7 +114,7 @@ var duoFaults = []fault{
 	{
 		name: "same page comes for ever", what: "does not go round in circles, and says so",
 		breaks: rewrites(repeatAlways), mend: func(s *scene) { s.wire = nil },
-		err: "cursor does not move on", hint: "what was delivered is checkpointed",
+		err: "again and again", hint: "what was delivered is checkpointed",
 	},
 	{name: "full page has no cursor", what: "goes on after the page's last record", breaks: rewrites(dropCursor)},
 	{
@@ -140,12 +140,20 @@ var duoFaults = []fault{
 			s.wire = noTransport
 			s.cfg = func(c *config.Config) { c.Proxy = config.Proxy{Host: "127.0.0.1", Port: s.port} }
 		},
-		mend: direct, err: refused, hint: "through the proxy if there is one",
+		mend: direct, err: refused, hint: "check dls_settings.proxy or HTTPS_PROXY",
 	},
 	{
 		name: "proxy cannot reach Duo", what: "says so", all: true, real: true,
 		breaks: proxied(func(p *duosim.Proxy, _ *config.Config) { p.Refuse(http.StatusBadGateway) }),
-		mend:   direct, err: "Bad Gateway", hint: "through the proxy if there is one",
+		mend:   direct, err: "Bad Gateway", hint: "the proxy does not get to",
+	},
+	{
+		name: "proxy refuses the password", what: "shows it once in a run, and says so", all: true, real: true,
+		breaks: proxied(func(p *duosim.Proxy, c *config.Config) {
+			p.Refuse(http.StatusProxyAuthRequired)
+			c.Proxy.User, c.Proxy.Password = "dls", config.NewSecret("wrong")
+		}),
+		mend: direct, err: "Proxy Authentication Required", hint: "check the proxy's user and password",
 	},
 }
 

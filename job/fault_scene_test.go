@@ -240,7 +240,8 @@ func (s *scene) up(do func()) {
 func (s *scene) try() (*job.Summary, error) {
 	s.t.Helper()
 	o := s.world.options()
-	o.Transport, o.Sink = s.transport, s.sink
+	o.SetTransport(s.transport)
+	o.SetSink(s.sink)
 	if !s.fault.real {
 		o.RetryFor = patience
 	}

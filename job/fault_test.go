@@ -42,6 +42,10 @@ type fault struct {
 	// whole is how all of a run fails, where no stream gets as far as a result.
 	whole string
 
+	// tells leaves the case out where the tests are built so that the system does
+	// not tell what of a connection is acknowledged: there nothing would count.
+	tells bool
+
 	test string // the test whose row this is, where it is none of TestFaults
 	// missing stands for 0 where no sender can know better.
 	missing string
@@ -51,11 +55,11 @@ type fault struct {
 type repeats int
 
 const (
-	noRecord repeats = iota
-	onePage          // at most, for each try that failed
+	noRecord    repeats = iota
+	unconfirmed         // at most, for each try that failed
 )
 
-func (r repeats) String() string { return [...]string{"0", "≤ 1 page a fault"}[r] }
+func (r repeats) String() string { return [...]string{"0", "what was not yet confirmed"}[r] }
 
 // catalogue is all faults. The groups are in files of their own.
 var catalogue = []struct {
@@ -64,9 +68,9 @@ var catalogue = []struct {
 }{{"Receiver", receiverFaults}, {"Duo", duoFaults}, {"Machine", machineFaults}}
 
 // TestFaults breaks what a run depends on, one thing a case, and counts what
-// was received in the end: nothing is missing, at most a page is repeated for
-// each failed try, whatever was not delivered by the first run was an error of
-// it, and the other streams went on.
+// was received in the end: nothing is missing, what is repeated was in a session
+// that failed or was not yet noted, whatever was not delivered by the first run was
+// an error of it, and the other streams went on.
 func TestFaults(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range catalogue {
@@ -79,6 +83,9 @@ func TestFaults(t *testing.T) {
 				continue
 			}
 			t.Run(f.name, func(t *testing.T) {
+				if f.tells && portable {
+					t.Skip("the system does not tell what is acknowledged: nothing counts")
+				}
 				t.Parallel()
 				play(t, &f)
 			})
@@ -89,7 +96,7 @@ func TestFaults(t *testing.T) {
 // play plays a case.
 func play(t *testing.T, f *fault) {
 	s := newScene(t, f)
-	failures := 0 // tries that failed, each of which may have sent a page
+	failures := 0 // tries that failed, each of which may have sent what it carried
 	if f.breaks != nil {
 		f.breaks(s)
 	}
@@ -187,7 +194,7 @@ func (s *scene) count(failures int) {
 	}
 	most := 0
 	if s.fault.repeats != noRecord {
-		most = failures * pageSize
+		most = failures * len(want)
 	}
 	if repeated > most {
 		s.t.Errorf("%d records came twice, want at most %d", repeated, most)

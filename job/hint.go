@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"dls/job/duo"
+	"dls/job/legacy"
+	"dls/job/window"
 	"dls/sinks"
 	"dls/state"
 )
@@ -19,10 +21,19 @@ func Hint(err error) string {
 	if api, ok := errors.AsType[*duo.APIError](err); ok {
 		return apiHint(api)
 	}
+	if proxy, ok := errors.AsType[*duo.ProxyError](err); ok && proxy.Proxy == "" {
+		return proxy.Hint()
+	}
+	if left, ok := errors.AsType[*legacy.Error](err); ok {
+		return left.Hint
+	}
+	if begin, ok := errors.AsType[*legacy.BeginError](err); ok {
+		return begin.Hint()
+	}
 	if hint := state.Hint(err); hint != "" {
 		return hint
 	}
-	if _, ok := errors.AsType[*clockError](err); ok {
+	if _, ok := errors.AsType[*window.AheadError](err); ok {
 		return "set this machine's clock; nothing was fetched, and nothing is lost"
 	}
 	switch {
@@ -30,10 +41,12 @@ func Hint(err error) string {
 		return "the next run goes on from there"
 	case errors.Is(err, state.ErrLocked):
 		return "wait for it to end; if it is a run for another account, give each account a checkpointing.directory of its own"
-	case errors.Is(err, errStuck):
+	case errors.Is(err, window.ErrStuck), errors.Is(err, window.ErrCircle), errors.Is(err, window.ErrRepeats), errors.Is(err, window.ErrForgotten):
 		return "what was delivered is checkpointed; if it happens again, tell Duo's support"
 	case errors.Is(err, errNoChildren):
 		return "check in Duo's Admin Panel that the Accounts API application may still see them; if there are none, is_msp is not for this account"
+	case isDomain(err):
+		return "if Duo's Admin Panel shows that host for the account, add its domain to account.child_domains; else ask Duo's support"
 	case errors.Is(err, errHost):
 		return "ask Duo's support about this account, or leave it out with account.block_list"
 	}
@@ -55,6 +68,11 @@ func Hint(err error) string {
 	return sinks.Hint(err) // of a sink that was never made
 }
 
+func isDomain(err error) bool {
+	_, ok := errors.AsType[*domainError](err)
+	return ok
+}
+
 // diskHint is the hint for what a disk refuses. Errors come from the checkpoint
 // directory (those of the log and the metrics file are warnings), or from a file
 // that is only read, which an [fs.PathError] names.
@@ -74,6 +92,9 @@ func diskHint(err error) string {
 }
 
 func callHint(err error) string {
+	if proxy, ok := errors.AsType[*duo.ProxyError](err); ok && !duo.Untrusted(err) {
+		return proxy.Hint()
+	}
 	if duo.Untrusted(err) {
 		return "if a proxy inspects TLS, name its certificate in dls_settings.api.ca_filepath"
 	}
@@ -112,7 +133,7 @@ func apiHint(api *duo.APIError) string {
 		way = "behind"
 	}
 	switch {
-	case status == 401 && (api.Code == 40105 || off > skew):
+	case status == 401 && (api.Code == 40105 || off > window.Skew):
 		return fmt.Sprintf("set this machine's clock: it is %v %s Duo's", off, way)
 	case status == 401 && api.Code == 40103:
 		return "check account.skey: it is not the secret key of this ikey"

@@ -1,6 +1,7 @@
 package job_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -58,13 +59,26 @@ func saving(t *testing.T, cause error) error {
 	return dir.Save(state.ID{Endpoint: "auth"}, &state.Checkpoint{})
 }
 
+// deliver sends one record in a session of its own.
+func deliver(ctx context.Context, sink sinks.Sink) error {
+	session, err := sink.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Abort()
+	if _, err := session.Send(ctx, sinks.Batch{Lines: []byte("{}\n")}); err != nil {
+		return err
+	}
+	return session.Confirm(ctx)
+}
+
 // delivering is the error of a standard output that takes no records.
 func delivering(t *testing.T, cause error) error {
 	t.Helper()
 	out := writerFunc(func([]byte) (int, error) {
 		return 0, &fs.PathError{Op: "write", Path: "/dev/stdout", Err: cause}
 	})
-	err := sinks.NewWriter(out).Deliver(t.Context(), []byte("{}\n"))
+	err := deliver(t.Context(), sinks.NewWriter(out))
 	if !errors.Is(err, cause) {
 		t.Fatalf("error %v, want %v", err, cause)
 	}

@@ -56,7 +56,8 @@ func killedChild(path string) int {
 		return 2
 	}
 	var n atomic.Int64
-	sum, err := job.Sync(context.Background(), cfg, job.Options{Version: "test", Step: func(string) error {
+	opts := job.Options{Version: "test"}
+	opts.SetStep(func(string) error {
 		if n.Add(1) == step {
 			self, err := os.FindProcess(os.Getpid())
 			if err == nil {
@@ -68,7 +69,8 @@ func killedChild(path string) int {
 			select {} // until the signal is there
 		}
 		return nil
-	}})
+	})
+	sum, err := job.Sync(context.Background(), cfg, opts)
 	if err != nil || len(sum.Failed()) > 0 {
 		fmt.Fprintln(os.Stderr, err, sum.Failed())
 		return 1

@@ -20,7 +20,7 @@ func (r *run) remember(ctx context.Context, sum *Summary) {
 		return
 	}
 	all := len(r.opts.Endpoints) == 0 && r.opts.Account == ""
-	known, err := r.dir.SaveRuns(r.opts.Shard.suffix(), r.cfg.Account.IKey, runs, all)
+	known, err := r.store.SaveRuns(r.opts.Shard.suffix(), r.cfg.Account.IKey, runs, all)
 	if _, damaged := errors.AsType[*state.RunsError](err); damaged {
 		r.log.Warn(err.Error()+"; what it knew of last runs is lost", "hint", "nothing that is delivered depends on it")
 	} else if err != nil {

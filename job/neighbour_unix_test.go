@@ -87,7 +87,7 @@ func TestNeighbourPlants(t *testing.T) {
 	}
 	for name, plant := range map[string]string{
 		"checkpoint":               state.ID{Endpoint: "auth"}.File(),
-		"checkpoint of duologsync": state.LegacyName("auth", ""),
+		"checkpoint of duologsync": "auth_checkpoint_data.txt",
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, _ := newWorld(t)

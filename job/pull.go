@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dls/job/config"
+	"dls/job/window"
 )
 
 // PullOptions are what a pull is told beside the configuration.
@@ -30,14 +31,14 @@ type PullOptions struct {
 // are as for Sync.
 func Pull(ctx context.Context, cfg *config.Config, opts PullOptions) (*Summary, error) {
 	now := time.Now()
-	if opts.Until.IsZero() || opts.Until.After(now.Add(-lag)) {
-		opts.Until = now.Add(-lag)
+	if opts.Until.IsZero() || opts.Until.After(now.Add(-window.Lag)) {
+		opts.Until = now.Add(-window.Lag)
 	}
 	switch {
 	case !opts.Since.Before(opts.Until):
 		return nil, &SetupError{fmt.Errorf("--since %s is not before --until %s (Duo withholds the newest two minutes)",
 			opts.Since.UTC().Format(time.RFC3339), opts.Until.UTC().Format(time.RFC3339))}
-	case opts.Since.UnixMilli() < oldest(now)-margin.Milliseconds():
+	case opts.Since.UnixMilli() < window.Oldest(now)-window.Margin.Milliseconds():
 		return nil, &SetupError{errors.New("--since lies further back than the 180 days for which Duo keeps records")}
 	}
 	// A pull is a run that remembers nothing, knows its window, and has one server.
@@ -64,8 +65,8 @@ func Pull(ctx context.Context, cfg *config.Config, opts PullOptions) (*Summary, 
 		return nil, err
 	}
 	defer r.client.Close()
-	if r.dir != nil {
-		defer r.dir.Close()
+	if r.store != nil {
+		defer r.store.Close()
 	}
 	own.Offset, r.end = r.start.Sub(opts.Since), opts.Until.UnixMilli()
 	return r.work(ctx)

@@ -1,19 +1,19 @@
 // Package job is one run of dls: from Duo to the SIEM, confirmed.
 //
-// The way the data goes, to be read in this order: [Sync] (run.go) makes the
-// streams, one for each endpoint of each account; the queue (queue.go) gives each
-// stream its turns; a turn (stream.go) fetches a page, drops what is delivered
-// already, formats the rest, delivers it, and moves the checkpoint; window.go
-// says where pages begin and end, deliver.go when a page counts as delivered.
+// The way the data goes, to be read in this order: [Sync] (run.go) prepares, plan.go
+// makes the streams, one for each endpoint of each account, and work.go gives them
+// their turns. A stream (stream.go) fetches a page (package feed), drops what is
+// delivered already (page.go), hands the rest over to a session of each of its
+// servers, and makes it count when the sessions are confirmed (flight.go, commit.go).
+// Which spans are read, and how far a page lets the checkpoint go, is decided by
+// package window.
 //
 // What is promised: a checkpoint moves only past records whose delivery is
 // confirmed by every server they are mapped to; one stream's failure neither
 // stops nor delays another; and whatever was not delivered is in the [Summary].
-// The Go API is not stable.
 package job
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +27,9 @@ import (
 	"dls/cef"
 	"dls/job/config"
 	"dls/job/duo"
-	"dls/job/record"
+	"dls/job/feed"
+	"dls/job/limiter"
+	"dls/job/window"
 	"dls/sinks"
 	"dls/state"
 	"dls/state/safefile"
@@ -51,6 +53,9 @@ type Options struct {
 	// RetryFor is how long a stream may go without progress before it fails. 0
 	// means that nothing is tried again.
 	RetryFor time.Duration
+	// Begin lets the first run in a checkpoint directory begin at offset though
+	// checkpoints lie where the defaults of duologsync and dls put them.
+	Begin bool
 	// Grace is how long deliveries under way may take when the run is told to stop.
 	Grace time.Duration
 	// Log takes the run's messages. A message for the user's eyes has level Warn or
@@ -66,13 +71,21 @@ type Options struct {
 	// Progress, when set, is kept up to date while the run goes on.
 	Progress *Progress
 
-	// For tests: Transport stands in for the network to Duo, Step for what can fail
-	// in a checkpoint's write, and Sink may change what a server's sink is made of.
-	Transport http.RoundTripper
-	Step      func(name string) error
-	Sink      func(*sinks.Options)
+	// Places are where checkpoints may lie outside of the directory; nil: those of
+	// [legacy.Places].
+	Places []string
 
-	out io.Writer // takes the place of every server in a pull
+	out   io.Writer // takes the place of every server in a pull
+	hooks hooks
+}
+
+// hooks are what tests put in the place of a run's parts; nil is the part itself.
+type hooks struct {
+	transport http.RoundTripper                         // of calls to Duo
+	step      func(name string) error                   // what can fail in a checkpoint's write
+	sink      func(*sinks.Options)                      // changes what a server's sink is made of
+	receiver  func(config.Server) (sinks.Sink, error)   // makes a server's sink
+	store     func(*config.Config) (state.Store, error) // opens the store
 }
 
 // SetupError is what must be put right before a run can begin; nothing was
@@ -93,12 +106,18 @@ type run struct {
 	start   time.Time
 	end     int64 // of the run's window, in milliseconds since the epoch
 	client  *duo.Client
-	dir     *state.Dir     // nil when checkpointing is off and no server needs it
+	store   state.Store // nil when checkpointing is off and no server needs it
+	commits *commits
 	servers []sinks.Sink   // as cfg.Servers; nil where no endpoint is mapped
-	proven  sync.Map       // the servers that were reached in this run
-	down    sync.Map       // the servers that a stream has given up
 	cef     *cef.Formatter // nil where lines are JSON
-	queue   *queue
+
+	groups []*sinks.Group  // of servers, while the run works
+	late   context.Context // for deliveries: it outlives the run's by the grace
+	down   sync.Map        // the servers that a stream has given up, by index
+	memory *feed.Memory
+	limits map[*duo.Endpoint]*limiter.Group
+	line   line
+	turned map[string]time.Time // when each stream's last turn began
 }
 
 // Sync runs the job once: it fetches everything new, delivers it, and moves the
@@ -113,11 +132,11 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 		return nil, err
 	}
 	defer r.client.Close()
-	if r.dir != nil {
-		defer r.dir.Close()
+	if r.store != nil {
+		defer r.store.Close()
 	}
-	if cfg.Checkpointing && !opts.DryRun {
-		unlock, err := opts.Shard.claim(ctx, r.dir)
+	if r.saves() {
+		unlock, err := opts.Shard.claim(ctx, r.store)
 		switch {
 		case errors.Is(err, state.ErrLocked):
 			return nil, err
@@ -125,43 +144,14 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 			return nil, &SetupError{err}
 		}
 		defer unlock()
+		if err := r.first(); err != nil {
+			return nil, &SetupError{err}
+		}
 	}
 	if opts.Begun != nil {
 		opts.Begun()
 	}
 	return r.work(ctx)
-}
-
-// work makes the streams and works on them until all are done.
-func (r *run) work(ctx context.Context) (*Summary, error) {
-	if r.opts.MaxRuntime > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, r.opts.MaxRuntime, ErrMaxRuntime)
-		defer cancel()
-	}
-	streams, err := r.plan(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r.opts.Progress.begin(len(streams), r.end)
-	r.queue = newQueue(streams)
-	r.queue.work(ctx, r.opts.Parallel)
-
-	sum := &Summary{Start: r.start, End: time.Now(), WindowEnd: time.UnixMilli(r.end).UTC()}
-	for _, s := range streams {
-		sum.Results = append(sum.Results, &s.result)
-	}
-	sum.sort()
-	if r.opts.DryRun {
-		return sum, nil
-	}
-	r.remember(ctx, sum)
-	for _, result := range sum.Results {
-		if !result.Idle() {
-			r.log.Info(result.String(), "stream", result.Name())
-		}
-	}
-	return sum, nil
 }
 
 // prepare makes what a run needs, without a call to Duo or a server.
@@ -176,7 +166,7 @@ func prepare(cfg *config.Config, opts Options) (*run, error) {
 	if opts.DryRun {
 		r.opts.out = io.Discard
 	}
-	r.end = r.start.Add(-lag).UnixMilli()
+	r.end = r.start.Add(-window.Lag).UnixMilli()
 	if err := r.choose(); err != nil {
 		return nil, &SetupError{err}
 	}
@@ -225,9 +215,11 @@ func (r *run) connect() error {
 	r.client, err = duo.New(duo.Options{
 		IKey: r.cfg.Account.IKey, SKey: r.cfg.Account.SKey.Reveal(),
 		UserAgent: "dls/" + r.opts.Version, CAPEM: ca, Proxy: r.cfg.Proxy.URL(),
-		Conns: r.opts.Parallel, Transport: r.opts.Transport,
+		Conns: r.opts.Parallel, Transport: r.opts.hooks.transport,
 	})
-	if err != nil {
+	if _, ok := errors.AsType[*duo.ProxyError](err); ok {
+		return err
+	} else if err != nil {
 		return fmt.Errorf("dls_settings.api.ca_filepath %q: %w", r.cfg.CAFile, err)
 	}
 	var wrong []error
@@ -252,13 +244,13 @@ func (r *run) sink(server config.Server) (sinks.Sink, error) {
 	if r.opts.out != nil {
 		return sinks.NewWriter(r.opts.out), nil
 	}
-	o := sinks.Options{
-		ID: server.ID, Protocol: sinks.Protocol(server.Protocol), Hostname: server.Hostname, Port: server.Port,
-		CertFile: server.CertFile, KeyFile: server.KeyFile, ServerName: server.ServerName,
-		Warn: func(msg string) { r.log.Warn(msg) },
+	if r.opts.hooks.receiver != nil {
+		return r.opts.hooks.receiver(server)
 	}
-	if r.opts.Sink != nil {
-		r.opts.Sink(&o)
+	o := ServerOptions(server)
+	o.Warn = func(msg string) { r.log.Warn(msg) }
+	if r.opts.hooks.sink != nil {
+		r.opts.hooks.sink(&o)
 	}
 	return sinks.New(o)
 }
@@ -268,6 +260,11 @@ func (r *run) open() error {
 	if !r.cfg.Checkpointing && !slices.ContainsFunc(r.cfg.Servers, func(s config.Server) bool { return s.Protocol == config.UDP }) {
 		return nil
 	}
+	if r.opts.hooks.store != nil {
+		store, err := r.opts.hooks.store(r.cfg)
+		r.store, r.commits = store, &commits{store: store}
+		return err
+	}
 	dir, err := state.Open(r.cfg.Directory)
 	if err != nil {
 		return err
@@ -275,114 +272,9 @@ func (r *run) open() error {
 	if why := dir.Exposed(); why != "" {
 		r.log.Warn(fmt.Sprintf("checkpoint directory %q: %s", r.cfg.Directory, why), "hint", state.Private)
 	}
-	dir.Step = r.opts.Step
-	r.dir = dir
+	dir.Step = r.opts.hooks.step
+	r.store, r.commits = dir, &commits{store: dir}
 	return nil
-}
-
-// account is one account whose endpoints are read.
-type account struct{ id, host, name string }
-
-// plan makes the streams: every mapped endpoint of every account. Those whose
-// checkpoint was written last come last: after a run that was cut short, the
-// ones that it did not reach go first.
-func (r *run) plan(ctx context.Context) ([]*stream, error) {
-	accounts := []account{{host: r.cfg.Account.Hostname}}
-	if r.cfg.Account.MSP {
-		var err error
-		if accounts, err = r.children(ctx); err != nil {
-			return nil, err
-		}
-	}
-	var streams []*stream
-	for _, a := range accounts {
-		for _, route := range r.cfg.Routes {
-			if len(r.opts.Endpoints) == 0 || slices.Contains(r.opts.Endpoints, route.Endpoint.Name) {
-				streams = append(streams, r.stream(a, route))
-			}
-		}
-	}
-	if r.cfg.Checkpointing {
-		if !r.opts.DryRun {
-			if err := r.opts.Shard.sweep(r.dir); err != nil {
-				return nil, &SetupError{err}
-			}
-		}
-		times, err := r.dir.Times()
-		if err != nil {
-			return nil, &SetupError{err}
-		}
-		slices.SortStableFunc(streams, func(a, b *stream) int {
-			return times[a.id.File()].Compare(times[b.id.File()])
-		})
-	}
-	return streams, nil
-}
-
-func (r *run) stream(a account, route config.Route) *stream {
-	s := &stream{
-		run: r, row: route.Endpoint, host: a.host,
-		id:     state.ID{IKey: r.cfg.Account.IKey, Endpoint: route.Endpoint.Name, Account: a.id},
-		fields: slices.Concat(route.Endpoint.ID, route.Endpoint.Times),
-		result: Result{Endpoint: route.Endpoint.Name, Account: a.id, AccountName: a.name},
-	}
-	if r.cef != nil {
-		s.mapping = cef.For(route.Endpoint.CEF)
-	}
-	for _, i := range route.Servers {
-		s.sinks = append(s.sinks, r.servers[i])
-	}
-	if a.id != "" {
-		s.extra = []record.Extra{record.NewExtra("child_account_id", a.id)}
-		return s
-	}
-	for _, e := range route.Endpoint.Extra {
-		if e.Value == duo.HostValue {
-			e.Value = r.cfg.Account.Hostname
-		}
-		s.extra = append(s.extra, record.NewExtra(e.Key, e.Value))
-	}
-	return s
-}
-
-// errNoChildren is an MSP without child accounts: more likely a permission that
-// was taken away than the truth.
-var errNoChildren = errors.New("list the child accounts: Duo lists none")
-
-// children lists the child accounts that the run is about.
-func (r *run) children(ctx context.Context) ([]account, error) {
-	var list []duo.Child
-	err := persist(ctx, r.opts.RetryFor, func() (err error) {
-		list, err = r.client.Children(ctx, r.cfg.Account.Hostname)
-		return err
-	}, duo.Temporary, func(wait time.Duration, err error) {
-		r.log.Info("trying again to list the child accounts", "in", wait.Round(time.Millisecond), "because", err)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list the child accounts: %w", err)
-	}
-	var accounts []account
-	known := 0
-	for _, c := range list {
-		if slices.Contains(r.cfg.Account.BlockList, c.ID) || r.opts.Account != "" && r.opts.Account != c.ID {
-			continue
-		}
-		known++
-		if !r.opts.Shard.has(c.ID) {
-			continue
-		}
-		accounts = append(accounts, account{c.ID, c.Host, c.Name})
-	}
-	switch {
-	case known > 0:
-	case r.opts.Account != "":
-		return nil, fmt.Errorf("--account %q: Duo lists no such child account, or block_list leaves it out", r.opts.Account)
-	case len(list) == 0:
-		return nil, errNoChildren
-	default:
-		r.log.Warn(fmt.Sprintf("nothing to read: of the child accounts that Duo lists (%d), block_list leaves none", len(list)))
-	}
-	return accounts, nil
 }
 
 // load reads a stream's checkpoint, or nil when there is none.
@@ -390,48 +282,14 @@ func (r *run) load(id state.ID) (*state.Checkpoint, error) {
 	if !r.cfg.Checkpointing {
 		return nil, nil
 	}
-	return r.dir.Load(id)
+	return r.store.Load(id)
 }
 
-// save writes a stream's checkpoint.
-func (r *run) save(id state.ID, cp *state.Checkpoint) error {
-	if !r.cfg.Checkpointing || r.opts.DryRun {
-		return nil
-	}
-	return r.dir.Save(id, cp)
-}
+// saves tells whether the run moves checkpoints.
+func (r *run) saves() bool { return r.cfg.Checkpointing && !r.opts.DryRun }
 
-// draft writes a stream's checkpoint beside the one that counts, while the page
-// that it tells of is being delivered; or before, if wait is set, so that nothing
-// is delivered that cannot be noted. conclude waits for it and is told how the
-// delivery ended: only a page that is confirmed makes the draft count.
-func (r *run) draft(id state.ID, cp *state.Checkpoint, wait bool) (conclude func(delivered error) error, err error) {
-	if !r.cfg.Checkpointing || r.opts.DryRun {
-		return func(delivered error) error { return delivered }, nil
-	}
-	var pending state.Staged
-	var failed error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		pending, failed = r.dir.Stage(id, cp)
-	}()
-	if wait {
-		if <-done; failed != nil {
-			return nil, failed
-		}
-	}
-	return func(delivered error) error {
-		<-done
-		switch {
-		case failed == nil && delivered == nil:
-			return r.dir.Commit(pending)
-		case failed == nil:
-			pending.Discard()
-		}
-		return cmp.Or(delivered, failed)
-	}, nil
+// legacy is the directory in which duologsync's checkpoints may lie, or nil.
+func (r *run) legacy() *state.Dir {
+	dir, _ := r.store.(*state.Dir)
+	return dir
 }
-
-// oldest is the time from which on this run's windows may begin.
-func (r *run) oldest() int64 { return oldest(r.start) }

@@ -78,7 +78,7 @@ func (s Shard) lockName() string { return fmt.Sprintf("dls-%d-of-%d.lock", s.K, 
 // claim takes the locks of the share: a whole run excludes all shares, a share
 // excludes whole runs, itself, and the shares of another N, whose accounts are
 // partly its own. The error wraps state.ErrLocked when one of them is running.
-func (s Shard) claim(ctx context.Context, dir *state.Dir) (release func(), err error) {
+func (s Shard) claim(ctx context.Context, dir state.Store) (release func(), err error) {
 	if s.N == 0 {
 		return dir.Lock(state.LockName)
 	}
@@ -98,7 +98,7 @@ func (s Shard) claim(ctx context.Context, dir *state.Dir) (release func(), err e
 // Shares look and take in turns, so that of two N that start at once, one gets all
 // its shares and the other none. Lock files stay: another process may be about to
 // lock them.
-func (s Shard) claimOwn(ctx context.Context, dir *state.Dir) (release func(), err error) {
+func (s Shard) claimOwn(ctx context.Context, dir state.Store) (release func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, turnWait, state.ErrLocked)
 	defer cancel()
 	done, err := dir.WaitLock(ctx, turnName)
@@ -130,7 +130,7 @@ func (s Shard) claimOwn(ctx context.Context, dir *state.Dir) (release func(), er
 
 // sweep removes temporary files that killed runs left, and none that a share
 // which is running may be writing.
-func (s Shard) sweep(dir *state.Dir) error {
+func (s Shard) sweep(dir state.Store) error {
 	if s.N == 0 {
 		return dir.Sweep()
 	}

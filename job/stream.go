@@ -4,83 +4,254 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
-	"dls/cef"
 	"dls/job/duo"
-	"dls/job/record"
+	"dls/job/feed"
+	"dls/job/legacy"
+	"dls/job/retry"
+	"dls/job/window"
 	"dls/sinks"
 	"dls/state"
 )
 
-// share is how many pages a stream may deliver in one turn while others wait.
-const share = 4
-
-// looked is how often the end of a window without news is noted: seldom, so that
-// an idle run writes nothing.
-const looked = 24 * time.Hour
-
-// stream is one endpoint of one account. It is worked on in turns, by one worker
-// at a time; between turns it holds no page.
+// stream is one endpoint of one account. One goroutine works on it and owns all of
+// it.
 type stream struct {
 	run   *run
 	row   *duo.Endpoint
 	id    state.ID
-	host  string         // the API host on which the account lives
-	extra []record.Extra // the members that duologsync adds
-	sinks []sinks.Sink   // all must confirm
+	host  string  // the API host on which the account lives
+	wrong error   // why the account cannot be read, or nil
+	lines *lines  // writes its records as lines
+	lanes []*lane // the servers that it is mapped to: all must confirm
 
-	from    *takeover    // duologsync's checkpoint, until the stream has one of its own
-	fields  []string     // the members of a record that are looked at: ids, then times
-	mapping *cef.Mapping // nil where lines are JSON
+	cp    *state.Checkpoint // what counts; nil until it is loaded
+	fresh bool              // cp is not saved yet: it waits for Duo's first answer
+	from  *legacy.Takeover  // duologsync's checkpoint, until the stream has one of its own
 
-	cp      *state.Checkpoint // nil until the first turn
-	seen    map[state.Key]int // how many records of each key are delivered, or in the page under way
-	place   place             // where the next page begins
-	held    bool              // records came out of order: the checkpoint waits for the end of the segment
-	high    int64             // the latest record delivered
-	fresh   bool              // cp is not saved yet: it waits for Duo's first answer
-	began   time.Time         // when the first turn did
-	odd     int               // how many new records told no time that could be theirs
-	fails   patience
-	trouble error // the last failure, until a page is answered
-	pace    pace
-	result  Result
+	verified bool // Duo's first page bears from out
+	feed     *feed.Feed
+	backoff  retry.Backoff // of sessions
+	slot     *slot         // what a worker works with, while the stream has one
+	pages    int           // since it has
+	reading  *reading
+	flight   flight
+	trouble  error // the last failure, until there is progress
 
-	retries, oversize atomic.Int64 // part of result; deliveries to several servers count at once
+	began  time.Time // when the stream's turn did
+	warned map[string]bool
+	gap    window.Gap // what Duo no longer keeps
+	stats  feed.Stats
+	result Result
 }
 
-// turn works on the stream until its window is drained, it has to wait for Duo,
-// or it has had its share while others wait. It tells whether the stream is done,
-// and if not, how long to leave it alone.
-func (s *stream) turn(ctx context.Context, d *desk) (done bool, wait time.Duration) {
-	if s.began.IsZero() {
-		s.began = time.Now()
-	}
+// work reads the stream's window to its end, and tells what became of it.
+func (s *stream) work(ctx context.Context, slot *slot) {
+	s.began = time.Now()
+	s.take(slot)
 	err := context.Cause(ctx)
-	if err == nil && s.cp == nil {
-		err = s.open()
+	for err == nil {
+		err = s.read(ctx)
+		if errors.Is(err, errElsewhere) {
+			err = nil
+			continue
+		}
+		failed, again := errors.AsType[*laneError](err)
+		if !again {
+			break
+		}
+		// What the failed session carried, and what came after it, is sent again.
+		err = s.recover(ctx, failed)
 	}
-	if err == nil && !s.place.end() {
-		err = s.work(ctx, d)
-	}
-	if p, ok := errors.AsType[*pause](err); ok {
-		return false, p.wait
-	}
+	s.feed.Close()
+	s.give()
 	if err != nil && ctx.Err() != nil {
 		err = s.cut(context.Cause(ctx), err)
 	}
 	s.result.Err = err
 	s.result.Duration = time.Since(s.began)
-	s.result.Retries += int(s.retries.Load())
-	s.result.Oversize = int(s.oversize.Load())
-	if s.odd > 0 {
-		s.run.log.Warn(counted(s.odd, "new record tells", "new records tell")+" no time, or one outside the time asked for, and cannot move the checkpoint", "stream", s.result.Name())
-	}
-	s.cp, s.seen = nil, nil
+	s.result.Pages, s.result.Limited = s.stats.Pages, s.stats.Limited
+	s.result.Retries += s.stats.Retries
+	s.conclude()
+	s.cp, s.reading = nil, nil
 	s.run.opts.Progress.finished(s)
-	return true, 0
+}
+
+// read reads the window from what counts up to its end, and returns when all that was
+// fetched is confirmed and the checkpoint says so. A *laneError is a session that
+// failed: what counts by then is in cp, and reading can begin again.
+func (s *stream) read(ctx context.Context) error {
+	w, err := s.open()
+	if err != nil {
+		return err
+	}
+	s.reading = s.against(w)
+	defer s.flight.drop()
+	for !w.Done() && err == nil {
+		err = s.next(ctx, w)
+	}
+	s.give()
+	if _, failed := errors.AsType[*laneError](err); failed {
+		return err
+	}
+	if failed := s.settle(); failed != nil {
+		return failed
+	}
+	return err
+}
+
+// next takes one page the whole way: fetch, dedupe, encode, deliver, commit. Encoding
+// goes along with fetching, since an answer is taken apart once; and what is committed
+// is what sessions have confirmed by now.
+func (s *stream) next(ctx context.Context, w *window.Window) error {
+	if err := s.turn(ctx); err != nil {
+		return err
+	}
+	meta, err := s.feed.Next(ctx, w.Call(time.Now()), s)
+	if old, ok := errors.AsType[*feed.TooOldError](err); ok && w.TooOld() {
+		s.trouble = old
+		return nil
+	}
+	if err == nil {
+		err = s.heard()
+	}
+	if err != nil {
+		return err
+	}
+	page := s.dedupe(w, meta)
+	step := w.Take(page.facts, time.Now())
+	s.warn(w, step)
+	if errors.Is(step.Err, window.ErrForgotten) {
+		return step.Err
+	}
+	if err := s.deliver(page, w.Progress(), step.Changed); err != nil {
+		return err
+	}
+	if err := s.commit(); err != nil {
+		return err
+	}
+	return step.Err
+}
+
+// open loads what counts, once, and lays out the window that it leaves to be read.
+func (s *stream) open() (*window.Window, error) {
+	if s.wrong != nil {
+		return nil, s.wrong
+	}
+	if s.cp == nil {
+		cp, err := s.run.load(s.id)
+		if err == nil && cp == nil {
+			cp, err = s.inherit()
+		} else if err == nil {
+			err = s.newer(cp)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if cp == nil {
+			cp = s.begin()
+		}
+		s.cp = cp
+		if !s.fresh {
+			s.result.Until = time.UnixMilli(cp.DeliveredUntil).UTC()
+		}
+	}
+	w, err := window.Open(s.rules(), s.cp, s.run.start, s.run.end, s.run.cfg.Overlap)
+	if err == nil && w.Done() {
+		err = s.first() // there is nothing to ask Duo for
+	}
+	return w, err
+}
+
+// begin makes the checkpoint of a stream that has none. It is saved before
+// anything is delivered, so that the window begins where it was first meant to,
+// however many runs it takes to deliver the first page; but not before Duo has
+// answered, which it does only where the clock is right.
+func (s *stream) begin() *state.Checkpoint {
+	from := max(s.run.start.Add(-s.run.cfg.Offset).UnixMilli(), window.Oldest(s.run.start))
+	from -= from % s.unit()
+	s.fresh = true
+	return &state.Checkpoint{Progress: state.Progress{Began: from, DeliveredUntil: from}}
+}
+
+// heard is called when Duo has answered: the checkpoint of a stream that had none is
+// saved, and that of duologsync is held against what Duo shows.
+func (s *stream) heard() error {
+	if err := s.first(); err != nil {
+		return err
+	}
+	return s.verify(s.slot.page.sought)
+}
+
+// first saves the checkpoint of a stream that had none.
+func (s *stream) first() error {
+	if !s.fresh {
+		return nil
+	}
+	s.fresh = false
+	return s.save(false)
+}
+
+// unit is the unit of the endpoint's mintime, in milliseconds.
+func (s *stream) unit() int64 { return s.row.AskUnit.Duration().Milliseconds() }
+
+// rules are what the endpoint's row says of its paging.
+func (s *stream) rules() window.Rules {
+	r := window.Rules{Unit: s.unit(), Limit: s.row.Limit}
+	switch s.row.Cursor {
+	case duo.Offset:
+		r.Paging = window.Opaque
+	case duo.Mintime:
+		r.Paging = window.Earliest
+	}
+	return r
+}
+
+// recover decides about a session that failed: it waits until its server may take
+// pages again and returns nil, or returns why the stream fails.
+func (s *stream) recover(ctx context.Context, failed *laneError) error {
+	if ctx.Err() != nil {
+		return failed
+	}
+	if _, final := errors.AsType[*sinks.PermanentError](failed); final {
+		return failed
+	}
+	lane := failed.lane
+	if !failed.session.Down && lane.suspect(failed.session.Pages) {
+		return fmt.Errorf("%w (the receiver stands, and refused this page %d times)", failed, maxAlone)
+	}
+	if failed.session.Down && s.run.gaveUp(lane.server) {
+		return failed // another stream has waited for it long enough
+	}
+	s.trouble = failed
+	took := time.Duration(0)
+	for {
+		wait, ok := s.backoff.Failed(took)
+		if !ok {
+			if failed.session.Down {
+				s.run.giveUp(lane.server)
+			}
+			return s.backoff.Exhausted(failed)
+		}
+		s.result.Retries++
+		s.run.log.Info("trying again", "stream", s.result.Name(), "in", wait.Round(time.Millisecond), "because", failed)
+		if err := s.rest(ctx, wait); err != nil {
+			return err
+		}
+		asked := time.Now()
+		err := lane.group.Ready(s.run.late)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		took = time.Since(asked)
+		if session, ok := errors.AsType[*sinks.SessionError](err); ok {
+			failed = &laneError{lane, session}
+		}
+	}
 }
 
 // cut is the error of a stream that the end of the run cut short. It does not
@@ -95,327 +266,40 @@ func (s *stream) cut(cause, err error) error {
 	return fmt.Errorf("%w; before that: %v", cause, err)
 }
 
-// pause ends a turn before the stream is done.
-type pause struct{ wait time.Duration }
-
-func (p *pause) Error() string { return "paused" }
-
-// errHost is a child account of which Duo tells no API host.
-var errHost = errors.New("no API host: Duo's list of child accounts names none for it")
-
-// open reads the checkpoint and lays out the window.
-func (s *stream) open() error {
-	if s.host == "" {
-		return errHost
+// warn tells the user, once, what a page has shown.
+func (s *stream) warn(w *window.Window, step window.Step) {
+	if g := w.Gap(); g != (window.Gap{}) {
+		s.gap = g
 	}
-	cp, err := s.run.load(s.id)
-	if err == nil && cp == nil {
-		cp, err = s.inherit()
+	if step.NoCursor {
+		s.once("cursor", "Duo's answer has no cursor that can be used: going on by the times that its records tell")
 	}
-	if err != nil {
-		return err
-	}
-	if cp == nil {
-		cp = s.begin()
-	}
-	s.seen = make(map[state.Key]int, len(cp.Delivered))
-	for _, m := range cp.Delivered {
-		s.seen[m.Key] = m.Count
-	}
-	s.cp, s.high = cp, cp.Until
-	if !s.fresh {
-		s.result.Until = time.UnixMilli(cp.Until).UTC()
-	}
-	if s.place, err = s.window(); err == nil && s.place.end() {
-		err = s.settle() // there is nothing to ask Duo for
-	}
-	return err
-}
-
-// begin makes the checkpoint of a stream that has none. It is saved before
-// anything is delivered, so that the window begins where it was first meant to,
-// however many runs it takes to deliver the first page; but not before Duo has
-// answered, which it does only where the clock is right.
-func (s *stream) begin() *state.Checkpoint {
-	from := max(s.run.start.Add(-s.run.cfg.Offset).UnixMilli(), s.run.oldest())
-	from -= from % s.unit()
-	s.fresh = true
-	return &state.Checkpoint{From: from, Until: from}
-}
-
-// settle saves the checkpoint of a stream that had none.
-func (s *stream) settle() error {
-	if !s.fresh {
-		return nil
-	}
-	s.fresh = false
-	return s.run.save(s.id, s.cp)
-}
-
-// unit is the unit of the endpoint's mintime, in milliseconds.
-func (s *stream) unit() int64 { return s.row.AskUnit.Duration().Milliseconds() }
-
-// work fetches, delivers and confirms page after page, at the pace that Duo
-// allows. While a page is being worked on the next one is fetched, never more.
-func (s *stream) work(ctx context.Context, d *desk) error {
-	if wait := s.early(); wait > 0 {
-		return &pause{wait}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	fetched := s.fetch(ctx, d, s.place)
-	// The desk is another stream's when the turn ends: leave no fetch behind.
-	defer func() { cancel(); fetched() }()
-	page := &d.page
-	for n := 1; ; n++ {
-		answer, err := fetched()
-		if err != nil {
-			return s.stumble(ctx, err)
-		}
-		paced := s.pace
-		s.pace.answered(time.Now())
-		// Not early: patience is at an end only if the answer cannot be read, either.
-		yield := s.pace.wait(time.Now(), s.run.cfg.Timeout) > 0 || n >= share && s.run.queue.crowded()
-		foreseen, asked := s.foresee(answer)
-		asked = asked && !yield
-		if asked {
-			fetched = s.fetch(ctx, d, foreseen)
-		}
-		if err := page.read(s, answer); err != nil {
-			s.pace = paced // it was no answer
-			return s.stumble(ctx, err)
-		}
-		s.result.Pages++
-		s.fails, s.trouble = patience{}, nil
-		s.reached(s.place, answer.mintime)
-		if err := s.settle(); err != nil {
-			return err
-		}
-		if s.from != nil {
-			if err := s.from.verify(s, page); err != nil {
-				return err
-			}
-		}
-		after, stuck := s.after(s.place, page)
-		switch {
-		case stuck != nil:
-			after = s.place
-		case asked:
-			yield = !after.same(foreseen) // and what was asked for is left where it is
-		case !after.end() && !yield:
-			fetched = s.fetch(ctx, d, after)
-		}
-		fresh := s.sift(d, page)
-		if stuck != nil && 0 <= page.begins() && page.begins() < s.cp.Known {
-			return stuck // the page shows again what is delivered and no longer remembered
-		}
-		next := s.advance(page, d.marks, after)
-		conclude, err := next.draft(s)
-		if err != nil {
-			return err
-		}
-		if err := conclude(s.deliver(ctx, page.lines)); err != nil {
-			return err
-		}
-		s.take(next, fresh)
-		if stuck != nil {
-			return stuck
-		}
-		if s.place.end() {
-			return nil
-		}
-		if yield {
-			return &pause{s.early()}
-		}
+	if step.SteppedOver != 0 {
+		s.run.log.Warn(fmt.Sprintf("more records than Duo shows lie in the second %s, and Duo shows no others of it: going on with the next second",
+			text(step.SteppedOver)), "stream", s.result.Name())
 	}
 }
 
-// foresee tells where the next page begins before the one that came is read, so
-// that Duo has work meanwhile. ok is false where it cannot be told, where there may
-// be no next page, and where a call could turn out to be in vain.
-func (s *stream) foresee(a *answer) (p place, ok bool) {
-	if s.row.Cursor != duo.NextOffset || s.from != nil {
-		return place{}, false
+// conclude warns of what can be said in one line when the stream is done.
+func (s *stream) conclude() {
+	if s.gap != (window.Gap{}) {
+		s.run.log.Warn(fmt.Sprintf("Duo keeps records for 180 days: those from %s to %s can no longer be had", text(s.gap.From), text(s.gap.To)), "stream", s.result.Name())
 	}
-	next, total := duo.Foresee(s.row, a.body)
-	p = s.place
-	p.cursor = next
-	return p, next != "" && next != s.place.cursor && s.place.read+s.row.Limit < total
+	if n := s.result.Odd; n > 0 {
+		s.run.log.Warn(counted(n, "new record tells", "new records tell")+" no time, or one outside the time asked for, and cannot move the checkpoint", "stream", s.result.Name())
+	}
 }
 
-// early tells how long it is too early for the next call.
-func (s *stream) early() time.Duration {
-	wait := s.pace.wait(time.Now(), s.run.cfg.Timeout)
-	if s.fails.fails > 0 {
-		// The last try comes when patience is at an end.
-		wait = min(wait, s.run.opts.RetryFor-time.Since(s.fails.since))
+// once logs a warning of its kind once a run.
+func (s *stream) once(kind, msg string) {
+	if s.warned == nil {
+		s.warned = map[string]bool{}
 	}
-	return wait
+	if !s.warned[kind] {
+		s.warned[kind] = true
+		s.run.log.Warn(msg, "stream", s.result.Name())
+	}
 }
 
-// fetch asks for the page at p and returns a function that waits for the answer.
-// It lies on the desk until the next but one is fetched.
-func (s *stream) fetch(ctx context.Context, d *desk, p place) (wait func() (*answer, error)) {
-	a := d.answer()
-	a.mintime, a.sought = s.mintime(p), ""
-	if s.from != nil {
-		a.sought = s.from.id
-	}
-	params := s.params(p, a.mintime)
-	s.pace.call(time.Now())
-	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		var body []byte
-		if body, err = s.run.client.Get(ctx, s.host, s.row.Path, params, a.body); err == nil {
-			a.body = body // else its memory is kept for the next try
-		}
-	}()
-	return func() (*answer, error) { <-done; return a, err }
-}
-
-// stumble tells what to do about a page that could not be had: pause and try
-// again, or, when it is hopeless or has gone on for too long, fail.
-func (s *stream) stumble(ctx context.Context, err error) error {
-	if ctx.Err() != nil || !duo.Temporary(err) {
-		return err
-	}
-	s.trouble = err
-	wait, ok := s.fails.next(s.run.opts.RetryFor, time.Second, time.Minute)
-	if api, _ := errors.AsType[*duo.APIError](err); api != nil && api.Limited() {
-		s.result.Limited++
-		s.pace.refused(time.Now(), api.RetryAfter)
-		wait = s.early()
-	}
-	if !ok {
-		return exhausted(s.run.opts.RetryFor, err)
-	}
-	s.result.Retries++
-	s.run.log.Info("trying again", "stream", s.result.Name(), "in", wait.Round(time.Millisecond), "because", err)
-	return &pause{wait}
-}
-
-// sift takes the lines of records that are delivered already, or stand earlier in
-// the page, out of it, puts the marks of the others on the desk, and counts these.
-// They are seen from now on: if their delivery fails, so does the stream.
-func (s *stream) sift(d *desk, page *page) (fresh int) {
-	d.marks = d.marks[:0]
-	clear(d.count)
-	segment := s.place.todo[0]
-	// Where Duo found a record and its text tells no time, or another, all that can
-	// be said is that it is no later than the last one of the page.
-	last := min(s.high, segment.max)
-	for i := range page.entries {
-		e := &page.entries[i]
-		if e.odd = e.at < segment.min || e.at > segment.max; !e.odd {
-			last = max(last, e.at)
-		}
-	}
-	at, start, kept, fetched := int64(-1), 0, 0, 0
-	for i := range page.entries {
-		e := &page.entries[i]
-		line := page.lines[start:e.end]
-		moved := start > kept // lines before this one were taken out
-		start = e.end
-		if e.at > segment.max && s.row.Cursor == duo.Mintime {
-			continue // without a maxtime Duo shows what is newer than the window, too
-		}
-		switch {
-		case e.odd:
-			at = last
-		case s.row.Unordered:
-			at = e.at
-		default:
-			// A mark is kept for as long as Duo may show its record again: a text that
-			// reads earlier than the record before it is not believed.
-			at = max(at, e.at)
-		}
-		fetched++
-		count := 1
-		if e.counted {
-			d.count[e.key]++
-			count = d.count[e.key]
-		}
-		if count <= s.seen[e.key] {
-			continue
-		}
-		s.seen[e.key] = count
-		fresh++
-		if e.odd {
-			s.odd++
-		}
-		if moved {
-			copy(page.lines[kept:], line)
-		}
-		kept += len(line)
-		d.mark(state.Mark{At: at, Key: e.key, Count: count})
-	}
-	page.lines = page.lines[:kept]
-	s.result.Fetched += fetched
-	s.result.Already += fetched - fresh
-	return fresh
-}
-
-// move is what a page makes of a stream when it is delivered.
-type move struct {
-	changed bool // the checkpoint is to be written
-	held    bool
-	high    int64
-	place   place
-}
-
-// advance returns the move that a page makes, with the marks of its new records
-// and the place after it. It changes cp and seen at once, ahead of the delivery: an
-// error from here on must end the stream, and what is on disk counts.
-func (s *stream) advance(page *page, marks []state.Mark, after place) move {
-	cp, m := s.cp, move{changed: len(marks) > 0 || s.from != nil, high: s.high, place: after}
-	cp.Add(marks)
-	for _, mark := range marks {
-		m.high = max(m.high, mark.At)
-	}
-	switch {
-	case s.row.Unordered || !page.ascending():
-		m.held = true
-	default:
-		// What follows a page that was out of order may be in order again.
-		m.held = s.held && page.begins() < s.high
-	}
-	if drained := len(after.todo) < len(s.place.todo); drained {
-		m.held = false
-		if s.place.todo[0].reread {
-			cp.Reread, m.changed = s.place.todo[0].resume, true
-		}
-	}
-	if !m.held && m.high > cp.Until {
-		cp.Until, m.changed = m.high, true
-		for _, mark := range cp.Forget(cp.Until - s.run.cfg.Overlap.Milliseconds()) {
-			delete(s.seen, mark.Key)
-		}
-	}
-	if after.end() && (m.changed || s.run.end-cp.Looked > looked.Milliseconds()) {
-		cp.Looked, m.changed = s.run.end, true
-	}
-	return m
-}
-
-// draft begins to write the checkpoint of the move, if it has to be written. Of
-// the first page of a run it waits for that: a full disk shows before anything is
-// sent.
-func (m *move) draft(s *stream) (conclude func(delivered error) error, err error) {
-	if !m.changed {
-		return func(delivered error) error { return delivered }, nil
-	}
-	return s.run.draft(s.id, s.cp, s.result.Delivered == 0)
-}
-
-// take makes the move: the page is delivered, and the checkpoint says so.
-func (s *stream) take(m move, fresh int) {
-	s.held, s.high, s.place = m.held, m.high, m.place
-	if s.from != nil {
-		s.from.done(s)
-		s.from = nil
-	}
-	s.result.Delivered += fresh
-	s.result.Until = time.UnixMilli(s.cp.Until).UTC()
-	s.run.opts.Progress.delivered(s, fresh, s.high)
-}
+// text writes a time in milliseconds since the epoch for people.
+func text(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }

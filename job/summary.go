@@ -24,9 +24,15 @@ type Result struct {
 	// Fetched counts the records received, Delivered those of them that every
 	// server confirmed, Already those that earlier pages or runs had delivered.
 	Fetched, Delivered, Already int
-	// Oversize counts those of Delivered that no datagram can hold: they lie in a
-	// file.
+	// Changed counts those of Delivered whose ids and time were known, with other
+	// bytes.
+	Changed int
+	// Odd counts those of Delivered that told no time which could be theirs.
+	Odd int
+	// Oversize counts those of Delivered that their server does not take: they lie in a
+	// file. Kept tells that some of them are for a server that confirms.
 	Oversize int
+	Kept     bool
 	// Bytes counts what was sent, repetitions to a server not included.
 	Bytes int64
 	// Pages counts the answers with records or none, Retries what was tried again,
@@ -61,8 +67,11 @@ func (r *Result) String() string {
 	}
 	fmt.Fprintf(&b, "fetched %d, delivered %d, already delivered %d, pages %d, retries %d, in %v",
 		r.Fetched, r.Delivered, r.Already, r.Pages, r.Retries, r.Duration.Round(time.Millisecond))
+	if r.Changed > 0 {
+		fmt.Fprintf(&b, ", new versions %d", r.Changed)
+	}
 	if r.Oversize > 0 {
-		fmt.Fprintf(&b, ", too long for a datagram %d", r.Oversize)
+		fmt.Fprintf(&b, ", kept in a file %d", r.Oversize)
 	}
 	if !r.Until.IsZero() {
 		fmt.Fprintf(&b, ", up to %s", r.Until.Format(time.RFC3339))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,78 @@ func TestTakeover(t *testing.T) {
 	}
 }
 
+// A time that is off by the zone of duologsync's host is put right where Duo has
+// the record that the file names: nothing is skipped, and at most the last moment
+// repeated.
+func TestTakeoverZones(t *testing.T) {
+	now := time.Now()
+	for _, tt := range []struct {
+		name  string
+		begun time.Duration // how long ago the records begin, a minute apart
+		shift time.Duration
+	}{
+		{"ahead of the file", 2 * time.Hour, 5 * time.Hour},
+		{"half an hour", 2 * time.Hour, 9*time.Hour + 30*time.Minute},
+		{"before the file was written", 13 * time.Hour, 8 * time.Hour},
+		{"date line", 26 * time.Hour, 12 * time.Hour},
+		{"east of UTC", 13 * time.Hour, -330 * time.Minute},
+	} {
+		for _, endpoint := range []string{"activity", "telephony"} {
+			t.Run(tt.name+" "+endpoint, func(t *testing.T) {
+				t.Parallel()
+				w, siem := newWorld(t)
+				w.text.endpoints = map[string][]string{"siem": {endpoint}}
+				records := duosim.Generate(endpoint, 40, now.Add(-tt.begun), time.Minute)
+				w.add(parent, endpoint, records...)
+				last := records[24]
+				w.legacy(endpoint+"_checkpoint_data.txt", fmt.Sprintf(`"%d,%s"`, last.At.Add(tt.shift).UnixMilli()+1, last.ID))
+				w.clean(w.sync())
+				missing, repeated, unknown := tally(w.lines(parent, endpoint)[24:], siem.Take())
+				if tt.shift < 0 {
+					unknown = 0 // east of UTC those hours come twice
+				}
+				if missing+repeated+unknown > 0 {
+					t.Errorf("missing %d, repeated %d, unknown %d", missing, repeated, unknown)
+				}
+				if off := "off by the zone of duologsync's host"; strings.Contains(w.log.String(), off) != (tt.shift > 0) {
+					t.Errorf("the log tells of a zone, or not:\n%s", w.log.String())
+				}
+				w.clean(w.sync())
+				exactly(t, nil, siem.Take())
+			})
+		}
+	}
+}
+
+// A duologsync that ran again after dls fails its stream until somebody says which
+// of the two checkpoints counts.
+func TestTakeoverAgain(t *testing.T) {
+	now := time.Now()
+	w, siem := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth"}}
+	records := duosim.Generate("auth", 40, now.Add(-time.Hour), time.Minute)
+	file := func(r duosim.Record) string { return fmt.Sprintf(`["%d", "%s"]`, r.At.UnixMilli(), r.ID) }
+	w.add(parent, "auth", records[:10]...)
+	w.clean(w.sync())
+	siem.Take()
+	w.legacy("auth_checkpoint_data.txt", file(records[5]))
+	w.clean(w.sync()) // one that is older is not pointed out
+	exactly(t, nil, siem.Take())
+
+	w.legacy("auth_checkpoint_data.txt", file(duosim.Record{At: now.Add(time.Minute), ID: "x"}))
+	failed := w.sync().Failed()
+	if len(failed) != 1 || !strings.Contains(failed[0].Err.Error(), "duologsync has gone on after dls") || !strings.Contains(failed[0].Hint(), "keep one of the two") {
+		t.Fatalf("failed: %v", failed)
+	}
+	exactly(t, nil, siem.Take())
+	// Without dls's own checkpoint duologsync's counts, and the other way round.
+	if err := os.Rename(w.path("state", "auth_checkpoint.json"), w.path("state", "kept")); err != nil {
+		t.Fatal(err)
+	}
+	w.clean(w.sync())
+	exactly(t, nil, siem.Take())
+}
+
 // A file that cannot be trusted fails its stream with a hint; nothing is sent
 // and nothing is changed.
 func TestTakeoverRefuses(t *testing.T) {
@@ -80,7 +153,8 @@ func TestTakeoverRefuses(t *testing.T) {
 		"empty":         "",
 		"torn":          `"17953`,
 		"null":          "null",
-		"in the future": fmt.Sprintf(`"%d,b42b9d61-d5ac-48d8-b6bd-0d9d3f2b1c03"`, now.Add(5*time.Hour).UnixMilli()),
+		"in the future": fmt.Sprintf(`"%d,b42b9d61-d5ac-48d8-b6bd-0d9d3f2b1c03"`, now.Add(20*time.Hour).UnixMilli()),
+		"west of UTC":   fmt.Sprintf(`"%d,b42b9d61-d5ac-48d8-b6bd-0d9d3f2b1c03"`, now.Add(270*time.Minute).UnixMilli()),
 		"another zone":  fmt.Sprintf(`"%d,b42b9d61-d5ac-48d8-b6bd-0d9d3f2b1c03"`, now.Add(-time.Hour).UnixMilli()),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -146,4 +220,46 @@ func TestTakeoverMSP(t *testing.T) {
 	if n, want := len(siem.Take()), 2*20+2*10; n != want {
 		t.Errorf("%d records, want %d", n, want)
 	}
+}
+
+// A first run that would begin at offset beside checkpoints of duologsync refuses
+// until they are moved, or it is told to begin.
+func TestTakeoverElsewhere(t *testing.T) {
+	w, siem := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth"}}
+	records := duosim.Generate("auth", 20, time.Now().Add(-time.Hour), time.Second)
+	w.add(parent, "auth", records...)
+	place := t.TempDir()
+	stray := filepath.Join(place, "auth_checkpoint_data.txt")
+	if err := os.WriteFile(stray, fmt.Appendf(nil, `["%d", "%s"]`, records[9].At.UnixMilli(), records[9].ID), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	there := func(o *job.Options) { o.Places = []string{place} }
+
+	_, err := w.try(there)
+	if _, ok := errors.AsType[*job.SetupError](err); !ok || !strings.Contains(job.Hint(err), "--begin") {
+		t.Fatalf("error %v, hint %q", err, job.Hint(err))
+	}
+	exactly(t, nil, siem.Take())
+
+	if err := os.Rename(stray, w.path("state", "auth_checkpoint_data.txt")); err != nil {
+		t.Fatal(err)
+	}
+	if sum := w.sync(there); sum.Results[0].Delivered != 11 {
+		t.Errorf("delivered %d, want 11", sum.Results[0].Delivered)
+	}
+
+	// Anew, on purpose; from then on it is not the first run.
+	for _, name := range []string{"auth_checkpoint.json", "auth_checkpoint_data.txt.imported"} {
+		if err := os.Rename(w.path("state", name), filepath.Join(place, strings.TrimSuffix(name, ".imported"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.try(there); err == nil {
+		t.Error("dls's own checkpoint elsewhere is not seen")
+	}
+	siem.Take()
+	w.clean(w.sync(there, func(o *job.Options) { o.Begin = true }))
+	exactly(t, w.lines(parent, "auth"), siem.Take())
+	w.clean(w.sync(there))
 }

@@ -94,7 +94,7 @@ func (w *world) config() *config.Config {
 	w.t.Helper()
 	var servers, mappings []map[string]any
 	for _, s := range w.text.servers {
-		one := map[string]any{"id": s.id, "hostname": "127.0.0.1", "port": s.port, "protocol": s.protocol}
+		one := map[string]any{"id": s.id, "hostname": "127.0.0.1", "port": s.port, "protocol": s.protocol, "settle": 0}
 		if s.cert != "" {
 			one["cert_filepath"] = s.cert
 		}

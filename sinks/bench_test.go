@@ -26,7 +26,7 @@ func BenchmarkDeliver(b *testing.B) {
 			s, _ := tr.start(b, discard)
 			b.SetBytes(int64(len(lines)))
 			for b.Loop() {
-				if err := s.Deliver(b.Context(), lines); err != nil {
+				if err := deliver(b.Context(), s, lines); err != nil {
 					b.Fatal(err)
 				}
 			}

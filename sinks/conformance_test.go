@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"dls/sinks"
 	"dls/sinks/sinktest"
@@ -23,7 +24,7 @@ type transport struct {
 	protocol sinks.Protocol
 	host     string // as configured
 
-	receiver sinktest.Options // how a receiver is started, but for its behaviour
+	receiver sinktest.Options // how a receiver is started; nil behaviour: that of a line a record
 	options  sinks.Options    // of the sink, but for the receiver's port
 }
 
@@ -45,6 +46,20 @@ func transports(t testing.TB) []transport {
 			receiver: sinktest.Options{TLS: server.Server(ca)},
 			options:  sinks.Options{CertFile: clientFile}},
 		{name: "UDP", protocol: sinks.UDP},
+		{name: "TCP counted", protocol: sinks.TCP,
+			receiver: sinktest.Options{Behave: sinktest.ReadCounted},
+			options:  sinks.Options{Syslog: sinks.SyslogOptions{Envelope: sinks.RFC5424, Framing: sinks.OctetCounted}}},
+		{name: "RELP", protocol: sinks.RELP,
+			receiver: sinktest.Options{Behave: new(sinktest.RELPServer).Behave}},
+		{name: "RELP TLS client certificate", protocol: sinks.RELPSSL,
+			receiver: sinktest.Options{TLS: server.Server(ca), Behave: new(sinktest.RELPServer).Behave},
+			options:  sinks.Options{CertFile: clientFile}},
+		{name: "HEC", protocol: sinks.HEC,
+			receiver: sinktest.Options{Behave: (&sinktest.HEC{T: t, Token: token}).Behave},
+			options:  sinks.Options{HEC: sinks.HECOptions{Token: token, Plaintext: true}}},
+		{name: "HEC TLS", protocol: sinks.HEC,
+			receiver: sinktest.Options{TLS: server.Server(nil), Behave: (&sinktest.HEC{T: t, Token: token, Acks: true}).Behave},
+			options:  sinks.Options{CertFile: caFile, HEC: sinks.HECOptions{Token: token}}},
 	}
 	for i := range all {
 		all[i].host, all[i].receiver.Host = "127.0.0.1", "127.0.0.1"
@@ -61,9 +76,12 @@ func transports(t testing.TB) []transport {
 	return all
 }
 
+// streams returns those that have a line a record in a stream.
 func streams(t testing.TB) []transport {
 	t.Helper()
-	return slices.DeleteFunc(transports(t), func(tr transport) bool { return tr.protocol == sinks.UDP })
+	return slices.DeleteFunc(transports(t), func(tr transport) bool {
+		return tr.protocol == sinks.UDP || tr.receiver.Behave != nil
+	})
 }
 
 // forEach runs a test for each transport, in parallel.
@@ -82,7 +100,9 @@ func forEach(t *testing.T, all []transport, f func(t *testing.T, tr transport)) 
 func (tr transport) start(t testing.TB, behave sinktest.Behaviour, change ...func(*sinks.Options)) (sinks.Sink, *sinktest.Receiver) {
 	t.Helper()
 	o := tr.receiver
-	o.Behave = behave
+	if behave != nil {
+		o.Behave = behave
+	}
 	var r *sinktest.Receiver
 	if tr.protocol == sinks.UDP {
 		r = sinktest.ListenUDP(t, o)
@@ -111,6 +131,12 @@ func (tr transport) sink(t testing.TB, port int, change ...func(*sinks.Options))
 // impatient makes a sink give up soon on a receiver that will never do what is waited for.
 func impatient(o *sinks.Options) {
 	o.DialTimeout, o.StallTimeout, o.CloseTimeout = 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
+}
+
+// deliver delivers lines in a session of their own.
+func deliver(ctx context.Context, s sinks.Sink, lines []byte) error {
+	_, err := sinks.Deliver(ctx, s, sinks.Batch{Endpoint: "auth", Lines: lines})
+	return err
 }
 
 // page makes n lines of about size bytes, unlike those of any other name.
@@ -164,9 +190,12 @@ func TestDeliver(t *testing.T) {
 			{"bytes as they are", "\x00\xff\r\n \t\xc3\x28\n"},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
+				if tr.protocol == sinks.HEC && !utf8.ValidString(tt.lines) {
+					t.Skip("JSON has no such text")
+				}
 				s, r := tr.start(t, nil)
 				lines := []byte(tt.lines)
-				if err := s.Deliver(t.Context(), lines); err != nil {
+				if err := deliver(t.Context(), s, lines); err != nil {
 					t.Fatal(err)
 				}
 				want := split([]byte(tt.lines))
@@ -185,7 +214,7 @@ func TestDeliverNothing(t *testing.T) {
 	forEach(t, transports(t), func(t *testing.T, tr transport) {
 		s, r := tr.start(t, nil)
 		for _, lines := range [][]byte{nil, {}} {
-			if err := s.Deliver(t.Context(), lines); err != nil {
+			if err := deliver(t.Context(), s, lines); err != nil {
 				t.Error(err)
 			}
 		}
@@ -198,7 +227,7 @@ func TestDeliverNothing(t *testing.T) {
 func TestDeliverUnterminated(t *testing.T) {
 	forEach(t, transports(t), func(t *testing.T, tr transport) {
 		s, r := tr.start(t, nil)
-		if err := s.Deliver(t.Context(), []byte("a\nb")); err == nil {
+		if err := deliver(t.Context(), s, []byte("a\nb")); err == nil {
 			t.Error("no error for a record without its newline")
 		}
 		if n := len(r.Lines()); n != 0 {
@@ -208,11 +237,11 @@ func TestDeliverUnterminated(t *testing.T) {
 }
 
 func TestDeliverBigPage(t *testing.T) {
-	forEach(t, streams(t), func(t *testing.T, tr transport) {
+	forEach(t, slices.DeleteFunc(transports(t), func(tr transport) bool { return tr.protocol == sinks.UDP }), func(t *testing.T, tr transport) {
 		s, r := tr.start(t, nil)
 		lines := page("big", 4000, 1400)
 		sent := bytes.Clone(lines)
-		if err := s.Deliver(t.Context(), sent); err != nil {
+		if err := deliver(t.Context(), s, sent); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(lines, bytes.Join(r.Lines(), nil)) {
@@ -236,7 +265,7 @@ func TestDeliverConcurrently(t *testing.T) {
 			}
 			running.Go(func() {
 				for p := range pages {
-					if err := s.Deliver(t.Context(), page(fmt.Sprint(g, "-", p), records, 200)); err != nil {
+					if err := deliver(t.Context(), s, page(fmt.Sprint(g, "-", p), records, 200)); err != nil {
 						t.Error(err)
 					}
 				}
@@ -258,7 +287,7 @@ func TestDeliverCancelledBefore(t *testing.T) {
 		stop := errors.New("stop")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(stop)
-		if err := s.Deliver(ctx, page("a", 3, 100)); !errors.Is(err, stop) {
+		if err := deliver(ctx, s, page("a", 3, 100)); !errors.Is(err, stop) {
 			t.Errorf("error %v, want %v", err, stop)
 		}
 		if n := len(r.Lines()); n != 0 {
@@ -287,7 +316,7 @@ func TestDeliverCancelledDuring(t *testing.T) {
 					cancel(stop)
 					sinktest.NeverClose(c)
 				})
-				if err := s.Deliver(ctx, tt.lines); !errors.Is(err, stop) {
+				if err := deliver(ctx, s, tt.lines); !errors.Is(err, stop) {
 					t.Errorf("error %v, want %v", err, stop)
 				}
 			})
@@ -308,7 +337,7 @@ func TestCancelledPageDoesNotEndInOrder(t *testing.T) {
 			<-returned
 			inOrder <- c.ReadLines(-1)
 		})
-		err := s.Deliver(ctx, flood())
+		err := deliver(ctx, s, flood())
 		close(returned)
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v, want %v", err, context.Canceled)
@@ -331,7 +360,7 @@ func TestUDPCancelledDuring(t *testing.T) {
 			defer cancel()
 			result := make(chan error, 1)
 			// So many that pacing alone takes seconds.
-			go func() { result <- s.Deliver(ctx, page("a", 20000, 50)) }()
+			go func() { result <- deliver(ctx, s, page("a", 20000, 50)) }()
 			r.Wait(t, 10)
 			cancel()
 			if err := <-result; !errors.Is(err, context.Canceled) {
@@ -346,7 +375,7 @@ func TestDeadlineOfTheCallerIsHis(t *testing.T) {
 		s, _ := tr.start(t, sinktest.Mute)
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		if err := s.Deliver(ctx, flood()); !errors.Is(err, context.DeadlineExceeded) {
+		if err := deliver(ctx, s, flood()); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v, want %v", err, context.DeadlineExceeded)
 		}
 	})
@@ -357,7 +386,7 @@ func TestRefused(t *testing.T) {
 		s, r := tr.start(t, nil)
 		r.Close()
 		for _, n := range []int{1, 3} { // the one record of a page is refused as much as one of many
-			err := s.Deliver(t.Context(), page("a", n, 100))
+			err := deliver(t.Context(), s, page("a", n, 100))
 			if err == nil {
 				t.Fatal("no error although nothing listens")
 			}
@@ -374,7 +403,7 @@ func TestRefused(t *testing.T) {
 func TestErrorMessage(t *testing.T) {
 	tr := transport{protocol: sinks.TCP, host: "127.0.0.1"}
 	port := sinktest.FreePort(t)
-	err := tr.sink(t, port).Deliver(t.Context(), []byte("a\n"))
+	err := deliver(t.Context(), tr.sink(t, port), []byte("a\n"))
 	want := fmt.Sprintf(`deliver to server "siem" (127.0.0.1:%d): connection refused`, port)
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
@@ -391,10 +420,10 @@ func TestCheck(t *testing.T) {
 		if !strings.HasSuffix(report.Remote, fmt.Sprint(":", r.Port())) {
 			t.Errorf("remote %q, want port %d", report.Remote, r.Port())
 		}
-		if want := tr.protocol != sinks.UDP; report.Closed != want {
+		if want := tr.protocol != sinks.UDP && tr.protocol != sinks.HEC; report.Closed != want {
 			t.Errorf("closed: %t, want %t", report.Closed, want)
 		}
-		if tls := tr.protocol == sinks.TCPSSL; tls != (report.TLSVersion == "TLS 1.3") || tls != (report.Subject != "") || tls == report.NotAfter.IsZero() {
+		if tls := tr.receiver.TLS != nil; tls != (report.TLSVersion == "TLS 1.3") || tls != (report.Subject != "") || tls == report.NotAfter.IsZero() {
 			t.Errorf("facts of TLS: %+v", report)
 		}
 		if want := strings.Contains(tr.name, "client"); report.ClientCert != want {

@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -24,24 +25,58 @@ func (e *PermanentError) Error() string { return e.Err.Error() }
 // Unwrap returns Err.
 func (e *PermanentError) Unwrap() error { return e.Err }
 
-// OversizeError says that some records are too long for a datagram, and that
-// all others were sent. The delivery must not be repeated: these records will
-// never fit.
-type OversizeError struct {
-	Records [][]byte // the records that were not sent, '\n' included, in order; the caller's own
-}
-
-// Error counts the records.
-func (e *OversizeError) Error() string {
-	return fmt.Sprintf("%d records too long for a datagram were not sent", len(e.Records))
-}
-
 var (
-	// errClosedEarly: the end of the receiver's stream came before ours.
-	errClosedEarly = errors.New("the receiver closed the connection before it had the whole page")
-	// errUnacknowledged: the connection ended while data was on its way.
-	errUnacknowledged = errors.New("the receiver's system did not acknowledge the whole page")
+	// errClosedEarly: the end of the peer's stream came before ours.
+	errClosedEarly = errors.New("the receiver closed the connection before we did")
+	// errUnacknowledged: the connection ended, or stood still, while data was on its way.
+	errUnacknowledged = errors.New("the receiver's system did not acknowledge everything")
+	// errUnproved: the system does not tell what is acknowledged, and the peer's
+	// end of stream, which would prove it, did not come.
+	errUnproved = errors.New("the receiver did not close the connection, and this system does not tell what was acknowledged")
+	// errOver: the session was used after its end.
+	errOver = errors.New("the session is over")
 )
+
+// earlyError is the end of a connection in order that came while a session
+// settled: everything was acknowledged before.
+type earlyError struct {
+	after, settle time.Duration
+}
+
+func (e *earlyError) Error() string {
+	return fmt.Sprintf("the receiver closed the connection %v after it had everything, within the %v for which it must stay open",
+		e.after.Round(time.Millisecond), e.settle)
+}
+
+func (e *earlyError) Unwrap() error { return errClosedEarly }
+
+const (
+	httpText = "HTTP/" // how an answer in HTTP begins
+	httpHint = "this is the port of a web server: use the receiver's port for records, or protocol HEC if it is an HTTP Event Collector"
+)
+
+// foreignLen is how many bytes of an answer tell its protocol.
+const foreignLen = 5
+
+// foreign recognizes the start of an answer that only a server of another protocol
+// gives.
+func foreign(head []byte) error {
+	switch {
+	case bytes.HasPrefix(head, []byte(httpText)):
+		return &PermanentError{errors.New("the receiver answers in HTTP"), httpHint}
+	case len(head) >= foreignLen && head[0] == 21 && head[1] == 3: // an alert: RFC 8446, section 5.1
+		return &PermanentError{errors.New("the receiver answers in TLS"), "this port expects TLS: use protocol TCPSSL, or RELPSSL for RELP"}
+	}
+	return nil
+}
+
+// hintedError is an error that a repetition may mend, with what to do otherwise.
+type hintedError struct {
+	error
+	hint string
+}
+
+func (e *hintedError) Unwrap() error { return e.error }
 
 // Hint returns what a user can do about an error of this package, or "".
 func Hint(err error) string {
@@ -51,8 +86,15 @@ func Hint(err error) string {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return ""
 	}
+	if e, ok := errors.AsType[*hintedError](err); ok {
+		return e.hint
+	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
 		return "check the hostname, and that this machine can resolve it"
+	}
+	if e, ok := errors.AsType[*earlyError](err); ok {
+		return fmt.Sprintf("a proxy does so when what is behind it is down; "+
+			"a receiver whose idle time-out is below %v does so always: then set servers[].settle below that time-out", e.settle)
 	}
 	switch {
 	case errors.Is(err, errRefused):
@@ -60,7 +102,9 @@ func Hint(err error) string {
 	case errors.Is(err, errHostUnreachable), errors.Is(err, errNetUnreachable):
 		return "check the address, and this machine's routes and firewall"
 	case errors.Is(err, errClosedEarly), errors.Is(err, errReset), errors.Is(err, errPipe):
-		return "the receiver's log may say why it ended the connection; a port that expects TLS needs protocol TCPSSL"
+		return "the receiver's log may say why it ended the connection; a proxy does so when what is behind it is down"
+	case errors.Is(err, errUnproved):
+		return "have the receiver, or the load balancer before it, close a connection whose sender is done"
 	case errors.Is(err, errUnacknowledged), isTimeout(err):
 		return "check that the receiver is not stuck, and that no firewall drops the traffic"
 	}
@@ -122,7 +166,10 @@ func classify(err error) error {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return &PermanentError{err, certificateHint(err)}
 	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		if string(e.RecordHeader[:]) == httpText {
+			return &PermanentError{err, httpHint}
+		}
 		return &PermanentError{err, "the receiver does not speak TLS on this port: use its TLS port, or protocol TCP"}
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "remote error" {

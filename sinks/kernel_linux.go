@@ -1,3 +1,5 @@
+//go:build !dls_portable
+
 package sinks
 
 import (
@@ -6,73 +8,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unacknowledged returns how many bytes of our stream, its end included, the
-// peer's system has not acknowledged (ioctl SIOCOUTQ, tcp(7)), and the error
-// that the connection has met since it was last asked. Kernels that imitate
-// Linux may not know the queue.
-func unacknowledged(conn *net.TCPConn) (n int, known bool, err error) {
-	known = true
+// look asks the kernel about a connection: how much of our stream, its end
+// included, the peer has not acknowledged (ioctl SIOCOUTQ), the state (TCP_INFO),
+// and the error that the connection has met since it was last asked; see tcp(7).
+// Kernels that imitate Linux may know less.
+func look(conn net.Conn) (seen sight, err error) {
 	err = control(conn, func(fd int) error {
 		// The queue first: an error that comes in between is still seen.
-		var err error
-		n, err = unix.IoctlGetInt(fd, unix.SIOCOUTQ)
-		switch err {
-		case nil:
-		case unix.ENOTTY, unix.EINVAL, unix.EOPNOTSUPP, unix.ENOSYS:
-			n, known = 0, false
-		default:
-			return err
+		if countsQueue {
+			n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+			switch err {
+			case nil:
+				seen.counts, seen.pending = true, n
+			case unix.ENOTTY, unix.EINVAL, unix.EOPNOTSUPP, unix.ENOSYS:
+			default:
+				return err
+			}
 		}
-		pending, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-		if err == nil && pending != 0 {
-			err = unix.Errno(pending)
+		if info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			seen.state = linuxState(info.State)
 		}
-		return err
+		return pendingError(fd)
 	})
-	return n, known, err
+	return seen, err
 }
 
-// tcpEstablished is the state of a connection that neither side has closed
-// (TCP_ESTABLISHED of netinet/tcp.h).
-const tcpEstablished = 1
-
-// peerOpen reports whether the peer's stream has not ended, as far as packets
-// have told the kernel. It is ahead of a goroutine that reads. Where the kernel
-// does not say, it is taken to be open.
-func peerOpen(conn *net.TCPConn) bool {
-	open := true
-	control(conn, func(fd int) error {
-		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-		if err == nil {
-			open = info.State == tcpEstablished
-		}
-		return err
-	})
-	return open
-}
-
-// unsentLimit is how much a write leaves to the kernel that it has not yet sent.
-const unsentLimit = 64 << 10
-
-// limitUnsent makes writes wait until the peer's system has room for all but a
-// little of what is written (TCP_NOTSENT_LOWAT, tcp(7)): when the last write of a
-// page returns, the receiver has read the better part of it, and an end of its
-// stream that came before is known. What is in flight is not limited. A kernel
-// that cannot do it goes without.
-func limitUnsent(conn *net.TCPConn) {
-	control(conn, func(fd int) error {
-		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentLimit)
-	})
-}
-
-func control(conn *net.TCPConn, f func(fd int) error) error {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return err
+// linuxState translates a number of include/net/tcp_states.h.
+func linuxState(n uint8) tcpState {
+	switch n {
+	case unix.BPF_TCP_ESTABLISHED:
+		return stateOpen
+	case unix.BPF_TCP_CLOSE_WAIT, unix.BPF_TCP_LAST_ACK:
+		return statePeerEnded
+	case unix.BPF_TCP_FIN_WAIT1, unix.BPF_TCP_CLOSING:
+		return stateEnding
+	case unix.BPF_TCP_FIN_WAIT2:
+		return stateAcknowledged
+	case unix.BPF_TCP_TIME_WAIT, unix.BPF_TCP_CLOSE:
+		// A socket whose connection is in TIME_WAIT says CLOSE. So does one that
+		// was reset, which has met an error.
+		return stateClosed
 	}
-	var failed error
-	if err := raw.Control(func(fd uintptr) { failed = f(int(fd)) }); err != nil {
-		return err
-	}
-	return failed
+	return stateUnknown
 }

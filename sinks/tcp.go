@@ -3,9 +3,10 @@ package sinks
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
-	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -14,10 +15,11 @@ import (
 // that is borne takes this much in a StallTimeout. Two full TLS records.
 const chunkSize = 128 << 10
 
-// tcpSink delivers a page a connection, over TCP or TLS.
+// tcpSink delivers over TCP or TLS.
 type tcpSink struct {
-	opts Options
-	tls  *tls.Config // nil: in the clear
+	opts    Options
+	tls     *tls.Config // nil: in the clear
+	wrapper *wrapper    // nil: a record a line
 
 	// staysOpen is set once the receiver has left the connection open after our
 	// half-close. From then on the close is not waited for.
@@ -26,43 +28,19 @@ type tcpSink struct {
 
 var _ Sink = (*tcpSink)(nil)
 
-func newTCP(o Options, config *tls.Config) *tcpSink {
-	return &tcpSink{opts: o, tls: config}
+func newTCP(o Options, config *tls.Config, w *wrapper) *tcpSink {
+	return &tcpSink{opts: o, tls: config, wrapper: w}
 }
 
-func (s *tcpSink) ID() string { return s.opts.ID }
+func (s *tcpSink) ID() string     { return s.opts.ID }
+func (s *tcpSink) MaxRecord() int { return s.opts.MaxRecordBytes }
 
-func (s *tcpSink) Deliver(ctx context.Context, lines []byte) error {
-	if len(lines) == 0 {
-		return nil
-	}
-	err := checkLines(lines)
-	if err == nil {
-		err = s.deliver(ctx, lines)
-	}
-	return s.wrap(ctx, "deliver to", err)
-}
-
-func (s *tcpSink) deliver(ctx context.Context, lines []byte) (err error) {
+func (s *tcpSink) Open(ctx context.Context) (Session, error) {
 	c, err := s.open(ctx, s.tls)
 	if err != nil {
-		return err
+		return nil, s.wrap(ctx, "deliver to", err)
 	}
-	defer func() { c.close(err == nil) }()
-	if err := s.send(c, lines); err != nil {
-		return err
-	}
-	wait := !s.staysOpen.Load()
-	closed, err := s.confirm(ctx, c, wait)
-	if err != nil {
-		return err
-	}
-	if wait && !closed && s.staysOpen.CompareAndSwap(false, true) {
-		s.opts.Warn(fmt.Sprintf("server %q (%s) does not close the connection when a page ends: "+
-			"from now on a page counts as delivered when the receiver's system has acknowledged it, "+
-			"which does not prove that the receiver has read it", s.opts.ID, s.opts.address()))
-	}
-	return nil
+	return &tcpSession{sink: s, conn: c, wait: !s.staysOpen.Load()}, nil
 }
 
 func (s *tcpSink) Check(ctx context.Context) (Report, error) {
@@ -70,7 +48,8 @@ func (s *tcpSink) Check(ctx context.Context) (Report, error) {
 	return report, s.wrap(ctx, "check", err)
 }
 
-func (s *tcpSink) check(ctx context.Context) (report Report, err error) {
+func (s *tcpSink) check(ctx context.Context) (Report, error) {
+	report := Report{Proves: s.proves()}
 	config := s.tls
 	if config != nil && config.GetClientCertificate != nil {
 		config = config.Clone()
@@ -83,33 +62,44 @@ func (s *tcpSink) check(ctx context.Context) (report Report, err error) {
 	if err != nil {
 		return report, err
 	}
-	defer func() { c.close(err == nil) }()
+	session := &tcpSession{sink: s, conn: c, wait: true}
+	defer session.Abort()
 	report.Remote = c.tcp.RemoteAddr().String()
 	if c.tls != nil {
 		describe(&report, c.tls.ConnectionState())
 	}
-	if err := s.send(c, nil); err != nil {
-		return report, err
-	}
-	report.Closed, err = s.confirm(ctx, c, true)
+	err = session.end(ctx)
+	report.Closed = session.closed
 	return report, err
+}
+
+// proves says in words what a confirmed session proves.
+func (s *tcpSink) proves() string {
+	if s.opts.Settle == 0 {
+		return "that the nearest peer's system took every byte; a proxy with nothing behind it looks the same as a receiver"
+	}
+	return fmt.Sprintf("that the nearest peer took every byte and did not end the connection within %v; "+
+		"a proxy that goes on trying to reach what is behind it for longer looks the same as a receiver", s.opts.Settle)
 }
 
 // open connects, and for TLS shakes hands.
 func (s *tcpSink) open(ctx context.Context, config *tls.Config) (*conn, error) {
 	dialing, cancel := context.WithTimeout(ctx, s.opts.DialTimeout)
 	defer cancel()
-	var d net.Dialer
-	opened, err := d.DialContext(dialing, "tcp", s.opts.address())
+	opened, err := s.opts.Dial(dialing, "tcp", s.opts.address())
 	if err != nil {
 		if isTimeout(err) {
 			err = timeoutError("no connection", s.opts.DialTimeout)
 		}
 		return nil, err
 	}
-	tcp := opened.(*net.TCPConn)
+	tcp, ok := opened.(Link)
+	if !ok {
+		opened.Close()
+		return nil, fmt.Errorf("a connection of type %T cannot be half-closed", opened)
+	}
 	if config == nil {
-		return newConn(ctx, tcp, nil), nil
+		return newConn(tcp, nil), nil
 	}
 	client := tls.Client(tcp, config)
 	if err := client.HandshakeContext(dialing); err != nil {
@@ -119,42 +109,258 @@ func (s *tcpSink) open(ctx context.Context, config *tls.Config) (*conn, error) {
 		}
 		return nil, err
 	}
-	return newConn(ctx, tcp, client), nil
+	return newConn(tcp, client), nil
 }
 
-// send writes all lines and ends our stream. It fails when the receiver's stream
-// has ended before.
-func (s *tcpSink) send(c *conn, lines []byte) error {
-	for chunk := range slices.Chunk(lines, chunkSize) {
-		if err := c.write(chunk, s.opts.StallTimeout); err != nil {
-			return s.because(c, err)
+func (s *tcpSink) wrap(ctx context.Context, what string, err error) error {
+	return s.opts.wrap(ctx, what, classify(err))
+}
+
+// tcpSession is one connection.
+type tcpSession struct {
+	sink   *tcpSink
+	conn   *conn
+	wait   bool // whether the peer's close is waited for
+	closed bool // whether it came, after Confirm
+
+	over atomic.Bool
+	once sync.Once // for closing conn
+}
+
+func (s *tcpSession) Failed() <-chan struct{} { return s.conn.failed }
+
+func (s *tcpSession) Abort() { s.close(false) }
+
+// close ends the session; only the first call does anything.
+func (s *tcpSession) close(inOrder bool) {
+	s.over.Store(true)
+	s.once.Do(func() { s.conn.close(inOrder) })
+}
+
+func (s *tcpSession) Send(ctx context.Context, b Batch) ([]Refused, error) {
+	refused, err := s.send(ctx, b)
+	if err != nil {
+		s.Abort()
+		return nil, s.sink.wrap(ctx, "deliver to", err)
+	}
+	return refused, nil
+}
+
+// send writes the lines. It fails when the peer has ended its stream.
+func (s *tcpSession) send(ctx context.Context, b Batch) ([]Refused, error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.check(); err != nil {
+		return nil, err
+	}
+	defer s.conn.until(ctx)()
+	var refused []Refused
+	for chunk := range s.sink.wrapper.chunks(b, s.sink.MaxRecord(), &refused) {
+		if err := s.conn.write(chunk, s.sink.opts.StallTimeout); err != nil {
+			return nil, s.because(err)
 		}
-		if c.hasEnded() {
-			return s.because(c, errClosedEarly)
+		if s.conn.hasEnded() {
+			return nil, s.because(errClosedEarly)
 		}
 	}
-	if c.hasEnded() || !peerOpen(c.tcp) {
-		return s.because(c, errClosedEarly)
+	return refused, nil
+}
+
+func (s *tcpSession) Confirm(ctx context.Context) error {
+	err := s.end(ctx)
+	if err == nil && s.wait && !s.closed && s.sink.staysOpen.CompareAndSwap(false, true) {
+		o := &s.sink.opts
+		o.Warn(fmt.Sprintf("server %q (%s) does not close the connection when ours ends: "+
+			"from now on what was sent counts as delivered when the receiver's system has acknowledged it, "+
+			"which does not prove that the receiver has read it", o.ID, o.address()))
 	}
-	if err := c.closeWrite(s.opts.StallTimeout); err != nil {
-		return s.because(c, err)
+	return s.sink.wrap(ctx, "deliver to", err)
+}
+
+// end confirms the session and closes the connection.
+func (s *tcpSession) end(ctx context.Context) error {
+	if err := s.usable(ctx); err != nil {
+		s.Abort()
+		return err
+	}
+	release := s.conn.until(ctx)
+	err := s.confirm(ctx)
+	release()
+	s.close(err == nil)
+	return err
+}
+
+// confirm proves what is sent, in four steps: everything is acknowledged where
+// the system tells; the connection stays in order while it settles; our stream is
+// ended before the peer's; the peer ends its own, everything acknowledged.
+func (s *tcpSession) confirm(ctx context.Context) error {
+	if s.sink.opts.Settle > 0 {
+		if err := s.acknowledged(ctx); err != nil {
+			return err
+		}
+		if err := s.settle(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.halfClose(); err != nil {
+		return err
+	}
+	return s.finish(ctx)
+}
+
+// acknowledged waits until the peer's system has acknowledged what is sent.
+func (s *tcpSession) acknowledged(ctx context.Context) error {
+	c, stall := s.conn, s.sink.opts.StallTimeout
+	var w watch
+	for {
+		seen, err := look(c.tcp)
+		switch {
+		case err != nil:
+			return s.because(err)
+		case !seen.counts || seen.pending == 0:
+			return nil
+		}
+		rest := stall - w.still(seen)
+		if rest <= 0 {
+			return fmt.Errorf("%w within %v", errUnacknowledged, stall)
+		}
+		select {
+		case <-c.failed:
+			return s.because(errClosedEarly)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(min(rest, w.interval())):
+		}
+	}
+}
+
+// settle holds the connection open. The peer must not end it meanwhile.
+func (s *tcpSession) settle(ctx context.Context) error {
+	c, settle := s.conn, s.sink.opts.Settle
+	since := time.Now()
+	timer := time.NewTimer(settle)
+	defer timer.Stop()
+	select {
+	case <-c.failed:
+		if c.endErr != nil {
+			return s.because(c.endErr)
+		}
+		return &earlyError{time.Since(since), settle}
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// halfClose ends our stream, unless the peer has ended its own.
+func (s *tcpSession) halfClose() error {
+	c := s.conn
+	// The kernel is ahead of a goroutine that reads.
+	seen, err := look(c.tcp)
+	switch {
+	case err != nil:
+		return s.because(err)
+	case seen.state != stateOpen && seen.state != stateUnknown:
+		return s.because(errClosedEarly)
+	}
+	if err := c.begin(); err != nil {
+		return s.because(err)
+	}
+	if err := c.closeWrite(s.sink.opts.StallTimeout); err != nil {
+		return s.because(err)
+	}
+	// Over TLS the peer may end at our close_notify, which is before our end.
+	if seen, err := look(c.tcp); err != nil {
+		return s.because(err)
+	} else if seen.state == statePeerEnded && c.tls == nil {
+		return errClosedEarly
+	}
+	return nil
+}
+
+// finish waits until everything, our end of stream included, is acknowledged and,
+// if s.wait is set, the peer has ended its stream. Not ending it in time is no
+// error where the system tells what is acknowledged.
+func (s *tcpSession) finish(ctx context.Context) error {
+	const rarely = time.Hour
+	c, o := s.conn, &s.sink.opts
+	done := c.done
+	var w watch
+	for {
+		if s.closed && c.err != nil {
+			return s.because(c.err)
+		}
+		if s.closed && c.early {
+			return errClosedEarly
+		}
+		// After the end of the peer's stream, so that the reset by which a system
+		// answers data that nobody will read is in the answer.
+		seen, err := look(c.tcp)
+		if err != nil {
+			return s.because(err)
+		}
+		proved := seen.acknowledged() || s.closed && !seen.known()
+		if proved && (s.closed || !s.wait) {
+			return nil
+		}
+		limit := o.StallTimeout
+		if proved || s.closed {
+			limit = o.CloseTimeout
+		}
+		rest := limit - w.still(seen)
+		switch {
+		case rest <= 0 && proved:
+			return nil
+		case rest <= 0 && seen.known():
+			return fmt.Errorf("%w within %v", errUnacknowledged, limit)
+		case rest <= 0:
+			return fmt.Errorf("%w within %v", errUnproved, limit)
+		}
+		next := rarely
+		if seen.known() && !proved {
+			next = w.interval()
+		}
+		select {
+		case <-done:
+			s.closed, done = true, nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(min(rest, next)):
+		}
+	}
+}
+
+// usable fails when the session, or the context, is over.
+func (s *tcpSession) usable(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if s.over.Load() {
+		return errOver
 	}
 	return nil
 }
 
 // because returns the cause of an error that our side of the connection has
-// met. The end of the receiver's stream is worth more than the broken pipe that
+// met. The end of the peer's stream is worth more than the broken pipe that
 // follows it: it may be the TLS alert that refuses our certificate.
-func (s *tcpSink) because(c *conn, err error) error {
+func (s *tcpSession) because(err error) error {
 	if isTimeout(err) {
-		return timeoutError("the receiver took no data", s.opts.StallTimeout)
+		return timeoutError("the receiver took no data", s.sink.opts.StallTimeout)
 	}
-	timer := time.NewTimer(s.opts.CloseTimeout)
+	timer := time.NewTimer(s.sink.opts.CloseTimeout)
 	defer timer.Stop()
 	select {
-	case <-c.ended: // at once, as a rule: our side fails only when all is over
-		if c.endErr != nil {
-			return c.endErr
+	case <-s.conn.ended: // at once, as a rule: our side fails only when all is over
+		switch {
+		case errors.Is(s.conn.endErr, net.ErrClosed):
+			return errOver
+		case s.conn.endErr != nil:
+			return s.conn.endErr
+		case errors.Is(err, errClosedEarly):
+			return err
 		}
 		return errClosedEarly
 	case <-timer.C:
@@ -162,67 +368,24 @@ func (s *tcpSink) because(c *conn, err error) error {
 	}
 }
 
-// confirm waits until the receiver has proved that it has our whole stream:
-// its system has acknowledged every byte and our end of stream, and, if wait is
-// set, the receiver has closed. It returns whether the receiver has closed; not
-// closing in time is no error. On a system that cannot tell what is
-// acknowledged, the write counts.
-func (s *tcpSink) confirm(ctx context.Context, c *conn, wait bool) (closed bool, err error) {
-	const longest = 50 * time.Millisecond
-	var (
-		poll  = time.Millisecond
-		since = time.Now() // when the queue last moved
-		last  = -1
-		done  = c.done
-	)
-	for {
-		if closed && c.err != nil {
-			return true, c.err
-		}
-		if closed && c.early {
-			return true, errClosedEarly
-		}
-		// After the end of the receiver's stream, so that the reset by which a
-		// system answers data that nobody will read is in the answer.
-		left, known, err := unacknowledged(c.tcp)
-		if err != nil {
-			return closed, s.because(c, err)
-		}
-		if left == 0 && (closed || !wait) {
-			return closed, nil
-		}
-		if left != last {
-			last, since = left, time.Now()
-		}
-		limit := s.opts.CloseTimeout
-		if left > 0 && !closed {
-			limit = s.opts.StallTimeout
-		}
-		rest := limit - time.Since(since)
-		if rest <= 0 {
-			if left > 0 {
-				return closed, fmt.Errorf("%w within %v", errUnacknowledged, limit)
-			}
-			return closed, nil
-		}
-		next := rest
-		if known && left > 0 {
-			next = min(rest, poll)
-			poll = min(2*poll, longest)
-		}
-		timer := time.NewTimer(next)
-		select {
-		case <-done:
-			closed, done = true, nil
-		case <-ctx.Done():
-			timer.Stop()
-			return closed, context.Cause(ctx)
-		case <-timer.C:
-		}
-		timer.Stop()
-	}
+// watch tells for how long what is seen of a connection has not moved, and how
+// soon to look again. The zero value is ready.
+type watch struct {
+	last  sight
+	since time.Time
+	poll  time.Duration
 }
 
-func (s *tcpSink) wrap(ctx context.Context, what string, err error) error {
-	return s.opts.wrap(ctx, what, classify(err))
+// still returns since when seen has been the same.
+func (w *watch) still(seen sight) time.Duration {
+	if w.since.IsZero() || seen != w.last {
+		w.last, w.since = seen, time.Now()
+	}
+	return time.Since(w.since)
+}
+
+// interval grows from 1 to 50 ms.
+func (w *watch) interval() time.Duration {
+	w.poll = min(max(2*w.poll, time.Millisecond), 50*time.Millisecond)
+	return w.poll
 }

@@ -56,7 +56,7 @@ func TestServerCertificate(t *testing.T) {
 			tr.options = sinks.Options{CertFile: sinktest.WriteFile(t, file...), ServerName: tt.as}
 			s, r := tr.start(t, nil)
 			lines := page("a", 10, 100)
-			err := s.Deliver(t.Context(), lines)
+			err := deliver(t.Context(), s, lines)
 			if tt.hint == "" {
 				if err != nil || !hasAll(r.Lines(), lines) {
 					t.Errorf("error %v, %d lines received", err, len(r.Lines()))
@@ -80,7 +80,7 @@ func TestNoCommonTLSVersion(t *testing.T) {
 	tr := transport{protocol: sinks.TCPSSL, host: "127.0.0.1", receiver: sinktest.Options{TLS: config}}
 	tr.options.CertFile = sinktest.WriteFile(t, ca.CertPEM())
 	s, _ := tr.start(t, nil)
-	err := s.Deliver(t.Context(), []byte("a\n"))
+	err := deliver(t.Context(), s, []byte("a\n"))
 	if e, ok := errors.AsType[*sinks.PermanentError](err); !ok || !strings.Contains(e.Hint, "TLS 1.2") {
 		t.Errorf("error %v, hint %q", err, sinks.Hint(err))
 	}
@@ -90,7 +90,7 @@ func TestTLSToAPlainPort(t *testing.T) {
 	tr := transport{protocol: sinks.TCPSSL, host: "127.0.0.1"}
 	tr.options.CertFile = sinktest.WriteFile(t, sinktest.NewAuthority(t).CertPEM())
 	s, _ := tr.start(t, func(c *sinktest.Conn) { c.TCP.Write([]byte("220 ready\r\n")); sinktest.ReadAll(c) })
-	err := s.Deliver(t.Context(), []byte("a\n"))
+	err := deliver(t.Context(), s, []byte("a\n"))
 	if e, ok := errors.AsType[*sinks.PermanentError](err); !ok || !strings.Contains(e.Hint, "protocol TCP") {
 		t.Errorf("error %v, hint %q", err, sinks.Hint(err))
 	}
@@ -121,7 +121,7 @@ func TestClientCertificateFiles(t *testing.T) {
 			}
 			s, r := tr.start(t, nil)
 			lines := page("a", 10, 100)
-			if err := s.Deliver(t.Context(), lines); err != nil {
+			if err := deliver(t.Context(), s, lines); err != nil {
 				t.Fatal(err)
 			}
 			if !hasAll(r.Lines(), lines) {

@@ -18,19 +18,19 @@ func TestWriter(t *testing.T) {
 	var out bytes.Buffer
 	s := sinks.NewWriter(&out)
 	for _, lines := range []string{"a\n", "", "b\nc\n"} {
-		if err := s.Deliver(t.Context(), []byte(lines)); err != nil {
+		if err := deliver(t.Context(), s, []byte(lines)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if got, want := out.String(), "a\nb\nc\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if err := s.Deliver(t.Context(), []byte("d")); err == nil {
+	if err := deliver(t.Context(), s, []byte("d")); err == nil {
 		t.Error("no error for a record without its newline")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Deliver(ctx, []byte("e\n")); !errors.Is(err, context.Canceled) {
+	if err := deliver(ctx, s, []byte("e\n")); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
 	if got, want := out.String(), "a\nb\nc\n"; got != want {
@@ -49,7 +49,7 @@ func TestWriterFaults(t *testing.T) {
 		{"short", func(p []byte) (int, error) { return len(p) - 1, nil }, io.ErrShortWrite},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := sinks.NewWriter(tt.w).Deliver(t.Context(), []byte("a\n"))
+			err := deliver(t.Context(), sinks.NewWriter(tt.w), []byte("a\n"))
 			if _, permanent := errors.AsType[*sinks.PermanentError](err); !permanent || !errors.Is(err, tt.want) {
 				t.Errorf("error %v, want a permanent one of %v", err, tt.want)
 			}

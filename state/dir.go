@@ -130,6 +130,13 @@ func (d *Dir) list() ([]fs.DirEntry, error) {
 	return entries, nil
 }
 
+// Read returns the content of a file that another program left in the directory,
+// and its facts. One that is not there is fs.ErrNotExist; one that somebody else
+// can have put there is refused. The error does not repeat the path.
+func (d *Dir) Read(name string, limit int64) ([]byte, fs.FileInfo, error) {
+	return d.dir.Read(name, limit)
+}
+
 // Load reads the checkpoint of a stream. A file that is not there gives nil and
 // no error. One that is there and cannot be trusted (torn, empty, of a newer
 // version, of another account or stream, a symbolic link, another user's, open to

@@ -13,9 +13,6 @@ const Private = "set dls_settings.checkpointing.directory to a directory of mode
 // Hint says what to do about a file that is not used or could not be replaced, or
 // "". It is safe to follow whoever put the file there.
 func Hint(err error) string {
-	if legacy, ok := errors.AsType[*LegacyError](err); ok {
-		return legacy.Hint
-	}
 	file, again := "it", ""
 	if broken, ok := errors.AsType[*UntrustedError](err); ok {
 		file, again = fmt.Sprintf("%q", broken.Path), ", after which the stream begins again, at dls_settings.api.offset"

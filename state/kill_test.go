@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -50,7 +51,7 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		var two Staged
 		if two, err = d.Stage(child, checkpoint(4)); err == nil {
-			err = d.Commit(one, two)
+			err = errors.Join(d.Commit([]Staged{one, two})...)
 		}
 	}
 	fmt.Fprintln(os.Stderr, "not killed:", err)

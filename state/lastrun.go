@@ -118,10 +118,15 @@ const maxRunError, maxRunName = 500, 200
 
 // runsForm is the form of a file of last runs.
 type runsForm struct {
-	Version int         `json:"version"`
-	IKey    string      `json:"ikey"`
+	Version int    `json:"version"`
+	IKey    string `json:"ikey"`
+	// Began is when the last runs began, the newest last: at most keepBegan.
+	Began   []time.Time `json:"began,omitempty"`
 	Streams []StreamRun `json:"streams"`
 }
+
+// keepBegan is of how many runs it is kept when they began.
+const keepBegan = 3
 
 const runsPrefix, runsSuffix = "dls_last_run", ".json"
 
@@ -166,24 +171,38 @@ func (d *Dir) LoadRuns(ikey string) ([]StreamRun, error) {
 
 // loadRuns reads one file; one that is not there has no runs.
 func (d *Dir) loadRuns(name, ikey string) ([]StreamRun, error) {
-	data, _, err := d.dir.Read(name, int64(maxFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return decodeRuns(data, ikey)
+	f, err := d.loadForm(name, ikey)
+	return f.Streams, err
 }
 
-func decodeRuns(data []byte, ikey string) ([]StreamRun, error) {
-	if len(bytes.TrimSpace(data)) == 0 {
-		return nil, errors.New("it is empty")
+func (d *Dir) loadForm(name, ikey string) (f runsForm, err error) {
+	data, _, err := d.dir.Read(name, int64(maxFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return runsForm{}, nil
 	}
-	var f runsForm
+	if err != nil {
+		return runsForm{}, err
+	}
+	if f, err = decodeRuns(data, ikey); err != nil {
+		return runsForm{}, err
+	}
+	return f, nil
+}
+
+// Began returns when the last runs of a suffix began, the newest last: at most
+// three, and none where that is not known. It is there to be shown.
+func (d *Dir) Began(suffix, ikey string) []time.Time {
+	f, _ := d.loadForm(RunsFile(suffix), ikey) // what is wrong with it the next SaveRuns says
+	return f.Began
+}
+
+func decodeRuns(data []byte, ikey string) (f runsForm, err error) {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return f, errors.New("it is empty")
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
-	err := dec.Decode(&f)
+	err = dec.Decode(&f)
 	if err != nil { // perhaps for a key that a newer version has
 		_ = json.Unmarshal(data, &struct {
 			Version *int `json:"version"`
@@ -191,14 +210,14 @@ func decodeRuns(data []byte, ikey string) ([]StreamRun, error) {
 	}
 	switch {
 	case f.Version > runsVersion:
-		return nil, fmt.Errorf("it is of version %d, newer than this program knows", f.Version)
+		return f, fmt.Errorf("it is of version %d, newer than this program knows", f.Version)
 	case err != nil || f.Version != runsVersion || slices.ContainsFunc(f.Streams, StreamRun.damaged):
-		return nil, errors.New("it is damaged")
+		return f, errors.New("it is damaged")
 	}
 	if f.IKey != ikey {
-		return nil, fmt.Errorf("it belongs to another account, of the integration key %q", f.IKey)
+		return f, fmt.Errorf("it belongs to another account, of the integration key %q", f.IKey)
 	}
-	return f.Streams, nil
+	return f, nil
 }
 
 func (r StreamRun) damaged() bool {
@@ -250,7 +269,18 @@ func (d *Dir) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Strea
 		}
 	}
 	mine = merge(fresh)
-	data, err := json.Marshal(runsForm{runsVersion, ikey, mine})
+	began := d.Began(suffix, ikey)
+	if len(runs) > 0 {
+		first := runs[0].Ended
+		for _, r := range runs {
+			if at := r.Ended.Add(-r.Duration); at.Before(first) {
+				first = at
+			}
+		}
+		began = append(began, first)
+		began = began[max(len(began)-keepBegan, 0):]
+	}
+	data, err := json.Marshal(runsForm{runsVersion, ikey, began, mine})
 	if err == nil {
 		err = d.replace(RunsFile(suffix), append(data, '\n'))
 	}

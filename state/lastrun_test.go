@@ -277,10 +277,11 @@ func FuzzDecodeRuns(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		runs, err := decodeRuns(data, ikey)
+		form, err := decodeRuns(data, ikey)
 		if err != nil {
 			return
 		}
+		runs := form.Streams
 		for i := range runs {
 			if runs[i].damaged() {
 				t.Errorf("%+v", runs[i])
@@ -327,5 +328,30 @@ func TestManyForeignRuns(t *testing.T) {
 	broken, ok := errors.AsType[*RunsError](err)
 	if !ok || broken.More != 999 || strings.Contains(err.Error(), "\n") || len(known) != 1 {
 		t.Errorf("%d runs, error %v", len(known), err)
+	}
+}
+
+// When a run began is that of its first stream, and of the last three runs it is
+// known.
+func TestBegan(t *testing.T) {
+	dir := open(t)
+	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	var want []time.Time
+	for i := range 5 {
+		ended := at.Add(time.Duration(i) * time.Minute)
+		runs := []StreamRun{
+			{Endpoint: "auth", Ended: ended, Outcome: Done, Duration: time.Second},
+			{Endpoint: "activity", Ended: ended, Outcome: Failed, Duration: 2 * time.Second},
+		}
+		if _, err := dir.SaveRuns("", "DI", runs, true); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, ended.Add(-2*time.Second))
+	}
+	if diff := cmp.Diff(want[2:], dir.Began("", "DI")); diff != "" {
+		t.Errorf("began (-want +got):\n%s", diff)
+	}
+	if got := dir.Began("", "another"); got != nil {
+		t.Errorf("of another account %v", got)
 	}
 }

@@ -3,38 +3,10 @@ package state
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"dls/state/internal/steps"
 	"dls/state/safefile"
 )
-
-// Staged is a checkpoint that is written, lasts, and does not count yet.
-type Staged interface {
-	// Discard drops it. After a commit it does nothing.
-	Discard()
-}
-
-// CommitError tells which of the checkpoints handed to [Dir.Commit] may not count.
-type CommitError struct {
-	// Errs are the errors by the checkpoint's place among them: nil for one that
-	// counts.
-	Errs []error
-}
-
-// Error names the files and what went wrong with them.
-func (e *CommitError) Error() string {
-	var texts []string
-	for _, err := range e.Errs {
-		if err != nil {
-			texts = append(texts, err.Error())
-		}
-	}
-	return strings.Join(texts, "\n")
-}
-
-// Unwrap returns the errors.
-func (e *CommitError) Unwrap() []error { return e.Errs }
 
 // Save writes the checkpoint: when it returns nil, a crash no longer undoes it;
 // when it returns an error, the file is the old one or the new one, whole.
@@ -43,7 +15,7 @@ func (d *Dir) Save(id ID, cp *Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	return d.Commit(staged)
+	return d.Commit([]Staged{staged})[0]
 }
 
 // Stage writes the checkpoint to a file beside the one that counts. The caller
@@ -74,26 +46,20 @@ func (d *Dir) stage(name string, data []byte) (*safefile.Staged, error) {
 
 // Commit makes staged checkpoints of this directory count together: it renames
 // them, and syncs the directory once. Each file is the old one or the new one,
-// whole, and nothing staged is left behind. When it returns nil, a crash no longer
-// undoes any of it; else the error is a *[CommitError], and those without an error
-// of their own count.
-func (d *Dir) Commit(staged ...Staged) error {
+// whole, and nothing staged is left behind. It returns an error for each: nil for one
+// that counts, and that a crash no longer undoes.
+func (d *Dir) Commit(staged []Staged) []error {
 	files := make([]*safefile.Staged, len(staged))
 	for i, s := range staged {
 		files[i] = s.(*safefile.Staged)
 	}
 	errs := d.dir.Commit(files...)
-	failed := false
 	for i, err := range errs {
 		if err != nil {
-			failed = true
 			errs[i] = fmt.Errorf("write checkpoint %q: %w", d.Path(files[i].Name()), err)
 		}
 	}
-	if failed {
-		return &CommitError{errs}
-	}
-	return nil
+	return errs
 }
 
 // replace puts a file with the given content in the place of name.
@@ -107,6 +73,10 @@ func (d *Dir) replace(name string, data []byte) error {
 	}
 	return errors.Join(d.dir.Commit(s)...)
 }
+
+// Imported is what is added to the name of a checkpoint file of duologsync that
+// was taken over.
+const Imported = ".imported"
 
 // Retire renames a checkpoint file of duologsync that was taken over. The error wraps
 // fs.ErrNotExist where it is not there.

@@ -71,8 +71,10 @@ type Options struct {
 	// Certificate, when set, is told when the certificate of each receiver that was
 	// reached expires.
 	Certificate func(server string, expires time.Time)
-	// Transport stands in for the network to Duo in tests.
+	// Transport stands in for the network to Duo in tests. Places are where
+	// checkpoints may lie outside of the directory; nil: those of [legacy.Places].
 	Transport http.RoundTripper
+	Places    []string
 }
 
 // bound is how long one check may take.

@@ -141,6 +141,9 @@ func clockFinding(f Finding, contact duo.Contact) Finding {
 
 // wayHint says what to do about an API host that cannot be reached.
 func wayHint(err error, contact duo.Contact, host string) string {
+	if proxy, ok := errors.AsType[*duo.ProxyError](err); ok {
+		return proxy.Hint()
+	}
 	if contact.Proxy != "" {
 		return fmt.Sprintf("check dls_settings.proxy or HTTPS_PROXY, and that the proxy lets this machine through to %s", host)
 	}
@@ -259,11 +262,11 @@ func (c *checker) ask(ctx context.Context, host string, row *duo.Endpoint, accou
 	if account != "" {
 		v.Set("account_id", account)
 	}
-	body, err := c.client.Get(ctx, host, row.Path, v, nil)
+	body, err := c.client.Get(ctx, host, row.Path, v, nil, nil)
 	if err != nil {
 		return err
 	}
-	_, _, err = duo.ReadPage(row, body, func(i int) (int, error) { return record.Skip(body, i) })
+	_, err = duo.ReadPage(row, body, func(i int) (int, error) { return record.Skip(body, i) })
 	return err
 }
 

@@ -135,7 +135,7 @@ func TestDuo(t *testing.T) {
 		{"proxy", func(w *world) { w.proxy(password, 0) }, func(*world) []want { return nil }},
 		{"proxy refuses", func(w *world) { w.proxy(password, http.StatusForbidden) },
 			func(w *world) []want {
-				return append([]want{{check.Failed, "connection to " + w.cfg.Account.Hostname, "Forbidden", "lets this machine through to " + w.cfg.Account.Hostname}}, unreached("TLS of "+w.cfg.Account.Hostname)...)
+				return append([]want{{check.Failed, "connection to " + w.cfg.Account.Hostname, "Forbidden", "let this machine through to " + w.cfg.Account.Hostname}}, unreached("TLS of "+w.cfg.Account.Hostname)...)
 			}},
 		{"proxy wants other credentials", func(w *world) { w.proxy("another", 0) },
 			func(w *world) []want {

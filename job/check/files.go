@@ -15,6 +15,7 @@ import (
 	"dls/job"
 	"dls/job/config"
 	"dls/job/duo"
+	"dls/job/legacy"
 	"dls/job/report"
 	"dls/state"
 	"dls/state/safefile"
@@ -190,6 +191,7 @@ func (c *checker) checkpoints() {
 		return
 	}
 	defer dir.Close()
+	c.elsewhere()
 	times, err := dir.Times()
 	if err != nil {
 		c.tell(Finding{"checkpoints", Failed, err.Error(), job.Hint(err)})
@@ -221,8 +223,27 @@ func (c *checker) checkpoints() {
 	c.tell(f)
 	// The telephony of all children has one file of duologsync's.
 	telephony := slices.ContainsFunc(c.cfg.Routes, func(r config.Route) bool { return r.Endpoint.Name == "telephony" })
-	if telephony && !times[state.LegacyName("telephony", "")].IsZero() {
+	if telephony && !times[legacy.Names("telephony", "")[0]].IsZero() {
 		c.tell(inheritance(dir, state.ID{Endpoint: "telephony"}, "checkpoint of telephony of child accounts"))
+	}
+}
+
+// elsewhere looks for checkpoints where the first run would not see them.
+func (c *checker) elsewhere() {
+	search := legacy.Search{
+		Dir: c.cfg.Directory, IKey: c.cfg.Account.IKey, MSP: c.cfg.Account.MSP, BlockList: c.cfg.Account.BlockList, Places: c.opts.Places,
+	}
+	for _, route := range c.cfg.Routes {
+		search.Endpoints = append(search.Endpoints, route.Endpoint.Name)
+	}
+	strays := legacy.Elsewhere(search)
+	if err := legacy.Begins(c.cfg.Directory, strays); err != nil {
+		c.tell(Finding{"checkpoints elsewhere", Failed, err.Error(), job.Hint(err)})
+	}
+	for _, s := range strays {
+		if note := s.Note(); note != "" {
+			c.tell(Finding{"checkpoints elsewhere", Warning, note, "if they are yours, move them into dls_settings.checkpointing.directory as a user who may"})
+		}
 	}
 }
 
@@ -236,7 +257,7 @@ func (c *checker) childStreams(files map[string]time.Time) []state.ID {
 			_, account, _ := strings.Cut(strings.TrimSuffix(file, filepath.Ext(file)), "_checkpoint_")
 			account = strings.TrimPrefix(account, "data_")
 			id := state.ID{IKey: c.cfg.Account.IKey, Endpoint: route.Endpoint.Name, Account: account}
-			known := id.File() == file || state.LegacyName(id.Endpoint, account) == file
+			known := id.File() == file || legacy.Names(id.Endpoint, account)[0] == file
 			if account != "" && known && !slices.Contains(c.cfg.Account.BlockList, account) {
 				ids = append(ids, id)
 			}
@@ -267,7 +288,11 @@ func (c *checker) checkpoint(dir *state.Dir, id state.ID) Finding {
 	if cp == nil {
 		return inheritance(dir, id, f.Name)
 	}
-	until, now := time.UnixMilli(cp.Until).UTC(), time.Now()
+	if err := legacy.Newer(dir, id, time.UnixMilli(max(cp.DeliveredUntil, cp.LookedUntil)), time.Now()); err != nil {
+		f.Outcome, f.Detail, f.Hint = Failed, err.Error(), job.Hint(err)
+		return f
+	}
+	until, now := time.UnixMilli(cp.DeliveredUntil).UTC(), time.Now()
 	f.Detail = "delivered up to " + until.Format(time.RFC3339)
 	if until.Sub(now) > ahead {
 		f.Outcome = Failed
@@ -275,20 +300,25 @@ func (c *checker) checkpoint(dir *state.Dir, id state.ID) Finding {
 		f.Hint = "set this machine's clock"
 		return f
 	}
-	return reachable(f, time.UnixMilli(max(cp.Until, cp.Looked)))
+	return reachable(f, time.UnixMilli(max(cp.DeliveredUntil, cp.LookedUntil)))
 }
 
 // inheritance tells what duologsync left of a stream that has no checkpoint yet.
 func inheritance(dir *state.Dir, id state.ID, name string) Finding {
-	file, from, err := job.Inherited(dir, id, time.Now())
+	from, err := legacy.Find(dir, id, time.Now())
 	switch {
 	case err != nil:
 		return Finding{name, Failed, err.Error(), job.Hint(err)}
-	case file == "":
+	case from == nil:
 		return Finding{Name: name, Detail: "none yet"}
 	}
-	detail := fmt.Sprintf("none yet; the first run takes over duologsync's %s and goes on from %s", file, from.At.Format(time.RFC3339))
-	return reachable(Finding{Name: name, Detail: detail}, from.At)
+	f := Finding{Name: name, Detail: fmt.Sprintf("none yet; the first run takes over duologsync's %s and goes on from %s", from.Name, from.From.Format(time.RFC3339))}
+	if doubt := from.Doubt(); doubt != "" {
+		f.Outcome = Warning
+		f.Detail += ", or another time: " + doubt
+		f.Hint = "the first run finds it out by the record that the file names; if Duo does not show that, the stream fails and nothing is sent"
+	}
+	return reachable(f, from.From)
 }
 
 // reachable warns when Duo no longer has all records since the time.
@@ -315,7 +345,10 @@ func (c *checker) authority() {
 	if err == nil {
 		c.client, err = duo.New(options)
 	}
+	proxy, ofProxy := errors.AsType[*duo.ProxyError](err)
 	switch {
+	case ofProxy:
+		f.Name, f.Outcome, f.Detail, f.Hint = "proxy", Failed, proxy.Error(), proxy.Hint()
 	case err != nil:
 		f.Outcome, f.Detail, f.Hint = Failed, safefile.Cause(err).Error(), "it must name a PEM file that the user that runs dls can read"
 	case c.cfg.CAFile == "":

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"dls/job"
 	"dls/job/config"
 	"dls/sinks"
 	"dls/state/safefile"
@@ -24,15 +25,13 @@ func (c *checker) certificates() {
 		if !mapped {
 			continue
 		}
-		sink, err := sinks.New(sinks.Options{
-			ID: server.ID, Protocol: sinks.Protocol(server.Protocol), Hostname: server.Hostname, Port: server.Port,
-			CertFile: server.CertFile, KeyFile: server.KeyFile, ServerName: server.ServerName,
-			// Together they fit the bound of a check, so that the sink says what took so long.
-			DialTimeout: bound / 2, StallTimeout: bound / 5, CloseTimeout: bound / 5,
-		})
+		o := job.ServerOptions(server)
+		// Together they fit the bound of a check, so that the sink says what took so long.
+		o.DialTimeout, o.StallTimeout, o.CloseTimeout = bound/2, bound/5, bound/5
+		sink, err := sinks.New(o)
 		if err == nil {
 			c.servers[i] = sink
-			if server.Protocol != config.TLS {
+			if !server.TLS() {
 				continue
 			}
 		}

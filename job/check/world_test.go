@@ -124,7 +124,7 @@ func (w *world) save(id state.ID, until time.Time) {
 		w.t.Fatal(err)
 	}
 	defer dir.Close()
-	if err := dir.Save(id, &state.Checkpoint{From: until.UnixMilli(), Until: until.UnixMilli()}); err != nil {
+	if err := dir.Save(id, &state.Checkpoint{Progress: state.Progress{Began: until.UnixMilli(), DeliveredUntil: until.UnixMilli()}}); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -15,7 +15,10 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,7 +28,7 @@ import (
 
 // Config is a valid configuration. It is not changed after [Parse] made it, so
 // it may be read by several goroutines. Paths are as written: relative ones are
-// relative to the working directory, as in duologsync.
+// relative to the working directory, as in duologsync, but see [Load].
 type Config struct {
 	// LogFile is the path of the program's own messages.
 	LogFile string
@@ -41,7 +44,7 @@ type Config struct {
 	// Timeout is the longest pause between two calls of one endpoint when Duo
 	// answers 429; at least 120 seconds.
 	Timeout time.Duration
-	// Overlap is how far before its checkpoint a stream starts; 0 to 180 days.
+	// Overlap is how far before its checkpoint a stream starts; 0 to 24 hours.
 	Overlap time.Duration
 	// CAFile is a PEM file of roots trusted for Duo besides the usual ones, or
 	// empty.
@@ -91,9 +94,12 @@ type Protocol string
 
 // The protocols of servers[].protocol, as written there.
 const (
-	TCP Protocol = "TCP"
-	TLS Protocol = "TCPSSL"
-	UDP Protocol = "UDP"
+	TCP            Protocol = "TCP"
+	TLS            Protocol = "TCPSSL"
+	UDP            Protocol = "UDP"
+	RELP           Protocol = "RELP"
+	RELPTLS        Protocol = "RELPSSL"
+	EventCollector Protocol = "HEC"
 )
 
 // Server is a receiver of records.
@@ -104,10 +110,11 @@ type Server struct {
 	Hostname string
 	// Port is 1024 to 65535, or lower where the file allows it; never 0.
 	Port int
-	// Protocol is one of the three.
+	// Protocol is one of the six.
 	Protocol Protocol
-	// CertFile is a PEM file with the certificates trusted for a TLS server, and
-	// the client's certificate where the server asks for one. Never empty for TLS.
+	// CertFile is a PEM file with the certificates trusted for a server that
+	// speaks TLS, and the client's certificate where the server asks for one.
+	// Never empty for TCPSSL and RELPSSL; empty for HEC: the system's roots.
 	CertFile string
 	// KeyFile is the PEM file of the client's private key where CertFile does not
 	// hold it, or empty.
@@ -115,6 +122,71 @@ type Server struct {
 	// ServerName is the name that the server's certificate must have, or empty
 	// for Hostname.
 	ServerName string
+
+	// Settle is how long a connection must stay in order after its last byte
+	// before what it carried counts: 0 to 300 s. TCP, TCPSSL and UDP look at it.
+	Settle time.Duration
+	// MaxRecordBytes is the longest record that the server takes, without its
+	// newline, or 0 for the protocol's own limit.
+	MaxRecordBytes int
+	// Syslog is how a record is wrapped, for all protocols but HEC.
+	Syslog Syslog
+	// HEC is the zero value for all protocols but HEC.
+	HEC HEC
+}
+
+// TLS tells whether the server is spoken to over TLS.
+func (s Server) TLS() bool {
+	return s.Protocol == TLS || s.Protocol == RELPTLS || s.Protocol == EventCollector && !s.HEC.Plaintext
+}
+
+// Envelope is the syslog header that a record gets.
+type Envelope string
+
+// The envelopes of servers[].envelope, as written there.
+const (
+	Bare    Envelope = "none" // the record's line alone, as duologsync sends it
+	RFC5424 Envelope = "rfc5424"
+	RFC3164 Envelope = "rfc3164"
+)
+
+// Framing is how records are told apart on a connection.
+type Framing string
+
+// The framings of servers[].framing, as written there.
+const (
+	Newline      Framing = "newline"
+	OctetCounted Framing = "octet-counted" // RFC 6587
+)
+
+// Syslog is how a record is wrapped.
+type Syslog struct {
+	// Envelope is never empty; with RELP and RELPSSL it is not Bare.
+	Envelope Envelope
+	// Framing is never empty; OctetCounted only with TCP and TCPSSL.
+	Framing Framing
+	// Facility is 0 to 23; 16 (local0) where the file has none.
+	Facility int
+}
+
+// HEC is what Splunk's HTTP Event Collector asks for beside an address.
+type HEC struct {
+	// Token is the collector's token; never empty with protocol HEC.
+	Token Secret
+	// TokenFile is servers[].token_filepath, or empty.
+	TokenFile string
+	// Path is the address of the collector on its host; it begins with a slash.
+	Path string
+	// Plaintext tells to speak HTTP in place of HTTPS.
+	Plaintext bool
+	// Host, Source, SourceType and Index are the metadata of each event; empty:
+	// not set, but for SourceType: duo:<endpoint>.
+	Host, Source, SourceType, Index string
+	// MaxBatchBytes is the most that one request carries before compression.
+	MaxBatchBytes int
+	// Proxy is the HTTP CONNECT proxy for this server alone; the zero value is
+	// none, whatever the usual variables say.
+	Proxy Proxy
 }
 
 // Addr returns the server's address in the form of [net.Dial].
@@ -134,6 +206,9 @@ type Account struct {
 	MSP bool
 	// BlockList holds the ids of child accounts to leave out.
 	BlockList []string
+	// ChildDomains are domains, in lower case and without a leading dot, in which
+	// the API hosts of child accounts may lie beside the domain of Hostname.
+	ChildDomains []string
 }
 
 // Route says where an endpoint's records go.
@@ -172,7 +247,8 @@ func (p Proxy) URL() *url.URL {
 // Env is all that a configuration takes from the machine.
 type Env struct {
 	// Getenv looks a variable up; empty means not set. Asked for are
-	// STATE_DIRECTORY, CREDENTIALS_DIRECTORY and DLS_SKEY. Nil: none is set.
+	// STATE_DIRECTORY, CREDENTIALS_DIRECTORY, DLS_SKEY, DLS_TOKEN and DLS_TOKEN_<ID>
+	// of each HEC server. Nil: none is set.
 	Getenv func(string) string
 	// TempDir is where the log and the checkpoints go by default. Empty: /tmp.
 	TempDir string
@@ -224,10 +300,12 @@ func private() string {
 // maxFile is the most bytes that a configuration may have.
 const maxFile = 256 << 10
 
-// Load reads a file and checks it as [Parse] does. A file that holds a secret
-// and may be read by others than its owner, or to which anybody can write, is a
-// warning. What is no regular file is
-// refused, but for what this process was started with ([safefile.Stdin]). The error
+// Load reads a file and checks it as [Parse] does. A relative directory of the
+// checkpoints is taken where checkpoints are: in the working directory or, with a
+// warning, beside the file; in both is an error. A file that holds a secret and may
+// be read by others than its owner, or to which anybody can write, is a warning. What
+// is no regular file is refused, but for what this process was started with
+// ([safefile.Stdin]). The error
 // is an [*Errors], or that of reading the file.
 func Load(path string, env Env) (*Config, error) { return load(&parser{file: path, env: env}) }
 
@@ -248,6 +326,9 @@ func load(p *parser) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.findDirectory(p); err != nil {
+		return nil, err
+	}
 	if access.Anybody {
 		c.Warnings = append(c.Warnings, path+": any user of this machine can write to it, and so send the records elsewhere; "+private())
 	}
@@ -263,6 +344,52 @@ func load(p *parser) (*Config, error) {
 func LoadForPull(path string, env Env) (*Config, error) {
 	return load(&parser{file: path, env: env, pull: true})
 }
+
+// findDirectory settles where a relative directory of checkpoints is.
+func (c *Config) findDirectory(p *parser) error {
+	if filepath.IsAbs(c.Directory) || !c.Checkpointing {
+		return nil
+	}
+	here, err := filepath.Abs(c.Directory)
+	if err != nil {
+		return fmt.Errorf("find dls_settings.checkpointing.directory: %w", err)
+	}
+	beside, err := filepath.Abs(filepath.Join(filepath.Dir(p.file), c.Directory))
+	if err != nil {
+		return fmt.Errorf("find dls_settings.checkpointing.directory: %w", err)
+	}
+	if here == beside || !holdsCheckpoints(beside) || sameFile(here, beside) {
+		return nil
+	}
+	const key = "dls_settings.checkpointing.directory"
+	if holdsCheckpoints(here) {
+		return &Errors{Path: p.file, List: []*Error{{
+			Line: p.directoryLine, Key: key, Value: showText(c.Directory),
+			Rule: fmt.Sprintf("is relative, and there are checkpoints in the working directory's (%q) and in that beside the file (%q)", here, beside),
+			Hint: "write the whole path of the one that counts",
+		}}}
+	}
+	c.Warnings = append(c.Warnings, fmt.Sprintf("%s:%d: %s: the checkpoints are not in the working directory's %q but in that beside the file, %q, which is used", p.file, p.directoryLine, key, here, beside))
+	c.Directory = beside
+	return nil
+}
+
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	two, err := os.Stat(b)
+	return err == nil && os.SameFile(one, two)
+}
+
+// holdsCheckpoints tells whether a directory has a checkpoint of dls or duologsync.
+func holdsCheckpoints(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return checkpointFile.MatchString(e.Name()) })
+}
+
+var checkpointFile = regexp.MustCompile(`^[a-z]+_checkpoint(_\w+)?\.json$|^[a-z]+_checkpoint_data(_\w+)?\.txt$`)
 
 // Parse checks a configuration's text. The path is only for messages. No file is
 // read but the one that holds the secret key, if the key is in a file of its own.

@@ -18,6 +18,9 @@ import (
 
 const testSecret = "not-a-real-secret-key"
 
+// absolute is the path of a file that need not be there.
+var absolute = filepath.Join(os.TempDir(), "absent", "file.pem")
+
 // base is the smallest file there is.
 const base = `version: '1.0.0'
 servers:
@@ -42,9 +45,17 @@ func baseConfig() *Config {
 		Overlap:       10 * time.Minute,
 		Checkpointing: true,
 		Directory:     "/tmp",
-		Servers:       []Server{{ID: "siem", Hostname: "siem.example.com", Port: 6514, Protocol: TCP}},
+		Servers:       []Server{plainServer("siem", "siem.example.com", 6514, TCP)},
 		Account:       Account{IKey: "DIXXXXXXXXXXXXXXXXXX", SKey: NewSecret(testSecret), Hostname: "api-1234abcd.duosecurity.com"},
 		Routes:        []Route{{duo.Named("auth"), []int{0}}},
+	}
+}
+
+// plainServer is a server as it is without any of the keys that may be missing.
+func plainServer(id, host string, port int, protocol Protocol) Server {
+	return Server{
+		ID: id, Hostname: host, Port: port, Protocol: protocol, Settle: 5 * time.Second,
+		Syslog: Syslog{Envelope: Bare, Framing: Newline, Facility: 16},
 	}
 }
 
@@ -77,20 +88,20 @@ func TestParse(t *testing.T) {
 		{"settings null", []string{"", "dls_settings:\n"}, func(*Config) {}},
 		{"byte order mark, CRLF", []string{"version", "\ufeffversion", "\nservers", "\r\nservers"}, func(*Config) {}},
 		{"everything", []string{"", `dls_settings:
-  log_filepath: 'C:\duo\dls.log'
+  log_filepath: '` + absolute + `'
   log_format: CEF
   log_max_megabytes: 5
-  api: {offset: 0.5, timeout: 300.5, overlap: 90, ca_filepath: ca.pem}
-  checkpointing: {enabled: on, directory: state}
+  api: {offset: 0.5, timeout: 300.5, overlap: 90, ca_filepath: '` + absolute + `'}
+  checkpointing: {enabled: on, directory: '` + absolute + `'}
   proxy: {proxy_server: 'me:p:w@10.0.0.1', proxy_port: 80}
 `}, func(c *Config) {
-			c.LogFile, c.Format, c.LogMaxMegabytes = `C:\duo\dls.log`, CEF, 5
-			c.Offset, c.Timeout, c.Overlap, c.CAFile = 12*time.Hour, 300*time.Second+500*time.Millisecond, 90*time.Minute, "ca.pem"
-			c.Directory = "state"
+			c.LogFile, c.Format, c.LogMaxMegabytes = absolute, CEF, 5
+			c.Offset, c.Timeout, c.Overlap, c.CAFile = 12*time.Hour, 300*time.Second+500*time.Millisecond, 90*time.Minute, absolute
+			c.Directory = absolute
 			c.Proxy = Proxy{"10.0.0.1", 80, "me", NewSecret("p:w")}
 		}},
-		{"limits", []string{"", "dls_settings: {api: {offset: 180, timeout: 120, overlap: 259200}}\n", "6514", "65535"}, func(c *Config) {
-			c.Overlap = 180 * 24 * time.Hour
+		{"limits", []string{"", "dls_settings: {api: {offset: 180, timeout: 120, overlap: 1440}}\n", "6514", "65535"}, func(c *Config) {
+			c.Overlap = 24 * time.Hour
 			c.Servers[0].Port = 65535
 		}},
 		{"zero", []string{"", "dls_settings: {api: {offset: 0, overlap: 0}}\n"}, func(c *Config) { c.Offset, c.Overlap = 0, 0 }},
@@ -100,15 +111,15 @@ func TestParse(t *testing.T) {
 		}},
 		{"no checkpoints", []string{"", "dls_settings: {checkpointing: {enabled: No}}\n"}, func(c *Config) {
 			c.Checkpointing = false
-			c.Warnings = []string{"c.yml:14: dls_settings.checkpointing.enabled: without checkpoints every run sends the whole window of offset days again"}
+			c.Warnings = []string{"c.yml:14: dls_settings.checkpointing.enabled: without checkpoints every run sends all of the last 180 days again, and what is older than that when a run comes is not sent"}
 		}},
 		{"octal port", []string{"6514", "06514"}, func(c *Config) {
 			c.Servers[0].Port = 3404
 			c.Warnings = []string{"c.yml:5: servers[0].port: 06514 is read as 3404"}
 		}},
 		{"privileged port", []string{"6514", "514\n    allow_privileged_port: yes"}, func(c *Config) { c.Servers[0].Port = 514 }},
-		{"TLS", []string{"TCP", "TCPSSL\n    cert_filepath: ca.pem\n    key_filepath: k.pem\n    server_name: logs"}, func(c *Config) {
-			c.Servers[0].Protocol, c.Servers[0].CertFile, c.Servers[0].KeyFile, c.Servers[0].ServerName = TLS, "ca.pem", "k.pem", "logs"
+		{"TLS", []string{"TCP", "TCPSSL\n    cert_filepath: '" + absolute + "'\n    key_filepath: '" + absolute + "'\n    server_name: logs"}, func(c *Config) {
+			c.Servers[0].Protocol, c.Servers[0].CertFile, c.Servers[0].KeyFile, c.Servers[0].ServerName = TLS, absolute, absolute, "logs"
 		}},
 		{"TLS keys without TLS", []string{"TCP", "TCP\n    cert_filepath: /\n    server_name: logs"}, func(c *Config) {
 			c.Servers[0].CertFile, c.Servers[0].ServerName = "/", "logs"
@@ -124,12 +135,41 @@ func TestParse(t *testing.T) {
 			c.Account.BlockList = []string{"DA1"}
 			c.Warnings = []string{"c.yml:8: account.block_list: has no effect unless is_msp is true"}
 		}},
+		{"block list of all kinds", []string{"  ikey", "  is_msp: yes\n  block_list: [1, '', DA1, ~, [DA2], 2.5, on, “DA3”, 'DA4 ']\n  ikey"}, func(c *Config) {
+			c.Account.MSP, c.Account.BlockList = true, []string{"DA1"}
+			for _, one := range []string{"[0]: 1: ", "[1]: ", "[3]: ", "[4]: ", "[5]: 2.5: ", "[6]: on: ", "[7]: \"“DA3”\": ", "[8]: \"DA4 \": "} {
+				c.Warnings = append(c.Warnings, "c.yml:9: account.block_list"+one+"is no account id, and is ignored")
+			}
+		}},
+		{"block list of another kind", []string{"  ikey", "  block_list: !!binary aGk=\n  ikey"}, func(c *Config) {
+			c.Warnings = []string{"c.yml:8: account.block_list: is no list of account ids, and is ignored"}
+		}},
+		{"doubled keys", []string{"    port", "    port: x\n    port: 2\n    port", "account:", "account: [a]\naccount:", "", "version: '1.0.0'\ndls_settings:\ndls_settings: {log_format: xml, log_format: CEF}\n"}, func(c *Config) {
+			c.Format = CEF
+			for _, one := range []string{
+				"7: servers[0].port: stands on line 5", "7: servers[0].port: stands on line 6",
+				"10: account: stands on line 9", "17: version: stands on line 1", "19: dls_settings: stands on line 18",
+				"19: dls_settings.log_format: stands on line 19",
+			} {
+				c.Warnings = append(c.Warnings, "c.yml:"+one+" already; what stands last counts, so remove the other")
+			}
+		}},
+		{"relative paths", []string{"TCP", "TCPSSL\n    cert_filepath: ca.pem", "", "dls_settings: {log_filepath: ~/x, checkpointing: {directory: state}}\n"}, func(c *Config) {
+			c.Servers[0].Protocol, c.Servers[0].CertFile, c.LogFile, c.Directory = TLS, "ca.pem", "~/x", "state"
+			const relative = "is relative to the working directory, which a scheduler may choose otherwise"
+			c.Warnings = []string{
+				"c.yml:7: servers[0].cert_filepath: " + relative + "; write the whole path",
+				"c.yml:15: dls_settings.log_filepath: " + relative + ", and ~ stands for no home directory here; write the whole path",
+				"c.yml:15: dls_settings.checkpointing.directory: " + relative + "; write the whole path",
+			}
+		}},
+		{"newer YAML", []string{"version", "# a\n%YAML 1.2\n---\nversion"}, func(c *Config) {}},
 		{"routes", []string{"servers:\n", twoServers, "", `    - endpoints: [activity, auth]
       server: b
     - {endpoints: [trustmonitor, auth], server: b}
     - {endpoints: [adminaction, adminaction], server: siem}
 `}, func(c *Config) {
-			c.Servers = []Server{{ID: "b", Hostname: "::1", Port: 1024, Protocol: UDP}, c.Servers[0]}
+			c.Servers = []Server{plainServer("b", "::1", 1024, UDP), c.Servers[0]}
 			c.Routes = []Route{
 				{duo.Named("auth"), []int{1, 0}},
 				{duo.Named("activity"), []int{0}},
@@ -164,7 +204,6 @@ func TestParse(t *testing.T) {
 func TestParseErrors(t *testing.T) {
 	settings := func(s string) []string { return []string{"", "dls_settings:\n" + s} }
 	account := func(s string) []string { return []string{"  ikey", s + "\n  ikey"} }
-	server := func(s string) []string { return []string{"    port", s + "\n    port"} }
 	tests := []struct {
 		name  string
 		edits []string
@@ -200,15 +239,10 @@ func TestParseErrors(t *testing.T) {
 		}},
 		{"prefix of a key", []string{"hostname", "host"}, []string{
 			"3: servers[0].hostname: is required",
-			`4: servers[0].host: unknown key (did you mean "hostname"?)`,
+			`4: servers[0].host: "siem.example.com": has no place with protocol TCP (did you mean "hostname"?)`,
 		}},
-		{"a number as key", account("  1: a"), []string{"8: account.1: unknown key (the keys here are ikey, skey, skey_filepath, hostname, endpoint_server_mappings, is_msp, block_list)"}},
+		{"a number as key", account("  1: a"), []string{"8: account.1: unknown key (the keys here are ikey, skey, skey_filepath, hostname, endpoint_server_mappings, is_msp, block_list, child_domains)"}},
 		{"a list as key", account("  [a]: b"), []string{"8: account: a key must be plain text, but is a list"}},
-		{"duplicate keys", append(server("    port: 1\n    port: 2"), "", "version: '1.0.0'\n"), []string{
-			"7: servers[0].port: the key stands there already, on line 5 (keep one of them)",
-			"7: servers[0].port: the key stands there already, on line 6 (keep one of them)",
-			"16: version: the key stands there already, on line 1 (keep one of them)",
-		}},
 
 		// Sections.
 		{"null account", []string{base, "version: '1.0.0'\naccount:\nservers:\n"}, []string{"2: account: must not be empty", "3: servers: must not be empty"}},
@@ -217,8 +251,7 @@ func TestParseErrors(t *testing.T) {
 			"3: servers: must be a list of servers, each beginning with - id:",
 			"4: dls_settings: must be a mapping of keys",
 		}},
-		{"null and wrong settings", settings("  api:\n  proxy: []\n"), []string{
-			"15: dls_settings.api: must not be empty (give it a value or remove the key)",
+		{"wrong settings", settings("  api:\n  proxy: []\n"), []string{
 			"16: dls_settings.proxy: must be a mapping of keys",
 		}},
 		{"empty lists", []string{base, "version: '1.0.0'\nservers: []\naccount: {ikey: a, skey: b, hostname: c, endpoint_server_mappings: [], block_list: []}\n"}, []string{
@@ -243,12 +276,11 @@ func TestParseErrors(t *testing.T) {
 		// Settings.
 		{"settings out of range", settings("  log_format: json\n  log_max_megabytes: 0\n  log_filepath: ''\n  api: {offset: 180.5, timeout: .inf, overlap: -1, ca_filepath: }\n  checkpointing: {enabled: 'yes', directory: 5}\n"), []string{
 			`15: dls_settings.log_format: "json": must be JSON or CEF (write JSON, in capitals)`,
-			"16: dls_settings.log_max_megabytes: 0: must be 1 or more",
+			"16: dls_settings.log_max_megabytes: 0: must be between 1 and 1,000,000",
 			"17: dls_settings.log_filepath: must not be empty (give it a value or remove the key)",
 			"18: dls_settings.api.offset: 180.5: must be between 0 and 180 days",
 			"18: dls_settings.api.timeout: .inf: must be a number",
-			"18: dls_settings.api.overlap: -1: must be between 0 and 259200 minutes (180 days)",
-			"18: dls_settings.api.ca_filepath: must not be empty (give it a value or remove the key)",
+			"18: dls_settings.api.overlap: -1: must be between 0 and 1440 minutes (24 hours)",
 			`19: dls_settings.checkpointing.enabled: "yes": must be true or false (write it without quotes)`,
 			"19: dls_settings.checkpointing.directory: 5: must be text, but is read as an integer (put it in quotes)",
 		}},
@@ -260,14 +292,8 @@ func TestParseErrors(t *testing.T) {
 			`17: dls_settings.api.overlap: "10": must be a number (write it without quotes)`,
 			"18: dls_settings.checkpointing.enabled: 1: must be true or false",
 		}},
-		{"nulls", settings("  log_max_megabytes:\n  checkpointing: {enabled: ~}\n"), []string{
-			"15: dls_settings.log_max_megabytes: must not be empty (give it a value or remove the key)",
-			"16: dls_settings.checkpointing.enabled: must not be empty (give it a value or remove the key)",
-		}},
-		{"proxy without port", settings("  proxy: {proxy_server: p}\n"), []string{"15: dls_settings.proxy.proxy_port: is required"}},
-		{"proxy without server", settings("  proxy: {proxy_port: 8080}\n"), []string{"15: dls_settings.proxy.proxy_server: is required"}},
-		{"proxy with scheme", settings("  proxy: {proxy_server: 'http://p:8080/', proxy_port: 0}\n"), []string{
-			"15: dls_settings.proxy.proxy_port: 0: must be between 1 and 65535",
+		{"proxy with scheme", settings("  proxy: {proxy_server: 'http://p:8080/', proxy_port: -1}\n"), []string{
+			"15: dls_settings.proxy.proxy_port: -1: must be between 1 and 65535",
 			`15: dls_settings.proxy.proxy_server: "http://p:8080/": must be a host name or an IP address (write "p", with the port 8080 under its own key)`,
 		}},
 		{"proxy with scheme and password", settings("  proxy: {proxy_server: 'http://u:pass@p', proxy_port: 1}\n"), []string{
@@ -283,8 +309,8 @@ func TestParseErrors(t *testing.T) {
 		{"huge port", []string{"6514", "99999999999999999999"}, []string{"5: servers[0].port: 99999999999999999999: must be between 1024 and 65535"}},
 		{"port as text", []string{"6514", `"6514"`}, []string{`5: servers[0].port: "6514": must be a whole number (write it without quotes)`}},
 		{"port missing its value", []string{" 6514", ""}, []string{"5: servers[0].port: must not be empty"}},
-		{"lower-case protocol", []string{"TCP", "tcpssl"}, []string{`6: servers[0].protocol: "tcpssl": must be TCP, TCPSSL or UDP (write TCPSSL, in capitals)`}},
-		{"TLS", []string{"TCP", "TLS"}, []string{`6: servers[0].protocol: "TLS": must be TCP, TCPSSL or UDP (TLS is called TCPSSL here)`}},
+		{"lower-case protocol", []string{"TCP", "tcpssl"}, []string{`6: servers[0].protocol: "tcpssl": must be TCP, TCPSSL, UDP, RELP, RELPSSL or HEC (write TCPSSL, in capitals)`}},
+		{"TLS", []string{"TCP", "TLS"}, []string{`6: servers[0].protocol: "TLS": must be TCP, TCPSSL, UDP, RELP, RELPSSL or HEC (TLS is called TCPSSL here)`}},
 		{"TLS without certificate", []string{"TCP", "TCPSSL"}, []string{"3: servers[0].cert_filepath: is required"}},
 		{"TLS with empty certificate", []string{"TCP", "TCPSSL\n    cert_filepath: ''"}, []string{"7: servers[0].cert_filepath: must not be empty"}},
 		{"TCP with empty certificate", []string{"TCP", "TCP\n    cert_filepath: ''"}, []string{"7: servers[0].cert_filepath: must not be empty (give it a value or remove the key)"}},
@@ -316,6 +342,14 @@ func TestParseErrors(t *testing.T) {
 			"8: account.ikey: 12: must be text, but is read as an integer (put it in quotes)",
 			"9: account.skey: must be text, but is read as an integer (put it in quotes)",
 		}},
+		{"keys in quotes", []string{"DIXXXXXXXXXXXXXXXXXX", "“DI”", testSecret, "‘abc’", "api-1234abcd.duosecurity.com", "\"'api-x.duosecurity.com'\"", "siem.example.com", "„siem“", "protocol: TCP", "protocol: ’TCP’", "version: '1.0.0'", "version: '1.0.0'"}, []string{
+			`4: servers[0].hostname: "„siem“": must be a host name or an IP address (` + hintQuotes + ")",
+			`6: servers[0].protocol: "’TCP’": must be TCP, TCPSSL, UDP, RELP, RELPSSL or HEC (` + hintQuotes + ")",
+			`8: account.ikey: "“DI”": has quotes as a part of it (` + hintQuotes + ")",
+			`9: account.skey: the secret key has quotes as a part of it (` + hintQuotes + ")",
+			`10: account.hostname: "'api-x.duosecurity.com'": must be a host name, without scheme or path (` + hintQuotes + ")",
+		}},
+		{"version in curly quotes", []string{"'1.0.0'", "‘1.0.0’"}, []string{`1: version: "‘1.0.0’": must be '1.0.0' (` + hintQuotes + ")"}},
 		{"keys with blanks", []string{"DIXXXXXXXXXXXXXXXXXX", "'DIX '", testSecret, "' abc'"}, []string{
 			`8: account.ikey: "DIX ": has blanks around it (write "DIX")`,
 			"9: account.skey: the secret key has blanks around it or control characters in it (copy it again from the Duo Admin Panel)",
@@ -323,8 +357,6 @@ func TestParseErrors(t *testing.T) {
 		{"empty secret key", []string{testSecret, "''"}, []string{"9: account.skey: must not be empty (give it a value or remove the key)"}},
 		{"is_msp and block_list", account("  is_msp: maybe\n  block_list: [1, '', DA1]"), []string{
 			`8: account.is_msp: "maybe": must be true or false`,
-			"9: account.block_list[0]: 1: must be text, but is read as an integer (put it in quotes)",
-			"9: account.block_list[1]: must not be empty",
 		}},
 
 		// Mappings.
@@ -409,6 +441,7 @@ func TestSecretSources(t *testing.T) {
 	file := write("file", testSecret+"\n")
 	credentials := filepath.Dir(write(filepath.Join("credentials", "skey"), testSecret+"\r\n"))
 	other := filepath.Dir(write(filepath.Join("other", "unrelated"), "x"))
+	standIn := filepath.Dir(write(filepath.Join("stand-in", "skey"), "\n"))
 
 	const line = "  skey: " + testSecret + "\n"
 	inFile := func(path string) []string { return []string{line, "  skey_filepath: '" + path + "'\n"} }
@@ -421,12 +454,18 @@ func TestSecretSources(t *testing.T) {
 		{"in the config", nil, map[string]string{"CREDENTIALS_DIRECTORY": other}, ""},
 		{"file", inFile(file), nil, ""},
 		{"credential", []string{line, ""}, map[string]string{"CREDENTIALS_DIRECTORY": credentials}, ""},
+		{"in the config, beside the stand-in of a credential", nil, map[string]string{"CREDENTIALS_DIRECTORY": standIn}, ""},
 		{"variable", []string{line, ""}, map[string]string{"DLS_SKEY": testSecret}, ""},
 		{"none", []string{line, ""}, map[string]string{"CREDENTIALS_DIRECTORY": other}, "7: account.skey: the secret key is required (give it by one of account.skey, account.skey_filepath, $CREDENTIALS_DIRECTORY/skey, $DLS_SKEY)"},
 		{"config and variable", nil, map[string]string{"DLS_SKEY": "x"}, "9: account.skey: the secret key is given by account.skey and by $DLS_SKEY (keep one)"},
 		{"all", []string{line, line + "  skey_filepath: x\n"}, map[string]string{"DLS_SKEY": "x", "CREDENTIALS_DIRECTORY": credentials}, "9: account.skey: the secret key is given by account.skey and by account.skey_filepath and by $CREDENTIALS_DIRECTORY/skey and by $DLS_SKEY (keep one)"},
 		{"empty in the config, and variable", []string{testSecret, "''"}, map[string]string{"DLS_SKEY": "x"}, "9: account.skey: the secret key is given by account.skey and by $DLS_SKEY (keep one)"},
 		{"two lines", inFile(write("two", "a\nb\n")), nil, "9: account.skey_filepath: the secret key has blanks around it or control characters in it (copy it again from the Duo Admin Panel)"},
+		{"UTF-8 with a byte order mark", inFile(write("marked", "\ufeff"+testSecret+"\r\n")), nil, ""},
+		{"UTF-16", inFile(write("utf16", "\xff\xfea\x00b\x00")), nil, "9: account.skey_filepath: the file is in UTF-16 (save it as UTF-8 or ASCII, in PowerShell with Set-Content -Encoding ascii)"},
+		{"UTF-16 without a mark", inFile(write("utf16be", "\x00a\x00b")), nil, "9: account.skey_filepath: the file is in UTF-16 (save it as UTF-8 or ASCII, in PowerShell with Set-Content -Encoding ascii)"},
+		{"file with quotes", inFile(write("quoted", "'"+testSecret+"'\n")), nil, "9: account.skey_filepath: the secret key has quotes as a part of it (write it alone, without any quotes)"},
+		{"variable with curly quotes", []string{line, ""}, map[string]string{"DLS_SKEY": "“x”"}, "7: account.skey: the secret key has quotes as a part of it (write it alone, without any quotes)"},
 		{"empty file", inFile(write("empty", "\n")), nil, "9: account.skey_filepath: the file is empty"},
 		{"long file", inFile(write("long", strings.Repeat("x", maxSecret+1))), nil, "9: account.skey_filepath: the file cannot be read: it is too large: longer than 4096 bytes"},
 		{"variable with a line break", []string{line, ""}, map[string]string{"DLS_SKEY": "x\n"}, "7: account.skey: the secret key has blanks around it or control characters in it (copy it again from the Duo Admin Panel)"},
@@ -515,6 +554,59 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// TestLoadRelative looks for the directory of checkpoints where they are.
+func TestLoadRelative(t *testing.T) {
+	home := t.TempDir()
+	t.Chdir(home)
+	here, beside := filepath.Join(home, "state"), filepath.Join(home, "etc", "state")
+	for _, dir := range []string{here, beside} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(home, "etc", "config.yml")
+	if err := os.WriteFile(path, []byte(base+"dls_settings: {checkpointing: {directory: state}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	touch := func(path string) {
+		t.Helper()
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const key = ":14: dls_settings.checkpointing.directory: "
+	relative := path + key + "is relative to the working directory, which a scheduler may choose otherwise; write the whole path"
+	check := func(name, directory string, warnings ...string) {
+		t.Helper()
+		c, err := Load(path, Env{})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(directory, c.Directory); diff != "" {
+			t.Errorf("%s: directory (-want +got):\n%s", name, diff)
+		}
+		if diff := cmp.Diff(append([]string{relative}, warnings...), c.Warnings); diff != "" {
+			t.Errorf("%s: warnings (-want +got):\n%s", name, diff)
+		}
+	}
+
+	check("no checkpoints", "state")
+	touch(filepath.Join(beside, "auth_checkpoint_DA1.json"))
+	check("beside the file", beside, path+key+fmt.Sprintf("the checkpoints are not in the working directory's %q but in that beside the file, %q, which is used", here, beside))
+	touch(filepath.Join(here, "authlog_checkpoint_data.txt"))
+	want := path + key + fmt.Sprintf(`"state": is relative, and there are checkpoints in the working directory's (%q) and in that beside the file (%q) (write the whole path of the one that counts)`, here, beside)
+	if _, err := Load(path, Env{}); err == nil || err.Error() != want {
+		t.Errorf("both: error %v, want %s", err, want)
+	}
+	if err := os.RemoveAll(beside); err != nil {
+		t.Fatal(err)
+	}
+	check("in the working directory", "state")
+	if err := os.Symlink(here, beside); err == nil { // not everybody may on Windows
+		check("one directory by two names", "state")
+	}
+}
+
 // Who can write to the configuration can have the records sent elsewhere.
 func TestLoadOpenToAll(t *testing.T) {
 	if runtime.GOOS == "windows" {
@@ -563,7 +655,7 @@ func TestSecretStaysSecret(t *testing.T) {
 			"alias":            {testSecret, "&s " + secret, "server: siem", "server: *s"},
 			"alias as key":     {testSecret, "&s " + secret, "  hostname: api", "  *s : 1\n  hostname: api"},
 			"runs into ikey":   {"\n  skey:", "\n    skey:", "hostname: api-1234abcd", "hostname: https://x"},
-			"twice":            {"  ikey", "  skey: " + secret + "\n  ikey"},
+			"twice":            {testSecret, secret + "\n  skey: 'a b '"},
 			"unquoted":         {testSecret, secret, "6514", "x"},
 			"blanks":           {testSecret, "'" + secret + " '"},
 			"proxy":            {"", "dls_settings: {proxy: {proxy_server: 'http://u:" + secret + "@h', proxy_port: 1}}\n"},
@@ -586,6 +678,25 @@ func TestSecretStaysSecret(t *testing.T) {
 		_, err := Parse("c.yml", []byte(edit(t, edits...)), Env{})
 		if err == nil || strings.Contains(err.Error(), duoSecret) {
 			t.Errorf("in place of %q: no error, or the secret shows", edits[0])
+		}
+	}
+}
+
+// A token is no less secret than the secret key.
+func TestTokenStaysSecret(t *testing.T) {
+	const token = "B5A79AAD-D822-46CC-80D1-819F80D7BFB0"
+	for name, edits := range map[string][]string{
+		"with another protocol": {"TCP", "TCP\n    token: " + token},
+		"with blanks":           {"TCP", "HEC\n    token: '" + token + " '"},
+		"a list":                {"TCP", "HEC\n    token: [" + token + "]"},
+		"an alias":              {"TCP", "HEC\n    token: &t " + token, "server: siem", "server: *t"},
+		"in another place":      {"TCP", "HEC\n    token: x\n    path: " + token},
+		"as an endpoint":        {"[auth]", "[" + token + "]"},
+		"in quotes":             {"TCP", "HEC\n    token: “" + token + "”"},
+	} {
+		_, err := Parse("c.yml", []byte(edit(t, edits...)), Env{})
+		if err == nil || strings.Contains(err.Error(), token) {
+			t.Errorf("%s: no error, or the token shows: %v", name, err)
 		}
 	}
 }

@@ -16,6 +16,9 @@ func hostRule(host string) (rule, hint string) {
 	if isHost(host) {
 		return "", ""
 	}
+	if inQuotes(host) {
+		return want, hintQuotes
+	}
 	bare := bareHost(host)
 	if h, port, ok := cutPort(bare); ok {
 		return want, writeHint(h) + ", with the port " + port + " under its own key"
@@ -32,6 +35,9 @@ func apiHostRule(host string) (rule, hint string) {
 	const want = "must be a host name, without scheme or path"
 	if isAPIHost(host) {
 		return "", ""
+	}
+	if inQuotes(host) {
+		return want, hintQuotes
 	}
 	if bare := bareHost(host); isAPIHost(bare) {
 		return want, writeHint(bare)
@@ -87,4 +93,16 @@ func cutPort(s string) (host, port string, ok bool) {
 		return s, "", false
 	}
 	return s[:i], s[i+1:], true
+}
+
+const (
+	ruleQuotes = "has quotes as a part of it"
+	hintQuotes = "curly quotes mean nothing in YAML, and straight ones stand around the whole value once"
+)
+
+// inQuotes tells whether a text begins or ends with a quote, as it does when the
+// quotes are curly, or stand within others.
+func inQuotes(s string) bool {
+	const quotes = "'\"`´‘’‚‛“”„‟«»"
+	return s != "" && s != strings.Trim(s, quotes)
 }

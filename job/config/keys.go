@@ -8,13 +8,16 @@ import (
 
 // known are the keys of each mapping, by the mapping's path.
 var known = map[string][]string{
-	"":                                   {"version", "dls_settings", "servers", "account"},
-	"dls_settings":                       {"log_filepath", "log_format", "log_max_megabytes", "api", "checkpointing", "proxy"},
-	"dls_settings.api":                   {"offset", "timeout", "overlap", "ca_filepath"},
-	"dls_settings.checkpointing":         {"enabled", "directory"},
-	"dls_settings.proxy":                 {"proxy_server", "proxy_port"},
-	"servers[]":                          {"id", "hostname", "port", "allow_privileged_port", "protocol", "cert_filepath", "key_filepath", "server_name"},
-	"account":                            {"ikey", "skey", "skey_filepath", "hostname", "endpoint_server_mappings", "is_msp", "block_list"},
+	"":                           {"version", "dls_settings", "servers", "account"},
+	"dls_settings":               {"log_filepath", "log_format", "log_max_megabytes", "api", "checkpointing", "proxy"},
+	"dls_settings.api":           {"offset", "timeout", "overlap", "ca_filepath"},
+	"dls_settings.checkpointing": {"enabled", "directory"},
+	"dls_settings.proxy":         {"proxy_server", "proxy_port"},
+	"servers[]": {"id", "hostname", "port", "allow_privileged_port", "protocol", "cert_filepath", "key_filepath", "server_name",
+		"settle", "envelope", "framing", "facility", "max_record_bytes",
+		"token", "token_filepath", "path", "plaintext", "host", "source", "sourcetype", "index", "max_batch_bytes", "proxy"},
+	"servers[].proxy":                    {"proxy_server", "proxy_port"},
+	"account":                            {"ikey", "skey", "skey_filepath", "hostname", "endpoint_server_mappings", "is_msp", "block_list", "child_domains"},
 	"account.endpoint_server_mappings[]": {"endpoints", "server"},
 }
 

@@ -3,8 +3,8 @@ package config
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,16 +15,27 @@ import (
 
 // parser goes through one file and gathers what is wrong with it.
 type parser struct {
-	file        string // only for messages
-	env         Env
-	pull        bool // servers and mappings may be missing
-	errs        []*Error
-	warnings    []string
-	secrets     []string // texts that no message may hold
-	holdsSecret bool     // the file itself has the secret key or a proxy's password
+	file          string // only for messages
+	env           Env
+	pull          bool // servers and mappings may be missing
+	errs          []*Error
+	warnings      []warning
+	secrets       []string // texts that no message may hold
+	directoryLine int      // of checkpointing.directory, if that is there
+	holdsSecret   bool     // the file itself has the secret key or a proxy's password
+}
+
+// warning is what the user should know of a line.
+type warning struct {
+	line int
+	text string
 }
 
 func (p *parser) add(e *Error) { p.errs = append(p.errs, e) }
+
+func (p *parser) addWarning(line int, format string, args ...any) {
+	p.warnings = append(p.warnings, warning{line, fmt.Sprintf(format, args...)})
+}
 
 func (p *parser) parse(data []byte) (*Config, error) {
 	c := &Config{}
@@ -35,9 +46,6 @@ func (p *parser) parse(data []byte) (*Config, error) {
 			root.require("version", "servers", "account")
 		}
 		root.text("version")
-		if v, ok := root.values["dls_settings"]; ok && pyyaml.KindOf(v.node) == pyyaml.Null {
-			delete(root.values, "dls_settings") // as duologsync: all below it is commented out
-		}
 		p.settings(root.sub("dls_settings"), c)
 		p.servers(root, c)
 		p.account(root.sub("account"), c)
@@ -47,7 +55,10 @@ func (p *parser) parse(data []byte) (*Config, error) {
 		slices.SortStableFunc(p.errs, func(a, b *Error) int { return cmp.Compare(a.Line, b.Line) })
 		return nil, &Errors{Path: p.file, List: p.errs}
 	}
-	c.Warnings = p.warnings
+	slices.SortStableFunc(p.warnings, func(a, b warning) int { return cmp.Compare(a.line, b.line) })
+	for _, w := range p.warnings {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%s:%d: %s", p.file, w.line, w.text))
+	}
 	return c, nil
 }
 
@@ -70,15 +81,16 @@ const (
 	keptDays       = 180 // how long Duo keeps its logs
 	minTimeout     = 120 * time.Second
 	defaultOverlap = 10 * time.Minute
+	maxOverlap     = 24 * time.Hour
 	maxTimeout     = 365 * 24 * time.Hour // a bound only so that it fits a Duration
 )
 
 func (p *parser) settings(s *section, c *Config) {
 	c.LogFile = filepath.Join(p.env.tempDir(), "duologsync.log")
-	if path, ok := s.text("log_filepath"); ok {
+	if path, ok := s.filePath("log_filepath"); ok {
 		c.LogFile = path
 	}
-	if mb, ok := s.whole("log_max_megabytes", 1, math.MaxInt32, ""); ok {
+	if mb, ok := s.whole("log_max_megabytes", 1, 1_000_000, ""); ok {
 		c.LogMaxMegabytes = mb
 	}
 	if i, ok := s.choice("log_format", "", JSON.String(), CEF.String()); ok {
@@ -102,109 +114,98 @@ func (p *parser) settings(s *section, c *Config) {
 		c.Timeout = time.Duration(min(seconds, maxTimeout.Seconds()) * float64(time.Second))
 	}
 	if minutes, ok := api.number("overlap"); ok {
-		if most := float64(keptDays * 24 * 60); minutes < 0 || minutes > most {
-			api.fail("overlap", fmt.Sprintf("must be between 0 and %.0f minutes (%d days)", most, keptDays), "")
+		if minutes < 0 || minutes > maxOverlap.Minutes() {
+			api.fail("overlap", fmt.Sprintf("must be between 0 and %.0f minutes (24 hours)", maxOverlap.Minutes()), "")
 		} else {
 			c.Overlap = time.Duration(minutes * float64(time.Minute))
 		}
 	}
-	c.CAFile, _ = api.text("ca_filepath")
+	c.CAFile, _ = api.filePath("ca_filepath")
 
 	checkpointing := s.sub("checkpointing")
 	c.Checkpointing = checkpointing.boolean("enabled", true)
-	if !c.Checkpointing {
-		checkpointing.warn("enabled", "without checkpoints every run sends the whole window of offset days again")
+	if day := 24 * time.Hour; !c.Checkpointing && c.Offset < day {
+		checkpointing.fail("enabled", fmt.Sprintf("without checkpoints every run sends the whole offset, and with one of %s (dls_settings.api.offset) what lies between two runs may never be sent", short(c.Offset)),
+			"set enabled to true, or offset to 1 or more")
+	} else if !c.Checkpointing {
+		checkpointing.warn("enabled", fmt.Sprintf("without checkpoints every run sends all of the last %s again, and what is older than that when a run comes is not sent", short(c.Offset)))
 	}
 	c.Directory = p.env.tempDir()
 	if list := filepath.SplitList(p.env.getenv("STATE_DIRECTORY")); len(list) > 0 && list[0] != "" {
 		c.Directory = list[0]
 	}
-	if dir, ok := checkpointing.text("directory"); ok {
-		c.Directory = dir
+	if dir, ok := checkpointing.filePath("directory"); ok {
+		c.Directory, p.directoryLine = dir, checkpointing.values["directory"].line
 	}
 
-	p.proxy(s.sub("proxy"), c)
+	c.Proxy = s.sub("proxy").proxy()
 }
 
-func (p *parser) proxy(s *section, c *Config) {
-	if s.has("proxy_server") != s.has("proxy_port") {
-		s.require("proxy_server", "proxy_port")
+// short returns a duration of days or hours as people write it.
+func short(d time.Duration) string {
+	switch day := 24 * time.Hour; {
+	case d == 0:
+		return "0 days"
+	case d == day:
+		return "24 hours"
+	case d%day == 0:
+		return fmt.Sprintf("%d days", d/day)
 	}
-	port, portOK := s.whole("proxy_port", 1, 65535, "")
+	return strings.TrimSuffix(strings.TrimSuffix(d.Round(time.Second).String(), "0s"), "0m")
+}
+
+// proxy returns the proxy of a section, the zero value if it names none. An empty
+// proxy_server and a proxy_port of 0 count as missing, and one key alone names no
+// proxy, as in duologsync.
+func (s *section) proxy() Proxy {
+	host, named := s.value("proxy_server")
+	if named {
+		text, ok := pyyaml.Text(host.node)
+		named = !ok || text != ""
+	}
+	port, numbered := s.value("proxy_port")
+	if numbered {
+		i, isInt := pyyaml.Int64(port.node)
+		f, isFloat := pyyaml.Float64(port.node)
+		numbered = !(isInt && i == 0 || isFloat && f == 0)
+	}
+	switch {
+	case named && !numbered:
+		s.warn("proxy_server", "has no effect without proxy_port: no proxy is set")
+		return Proxy{}
+	case numbered && !named:
+		s.warn("proxy_port", "has no effect without proxy_server: no proxy is set")
+		return Proxy{}
+	case !named:
+		return Proxy{}
+	}
+
+	var proxy Proxy
+	number, numbered := s.whole("proxy_port", 1, 65535, "")
 	server, ok := s.text("proxy_server")
 	if !ok {
-		return
+		return Proxy{}
 	}
-	var proxy Proxy
 	if at := strings.LastIndexByte(server, '@'); at >= 0 {
-		p.holdsSecret = true
+		s.holdsSecret = true
 		user, password, ok := strings.Cut(server[:at], ":")
-		p.secrets = append(p.secrets, password)
+		s.secrets = append(s.secrets, password)
 		if !ok || user == "" || strings.HasPrefix(password, "//") {
 			s.fail("proxy_server", "must be a host, or user:password@host", "write no scheme such as http://")
-			return
+			return Proxy{}
 		}
-		proxy.User = user
-		proxy.Password = NewSecret(password)
+		proxy.User, proxy.Password = duo.Unescape(user), NewSecret(duo.Unescape(password))
 		server = server[at+1:]
 	}
 	if rule, hint := hostRule(server); rule != "" {
 		s.fail("proxy_server", rule, hint)
-		return
+		return Proxy{}
 	}
-	proxy.Host, proxy.Port = server, port
-	if portOK {
-		c.Proxy = proxy
+	if !numbered {
+		return Proxy{}
 	}
-}
-
-func (p *parser) servers(root *section, c *Config) {
-	seen := map[string]string{} // id → path
-	for _, s := range root.sections("servers", "a list of servers, each beginning with - id:") {
-		var server Server
-		s.require("id", "hostname", "port", "protocol")
-		if id, ok := s.text("id"); ok {
-			if first, ok := seen[id]; ok {
-				s.fail("id", "is the id of "+first+" too", "give each server an id of its own")
-			} else {
-				seen[id] = s.path
-			}
-			server.ID = id
-		}
-		if host, ok := s.text("hostname"); ok {
-			rule, hint := hostRule(host)
-			if rule != "" {
-				s.fail("hostname", rule, hint)
-			}
-			server.Hostname = host
-		}
-
-		low, hint := int64(1024), ""
-		if s.boolean("allow_privileged_port", false) {
-			low = 1
-		} else if s.has("port") {
-			if port, ok := pyyaml.Int64(s.values["port"].node); ok && port > 0 && port < low {
-				hint = "allow_privileged_port: true on this server allows it"
-			}
-		}
-		server.Port, _ = s.whole("port", low, 65535, hint)
-
-		if i, ok := s.choice("protocol", "TLS is called TCPSSL here", string(TCP), string(TLS), string(UDP)); ok {
-			server.Protocol = []Protocol{TCP, TLS, UDP}[i]
-		}
-		if server.Protocol == TLS {
-			s.require("cert_filepath")
-		}
-		server.CertFile, _ = s.text("cert_filepath")
-		server.KeyFile, _ = s.text("key_filepath")
-		server.ServerName, _ = s.text("server_name")
-		for _, name := range []string{"key_filepath", "server_name"} {
-			if s.has(name) && (server.Protocol == TCP || server.Protocol == UDP) {
-				s.warn(name, fmt.Sprintf("has no effect with protocol %s", server.Protocol))
-			}
-		}
-		c.Servers = append(c.Servers, server)
-	}
+	proxy.Host, proxy.Port = server, number
+	return proxy
 }
 
 func (p *parser) account(s *section, c *Config) {
@@ -215,6 +216,8 @@ func (p *parser) account(s *section, c *Config) {
 	if ikey, ok := s.text("ikey"); ok {
 		if ikey != strings.TrimSpace(ikey) {
 			s.fail("ikey", "has blanks around it", writeHint(strings.TrimSpace(ikey)))
+		} else if inQuotes(ikey) {
+			s.fail("ikey", ruleQuotes, hintQuotes)
 		}
 		c.Account.IKey = ikey
 	}
@@ -226,13 +229,45 @@ func (p *parser) account(s *section, c *Config) {
 		c.Account.Hostname = host
 	}
 	c.Account.MSP = s.boolean("is_msp", false)
-	for _, id := range s.texts("block_list", "a list of account ids, such as ['DA…']") {
-		c.Account.BlockList = append(c.Account.BlockList, id.text)
+	c.Account.BlockList = s.blockList()
+	for _, domain := range s.texts("child_domains", "a list of domains, such as ['duosecurity.com']") {
+		name := strings.ToLower(strings.TrimPrefix(domain.text, "."))
+		if !hostName.MatchString(name) {
+			domain.fail("is no domain", "write names such as 'duosecurity.com'")
+			continue
+		}
+		c.Account.ChildDomains = append(c.Account.ChildDomains, name)
+	}
+	if len(c.Account.ChildDomains) > 0 && !c.Account.MSP {
+		s.warn("child_domains", "has no effect unless is_msp is true")
 	}
 	if len(c.Account.BlockList) > 0 && !c.Account.MSP {
 		s.warn("block_list", "has no effect unless is_msp is true")
 	}
 	p.routes(s, c)
+}
+
+var accountID = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)
+
+// blockList returns the ids of account.block_list. What can be no id is ignored
+// with a warning: duologsync takes it, and ignores the whole list.
+func (s *section) blockList() (ids []string) {
+	if v, ok := s.value("block_list"); ok && pyyaml.KindOf(v.node) == pyyaml.Other {
+		s.warn("block_list", "is no list of account ids, and is ignored")
+		return nil
+	}
+	for i, n := range s.list("block_list", "a list of account ids, such as ['DA…']") {
+		if id, ok := pyyaml.Text(n); ok && accountID.MatchString(id) {
+			ids = append(ids, id)
+			continue
+		}
+		shown := show(pyyaml.Resolve(n))
+		if shown != "" {
+			shown += ": "
+		}
+		s.addWarning(n.Line, "%s[%d]: %sis no account id, and is ignored", s.at("block_list"), i, shown)
+	}
+	return ids
 }
 
 func (p *parser) routes(account *section, c *Config) {

@@ -60,88 +60,152 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 // maxSecret is the most bytes of a file that holds a secret key.
 const maxSecret = 4096
 
+// secretKeys are the keys whose values no message shows.
+var secretKeys = []string{"skey", "token"}
+
 // secretKey reads the secret key from the one place that gives it, and tells the
 // file when that is skey_filepath.
 func (p *parser) secretKey(account *section) (key Secret, file string) {
 	if account.absent {
 		return Secret{}, ""
 	}
-	var given []string
-	if account.has("skey") {
-		given = append(given, "account.skey")
-		p.holdsSecret = true
-		p.secrets = append(p.secrets, account.values["skey"].node.Value)
+	places := &places{
+		section: account, what: "the secret key", key: "skey", fileKey: "skey_filepath",
+		credential: "skey", variables: []string{"DLS_SKEY"}, origin: "copy it again from the Duo Admin Panel",
 	}
-	if account.has("skey_filepath") {
-		given = append(given, "account.skey_filepath")
+	return places.read()
+}
+
+// places are where one secret may be given: a key of the file, a file that a key
+// names, a credential of systemd's, a variable. Exactly one must give it.
+type places struct {
+	*section
+	what         string   // for messages
+	key, fileKey string   // of the section
+	credential   string   // the name of the file in $CREDENTIALS_DIRECTORY, or empty
+	variables    []string // without their dollar signs
+	origin       string   // where a good copy is, for messages
+}
+
+// read returns the secret, and the file when that is the one of fileKey.
+func (p *places) read() (secret Secret, file string) {
+	var given, possible []string
+	possible = append(possible, p.at(p.key), p.at(p.fileKey))
+	if v, ok := p.value(p.key); ok {
+		given = append(given, p.at(p.key))
+		p.holdsSecret = true
+		p.secrets = append(p.secrets, v.node.Value)
+	}
+	if p.has(p.fileKey) {
+		given = append(given, p.at(p.fileKey))
 	}
 	credential := ""
-	if dir := p.env.getenv("CREDENTIALS_DIRECTORY"); dir != "" {
-		path := filepath.Join(dir, "skey")
-		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-			credential = path
-			given = append(given, "$CREDENTIALS_DIRECTORY/skey")
+	if p.credential != "" {
+		possible = append(possible, "$CREDENTIALS_DIRECTORY/"+p.credential)
+		if dir := p.env.getenv("CREDENTIALS_DIRECTORY"); dir != "" {
+			path := filepath.Join(dir, p.credential)
+			if !noCredential(path) {
+				credential = path
+				given = append(given, "$CREDENTIALS_DIRECTORY/"+p.credential)
+			}
 		}
 	}
-	variable := p.env.getenv("DLS_SKEY")
-	if variable != "" {
-		given = append(given, "$DLS_SKEY")
+	variable := ""
+	for _, name := range p.variables {
+		possible = append(possible, "$"+name)
+		if text := p.env.getenv(name); text != "" {
+			variable = text
+			given = append(given, "$"+name)
+		}
 	}
 
 	switch len(given) {
 	case 0:
-		account.fail("skey", "the secret key is required", "give it by one of account.skey, account.skey_filepath, $CREDENTIALS_DIRECTORY/skey, $DLS_SKEY")
+		p.fail(p.key, p.what+" is required", "give it by one of "+strings.Join(possible, ", "))
 		return Secret{}, ""
 	case 1:
 	default:
-		account.fail("skey", "the secret key is given by "+strings.Join(given, " and by "), "keep one")
+		p.fail(p.key, p.what+" is given by "+strings.Join(given, " and by "), "keep one")
 		return Secret{}, ""
 	}
 
 	switch {
-	case account.has("skey"):
-		if text, ok := account.text("skey"); ok {
-			return account.checkedSecret("skey", text), ""
+	case p.has(p.key):
+		if text, ok := p.text(p.key); ok {
+			return p.checked(p.key, text), ""
 		}
-	case account.has("skey_filepath"):
-		if path, ok := account.text("skey_filepath"); ok {
-			return account.secretFile("skey_filepath", path), path
+	case p.has(p.fileKey):
+		if path, ok := p.filePath(p.fileKey); ok {
+			return p.readFile(p.fileKey, path, "the file"), path
 		}
 	case credential != "":
-		return account.secretFile("skey", credential), ""
+		return p.readFile(p.key, credential, "$CREDENTIALS_DIRECTORY/"+p.credential), ""
 	default:
-		return account.checkedSecret("skey", variable), ""
+		return p.checked(p.key, variable), ""
 	}
 	return Secret{}, ""
 }
 
-// secretFile reads a secret key from a file that the key of a name stands for.
-func (s *section) secretFile(name, path string) Secret {
-	what := "the file"
-	if !s.has(name) {
-		what = "$CREDENTIALS_DIRECTORY/skey"
-	}
-	data, shared, err := s.env.readFile(path, maxSecret)
+// readFile reads the secret from a file that the key of a name stands for.
+func (p *places) readFile(name, path, file string) Secret {
+	data, shared, err := p.env.readFile(path, maxSecret)
 	if err != nil {
-		s.fail(name, what+" cannot be read: "+err.Error(), "")
+		p.fail(name, file+" cannot be read: "+err.Error(), "")
 		return Secret{}
 	}
-	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	if isUTF16(data) {
+		p.fail(name, file+" is in UTF-16", "save it as UTF-8 or ASCII, in PowerShell with Set-Content -Encoding ascii")
+		return Secret{}
+	}
+	text := strings.TrimPrefix(string(data), "\ufeff")
+	text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 	if text == "" {
-		s.fail(name, what+" is empty", "")
+		p.fail(name, file+" is empty", "")
 		return Secret{}
 	}
-	if shared && s.has(name) {
-		s.warn(name, "the file can be read by other users; chmod 600 it")
+	if shared && p.has(name) {
+		p.warn(name, "the file can be read by other users; "+private())
 	}
-	return s.checkedSecret(name, text)
+	return p.checked(name, text)
 }
 
-// checkedSecret refuses what can only be a slip of copying.
-func (s *section) checkedSecret(name, text string) Secret {
+// isUTF16 tells whether a text that should be ASCII is in UTF-16, with or without
+// a byte order mark.
+func isUTF16(data []byte) bool {
+	if len(data) < 2 {
+		return false
+	}
+	mark := [2]byte(data)
+	return mark == [2]byte{0xff, 0xfe} || mark == [2]byte{0xfe, 0xff} || (data[0] == 0) != (data[1] == 0)
+}
+
+// checked refuses what can only be a slip of copying.
+func (p *places) checked(name, text string) Secret {
 	if text != strings.TrimSpace(text) || strings.ContainsFunc(text, unicode.IsControl) {
-		s.fail(name, "the secret key has blanks around it or control characters in it", "copy it again from the Duo Admin Panel")
+		p.fail(name, p.what+" has blanks around it or control characters in it", p.origin)
+		return Secret{}
+	}
+	if inQuotes(text) {
+		hint := hintQuotes
+		if name != p.key || !p.has(name) {
+			hint = "write it alone, without any quotes"
+		}
+		p.fail(name, p.what+" "+ruleQuotes, hint)
 		return Secret{}
 	}
 	return NewSecret(text)
+}
+
+// noCredential tells that a credential is not there, or is the empty stand-in that
+// a unit gives (SetCredential=) where its file is not there.
+func noCredential(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	if !info.Mode().IsRegular() || info.Size() > 1 {
+		return false
+	}
+	text, err := os.ReadFile(path)
+	return err == nil && strings.TrimSpace(string(text)) == ""
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,9 +19,10 @@ import (
 // value and then tell that there is none, so that rules go on to the next key.
 type section struct {
 	*parser
-	path   string
-	line   int
-	absent bool // missing or refused as a whole: no key of it is asked for
+	path    string
+	pattern string // the path with servers[] for servers[0]
+	line    int
+	absent  bool // missing or refused as a whole: no key of it is asked for
 
 	required []string
 	values   map[string]entry
@@ -33,7 +35,7 @@ type entry struct {
 
 // newSection reads a mapping whose keys must be among those known at pattern.
 func (p *parser) newSection(path, pattern string, line int, n *yaml.Node) *section {
-	s := &section{parser: p, path: path, line: line, values: map[string]entry{}}
+	s := &section{parser: p, path: path, pattern: pattern, line: line, values: map[string]entry{}}
 	pairs, err := pyyaml.Pairs(n)
 	if err != nil {
 		e := err.(*pyyaml.Error)
@@ -49,7 +51,7 @@ func (p *parser) newSection(path, pattern string, line int, n *yaml.Node) *secti
 			continue
 		}
 		for _, d := range pair.Duplicates {
-			p.add(&Error{Line: line, Key: s.at(name), Rule: fmt.Sprintf("the key stands there already, on line %d", d.Line), Hint: "keep one of them"})
+			p.addWarning(line, "%s: stands on line %d already; what stands last counts, so remove the other", s.at(name), d.Line)
 		}
 		// A mapping begins at its key, and an empty value's own line may be the next.
 		if pair.Value.Kind == yaml.ScalarNode && pair.Value.Value != "" {
@@ -67,9 +69,19 @@ func (s *section) at(name string) string {
 	return s.path + "." + name
 }
 
+// has tells whether a key has a value: a blank one counts as missing.
 func (s *section) has(name string) bool {
-	_, ok := s.values[name]
+	_, ok := s.value(name)
 	return ok
+}
+
+// value returns what a key holds, if the key has a value.
+func (s *section) value(name string) (entry, bool) {
+	v, ok := s.values[name]
+	if !ok || pyyaml.KindOf(v.node) == pyyaml.Null {
+		return entry{}, false
+	}
+	return v, true
 }
 
 // fail reports a key, with its value if it has one.
@@ -81,7 +93,7 @@ func (s *section) fail(name, rule, hint string) {
 	if v, ok := s.values[name]; ok {
 		e.Line, e.Value = v.line, show(v.node)
 	}
-	if name == "skey" {
+	if slices.Contains(secretKeys, name) {
 		e.Value = ""
 	}
 	s.add(e)
@@ -89,7 +101,7 @@ func (s *section) fail(name, rule, hint string) {
 
 // warn notes something about a key that is there.
 func (s *section) warn(name, text string) {
-	s.warnings = append(s.warnings, fmt.Sprintf("%s:%d: %s: %s", s.file, s.values[name].line, s.at(name), text))
+	s.addWarning(s.values[name].line, "%s: %s", s.at(name), text)
 }
 
 const (
@@ -97,18 +109,16 @@ const (
 	ruleEmpty    = "must not be empty"
 )
 
-// sub returns the section of a key, absent if it is missing, null or no mapping.
+// sub returns the section of a key, absent if it is missing, blank or no mapping.
 func (s *section) sub(name string) *section {
-	v, ok := s.values[name]
+	v, ok := s.value(name)
 	path := s.at(name)
 	switch {
 	case !ok:
-	case pyyaml.KindOf(v.node) == pyyaml.Null:
-		s.failEmpty(name)
 	case pyyaml.KindOf(v.node) != pyyaml.Mapping:
 		s.failShape(name, "must be a mapping of keys")
 	default:
-		return s.newSection(path, path, v.line, v.node)
+		return s.newSection(path, strings.TrimPrefix(s.pattern+"."+name, "."), v.line, v.node)
 	}
 	return &section{parser: s.parser, path: path, absent: true}
 }
@@ -133,7 +143,9 @@ func (s *section) failEmpty(name string) {
 func (s *section) require(names ...string) {
 	s.required = append(s.required, names...)
 	for _, name := range names {
-		if !s.has(name) {
+		if _, blank := s.values[name]; blank && !s.has(name) {
+			s.failEmpty(name)
+		} else if !blank {
 			s.fail(name, ruleRequired, "")
 		}
 	}
@@ -141,7 +153,7 @@ func (s *section) require(names ...string) {
 
 // text returns a string that is not empty.
 func (s *section) text(name string) (string, bool) {
-	v, ok := s.values[name]
+	v, ok := s.value(name)
 	if !ok {
 		return "", false
 	}
@@ -192,7 +204,12 @@ func (s *section) choice(name, hint string, words ...string) (int, bool) {
 	i := slices.Index(words, text)
 	if i < 0 {
 		if near := slices.IndexFunc(words, func(w string) bool { return strings.EqualFold(w, text) }); near >= 0 {
-			hint = "write " + words[near] + ", in capitals"
+			hint = "write " + words[near]
+			if words[near] == strings.ToUpper(words[near]) {
+				hint += ", in capitals"
+			}
+		} else if inQuotes(text) {
+			hint = hintQuotes
 		} else if near := nearest(text, words); near != "" {
 			hint = didYouMean(near)
 		}
@@ -205,12 +222,15 @@ func (s *section) choice(name, hint string, words ...string) (int, bool) {
 // enumerate returns words as "a, b or c".
 func enumerate(words []string) string {
 	last := len(words) - 1
+	if last == 0 {
+		return words[0]
+	}
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// boolean returns a boolean, or what it is when the key is missing.
+// boolean returns a boolean, or what it is when the key is missing or blank.
 func (s *section) boolean(name string, missing bool) bool {
-	v, ok := s.values[name]
+	v, ok := s.value(name)
 	if !ok {
 		return missing
 	}
@@ -218,8 +238,6 @@ func (s *section) boolean(name string, missing bool) bool {
 		return b
 	}
 	switch {
-	case pyyaml.KindOf(v.node) == pyyaml.Null:
-		s.failEmpty(name)
 	case pyyaml.KindOf(v.node) == pyyaml.String && pyyaml.Plain(v.node.Value) == pyyaml.Bool:
 		s.fail(name, "must be true or false", "write it without quotes")
 	default:
@@ -230,7 +248,7 @@ func (s *section) boolean(name string, missing bool) bool {
 
 // number returns a finite number.
 func (s *section) number(name string) (float64, bool) {
-	v, ok := s.values[name]
+	v, ok := s.value(name)
 	if !ok {
 		return 0, false
 	}
@@ -248,7 +266,7 @@ func (s *section) number(name string) (float64, bool) {
 
 // whole returns a whole number of a range.
 func (s *section) whole(name string, low, high int64, hint string) (int, bool) {
-	v, ok := s.values[name]
+	v, ok := s.value(name)
 	if !ok {
 		return 0, false
 	}
@@ -259,8 +277,8 @@ func (s *section) whole(name string, low, high int64, hint string) (int, bool) {
 	}
 	if !i.IsInt64() || i.Int64() < low || i.Int64() > high {
 		rule := fmt.Sprintf("must be between %d and %d", low, high)
-		if high == math.MaxInt32 {
-			rule = fmt.Sprintf("must be %d or more", low)
+		if high > 99_999 { // a port has no comma
+			rule = "must be between " + thousands(low) + " and " + thousands(high)
 		}
 		if other := spelling(v.node.Value, i); other != "" {
 			hint = other
@@ -272,13 +290,19 @@ func (s *section) whole(name string, low, high int64, hint string) (int, bool) {
 	return int(i.Int64()), true
 }
 
+// thousands returns a number with commas.
+func thousands(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
 func (s *section) failNumber(name, rule string) {
 	n := s.values[name].node
 	hint := ""
 	switch kind := pyyaml.KindOf(n); {
-	case kind == pyyaml.Null:
-		s.failEmpty(name)
-		return
 	case kind != pyyaml.String:
 	case n.Style == 0:
 		hint = "write it in digits"
@@ -307,13 +331,11 @@ func spelling(written string, i *big.Int) string {
 
 // list returns the items of a list that is not empty.
 func (s *section) list(name, shape string) []*yaml.Node {
-	v, ok := s.values[name]
+	v, ok := s.value(name)
 	if !ok {
 		return nil
 	}
 	switch kind := pyyaml.KindOf(v.node); {
-	case kind == pyyaml.Null:
-		s.failEmpty(name)
 	case kind != pyyaml.Sequence:
 		s.failShape(name, "must be "+shape)
 	case len(v.node.Content) == 0 && slices.Contains(s.required, name):
@@ -333,11 +355,32 @@ type item struct {
 }
 
 func (i item) warn(text string) {
-	i.warnings = append(i.warnings, fmt.Sprintf("%s:%d: %s: %q %s", i.file, i.line, i.path, i.text, text))
+	i.addWarning(i.line, "%s: %q %s", i.path, i.text, text)
 }
 
 func (i item) fail(rule, hint string) {
 	i.add(&Error{Line: i.line, Key: i.path, Value: showText(i.text), Rule: rule, Hint: hint})
+}
+
+// filePath returns the path of a file or directory. One that depends on the working
+// directory is a warning.
+func (s *section) filePath(name string) (string, bool) {
+	text, ok := s.text(name)
+	if ok {
+		s.warnRelative(name, text)
+	}
+	return text, ok
+}
+
+func (s *section) warnRelative(name, path string) {
+	if path == "" || filepath.IsAbs(path) {
+		return
+	}
+	more := ""
+	if strings.HasPrefix(path, "~") {
+		more = ", and ~ stands for no home directory here"
+	}
+	s.warn(name, "is relative to the working directory, which a scheduler may choose otherwise"+more+"; write the whole path")
 }
 
 // texts returns the strings of a list that has nothing but strings.
@@ -398,8 +441,8 @@ func showText(s string) string {
 	return strconv.Quote(s)
 }
 
-// A secret key of Duo has 40 letters and digits.
-var secretShape = regexp.MustCompile(`[A-Za-z0-9]{40}|(?i:skey) *[:=]|@`)
+// A secret key of Duo has 40 letters and digits; a token of a collector is a UUID.
+var secretShape = regexp.MustCompile(`[A-Za-z0-9]{40}|(?i:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})|(?i:skey|token) *[:=]|@`)
 
 // sensitive tells whether a text that stands in a wrong place may be or hold a
 // secret: the secret key, keys that ran into each other, a proxy's password.

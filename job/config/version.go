@@ -69,6 +69,9 @@ func versionError(n *yaml.Node) *Error {
 	switch c, ok := compareVersions(got, version); {
 	case !ok || c == 0:
 		e.Rule = "must be '" + version + "'"
+		if inQuotes(got) {
+			e.Hint = hintQuotes
+		}
 	case c < 0:
 		e.Rule, e.Hint = "is older than '"+version+"'", upgradeHint
 	default:
@@ -106,7 +109,7 @@ func syntaxHint(msg string) string {
 		return "indent with blanks, not tabs, and put text that begins with @ or ` in quotes"
 	case strings.Contains(msg, "unknown escape character"):
 		return "put a Windows path in single quotes"
-	case strings.Contains(msg, "UTF-8"):
+	case strings.Contains(msg, "UTF-8"), strings.Contains(msg, "control characters"):
 		return "save the file as UTF-8"
 	case strings.Contains(msg, "mapping values are not allowed"):
 		return "the indentation may be off, or text with a colon needs quotes"

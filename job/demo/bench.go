@@ -62,7 +62,7 @@ func Bench(ctx context.Context, w io.Writer, n, rounds int, latency time.Duratio
 			if err != nil {
 				return err
 			}
-			args := []string{"sync", path}
+			args := []string{"sync", "--begin", path}
 			if i == 1 {
 				args = []string{"demo", "--copy", path}
 			}
@@ -162,7 +162,7 @@ func BenchMSP(ctx context.Context, w io.Writer, children int, latency time.Durat
 		siem.reset()
 		calls := len(sim.Calls())
 		began := time.Now()
-		cmd := exec.CommandContext(ctx, self, "sync", "--parallel", strconv.Itoa(parallel), path)
+		cmd := exec.CommandContext(ctx, self, "sync", "--begin", "--parallel", strconv.Itoa(parallel), path)
 		cmd.Stderr = w
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("%s: %w", round.name, err)
@@ -218,7 +218,7 @@ func Copy(ctx context.Context, cfg *config.Config) error {
 	}
 	var body []byte
 	for {
-		if body, err = client.Get(ctx, cfg.Account.Hostname, "/admin/v2/logs/authentication", params, body); err != nil {
+		if body, err = client.Get(ctx, cfg.Account.Hostname, "/admin/v2/logs/authentication", params, body, nil); err != nil {
 			return err
 		}
 		if _, err := conn.Write(body); err != nil {

@@ -45,6 +45,7 @@ type Options struct {
 	// CAPEM holds certificates in PEM that are trusted beside Duo's pinned roots.
 	CAPEM []byte
 	// Proxy is the HTTP CONNECT proxy, or nil to follow HTTPS_PROXY and NO_PROXY.
+	// One that refuses the credentials is asked once in the life of the client.
 	Proxy *url.URL
 	// Conns is how many calls go on at a time; it bounds the idle connections.
 	Conns int
@@ -56,13 +57,14 @@ type Options struct {
 type Client struct {
 	opts      Options
 	transport http.RoundTripper
+	proxy     func(*http.Request) (*url.URL, error) // nil: none
 
 	mu    sync.Mutex
 	hosts map[string]*duoapi.DuoApi
 }
 
 // New returns a client. It makes no call. The error tells what is wrong with
-// CAPEM.
+// CAPEM, or is a [*ProxyError] about the proxy of the environment.
 func New(opts Options) (*Client, error) {
 	c := &Client{opts: opts, transport: opts.Transport, hosts: map[string]*duoapi.DuoApi{}}
 	if c.transport != nil {
@@ -80,19 +82,12 @@ func New(opts Options) (*Client, error) {
 	tr.IdleConnTimeout = 90 * time.Second
 	tr.MaxIdleConns = max(2*opts.Conns, 8)
 	tr.MaxIdleConnsPerHost = max(opts.Conns, 2)
-	environment := tr.Proxy
-	tr.Proxy = func(req *http.Request) (*url.URL, error) {
-		proxy, err := environment(req)
-		if err != nil {
-			// The error quotes the address, and with it a password.
-			return nil, errors.New("HTTPS_PROXY does not hold the address of a proxy")
-		}
-		return proxy, nil
+	var err error
+	if c.proxy, err = proxies(opts.Proxy); err != nil {
+		return nil, err
 	}
-	if opts.Proxy != nil {
-		tr.Proxy = http.ProxyURL(opts.Proxy)
-	}
-	c.transport = tr
+	tr.Proxy, tr.OnProxyConnectResponse = c.proxy, connected
+	c.transport = newGate(tr)
 	return c, nil
 }
 
@@ -104,17 +99,18 @@ func (c *Client) Close() {
 }
 
 // Get makes one signed GET call and returns the body of an answer of status 200,
-// read into buf where it fits. host may carry a port. Each value of params must
-// stand alone under its key. Other answers are an *APIError, none at all is a
-// *CallError; see [Temporary].
-func (c *Client) Get(ctx context.Context, host, path string, params url.Values, buf []byte) ([]byte, error) {
-	return c.do(ctx, host, http.MethodGet, path, params, buf)
+// read into buf where it fits. Where room is not nil it is asked before more memory
+// than n bytes in all is taken for the body. host may carry a port. Each value of
+// params must stand alone under its key. Other answers are an *APIError, none at all
+// is a *CallError; see [Temporary].
+func (c *Client) Get(ctx context.Context, host, path string, params url.Values, buf []byte, room func(n int) error) ([]byte, error) {
+	return c.do(ctx, host, http.MethodGet, path, params, buf, room)
 }
 
-func (c *Client) do(ctx context.Context, host, method, path string, params url.Values, buf []byte) ([]byte, error) {
+func (c *Client) do(ctx context.Context, host, method, path string, params url.Values, buf []byte, room func(n int) error) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, callTime, errSlow)
 	defer cancel()
-	call := call{ctx: ctx, transport: c.transport, buf: buf[:0]}
+	call := call{ctx: ctx, transport: c.transport, buf: buf[:0], room: room}
 	api := *c.host(host)
 	api.SetCustomHTTPClient(&http.Client{
 		Transport:     &call,
@@ -170,6 +166,7 @@ type call struct {
 	transport http.RoundTripper
 
 	buf        []byte
+	room       func(n int) error // or nil
 	status     int
 	retryAfter time.Duration
 	skew       time.Duration
@@ -216,18 +213,34 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// maxRefusal bounds the body of an answer that is no page: what is behind it tells
+// nobody anything.
+const maxRefusal = 64 << 10
+
 // read reads the answer's body into buf, which grows where it must.
 func (c *call) read(resp *http.Response) ([]byte, error) {
-	if resp.ContentLength > maxBody {
+	most := int64(maxBody)
+	if resp.StatusCode != http.StatusOK {
+		most = maxRefusal
+	} else if resp.ContentLength > maxBody {
 		return c.buf, errBig
 	}
 	buf := c.buf
 	// What the header says is not believed beyond the size of a large page.
-	if room := int(min(max(resp.ContentLength, 0), 4<<20)) + bytes.MinRead; cap(buf) < room {
-		buf = make([]byte, 0, room+room/8) // pages differ a little in size
+	if n := int(min(max(resp.ContentLength, 0), 4<<20, most)) + bytes.MinRead; cap(buf) < n {
+		n += n / 8 // pages differ a little in size
+		if err := c.grow(n); err != nil {
+			return buf, err
+		}
+		buf = make([]byte, 0, n)
 	}
 	for {
-		buf = slices.Grow(buf, bytes.MinRead)
+		if cap(buf)-len(buf) < bytes.MinRead {
+			if err := c.grow(2*cap(buf) + bytes.MinRead); err != nil {
+				return buf, err
+			}
+			buf = slices.Grow(buf, bytes.MinRead)
+		}
 		n, err := resp.Body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		switch {
@@ -235,10 +248,19 @@ func (c *call) read(resp *http.Response) ([]byte, error) {
 			return buf, nil
 		case err != nil:
 			return buf, err
+		case int64(len(buf)) > most && most == maxRefusal:
+			return buf, nil
 		case len(buf) > maxBody:
 			return buf, errBig
 		}
 	}
+}
+
+func (c *call) grow(n int) error {
+	if c.room == nil {
+		return nil
+	}
+	return c.room(n)
 }
 
 // dated returns the time that an answer tells. One beyond all clocks is none: it is
@@ -259,6 +281,9 @@ type Child struct {
 	Host string
 	// Name is the account's name, a foreign string.
 	Name string
+	// Wrong says why the account cannot be read, though Duo lists it; ID is then
+	// what the list says, which may be nothing. Nil where all is well.
+	Wrong error
 }
 
 var (
@@ -267,46 +292,33 @@ var (
 )
 
 // Children lists the child accounts of the MSP whose Accounts API lives on
-// host. An id of a form that is not Duo's is an error: it would go into file names.
+// host. An entry that is none of Duo's has its Wrong set: its id must not go into
+// file names, and stops nobody else.
 //
 // See https://duo.com/docs/accountsapi#retrieve-accounts.
 func (c *Client) Children(ctx context.Context, host string) ([]Child, error) {
-	body, err := c.do(ctx, host, http.MethodPost, "/accounts/v1/account/list", url.Values{}, nil)
+	body, err := c.do(ctx, host, http.MethodPost, "/accounts/v1/account/list", url.Values{}, nil, nil)
 	if err != nil {
 		return nil, err
 	}
 	var children []Child
 	seen := map[string]bool{}
+	n := 0
 	stat, err := answer(body, func(i int) (int, error) {
 		return record.Array(body, i, func(i int) (int, error) {
-			var child Child
-			end, err := record.Object(body, i, func(key []byte, i int) (int, error) {
-				end, err := record.Skip(body, i)
-				if err != nil {
-					return 0, err
-				}
-				switch string(key) {
-				case "account_id":
-					child.ID = record.Text(body[i:end])
-				case "api_hostname":
-					child.Host = strings.ToLower(record.Text(body[i:end]))
-				case "name":
-					child.Name = record.Text(body[i:end])
-				}
-				return end, nil
-			})
-			switch {
-			case err != nil:
-			case !idText.MatchString(child.ID):
-				err = fmt.Errorf("account_id %q is none", short(child.ID))
-			case !seen[child.ID]:
+			n++
+			child, end, err := readChild(body, i)
+			if err != nil {
+				return 0, err
+			}
+			if child.ID == "" {
+				child.Wrong = fmt.Errorf("entry %d of Duo's list of child accounts has no account_id", n)
+			}
+			if child.Wrong != nil || !seen[child.ID] {
 				seen[child.ID] = true
-				if !hostText.MatchString(child.Host) {
-					child.Host = ""
-				}
 				children = append(children, child)
 			}
-			return end, err
+			return end, nil
 		})
 	})
 	switch {
@@ -316,4 +328,34 @@ func (c *Client) Children(ctx context.Context, host string) ([]Child, error) {
 		return nil, &BodyError{err}
 	}
 	return children, nil
+}
+
+// readChild reads the entry at i and returns the index after it.
+func readChild(body []byte, i int) (child Child, end int, err error) {
+	if body[i] != '{' {
+		end, err = record.Skip(body, i)
+		return child, end, err
+	}
+	end, err = record.Object(body, i, func(key []byte, i int) (int, error) {
+		end, err := record.Skip(body, i)
+		if err != nil {
+			return 0, err
+		}
+		switch string(key) {
+		case "account_id":
+			child.ID = record.Text(body[i:end])
+		case "api_hostname":
+			child.Host = strings.ToLower(record.Text(body[i:end]))
+		case "name":
+			child.Name = record.Text(body[i:end])
+		}
+		return end, nil
+	})
+	if !idText.MatchString(child.ID) {
+		child.Wrong = fmt.Errorf("account_id %q has not the form of Duo's", short(child.ID))
+	}
+	if !hostText.MatchString(child.Host) {
+		child.Host = ""
+	}
+	return child, end, err
 }

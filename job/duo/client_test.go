@@ -29,7 +29,7 @@ func TestGetBounds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = c.Get(context.Background(), "api-test.example", "/", nil, nil)
+	_, err = c.Get(context.Background(), "api-test.example", "/", nil, nil, nil)
 	if _, ok := errors.AsType[*duo.BodyError](err); !ok {
 		t.Errorf("%v, want a *BodyError", err)
 	}

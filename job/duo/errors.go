@@ -47,7 +47,13 @@ func (e *APIError) Error() string {
 }
 
 // Limited tells whether the answer is Duo's rate limit.
-func (e *APIError) Limited() bool { return e.Status == 429 }
+func (e *APIError) Limited() bool { return e.Refusal() == 429 }
+
+// TooOld tells whether the answer refuses the call's mintime because Duo no longer
+// keeps what lies so far back.
+func (e *APIError) TooOld() bool {
+	return e.Refusal() == 400 && strings.Contains(e.Detail, "mintime") && strings.Contains(e.Detail, "180 days")
+}
 
 // Refusal is the status that the answer comes to: that of Duo's code where the
 // HTTP status says success.
@@ -107,12 +113,15 @@ func (e *CallError) Unwrap() error { return e.Err }
 
 // Temporary tells whether the same call, newly signed, may succeed later: rate
 // limit, server errors, network faults and answers that came broken. A refusal
-// (4xx), a certificate that is not trusted, and a cancelled context are not.
+// (4xx) by Duo or by a proxy, a certificate that is not trusted, and a cancelled context are not.
 func Temporary(err error) bool {
 	if api, ok := errors.AsType[*APIError](err); ok {
 		return api.temporary()
 	}
 	if errors.Is(err, context.Canceled) {
+		return false
+	}
+	if proxy, ok := errors.AsType[*ProxyError](err); ok && !proxy.temporary() {
 		return false
 	}
 	return !Untrusted(err)

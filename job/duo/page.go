@@ -10,52 +10,62 @@ import (
 	"dls/job/record"
 )
 
+// Meta is what an answer says beside its records.
+type Meta struct {
+	// Cursor is metadata.next_offset in the form in which it is sent back, or ""
+	// when the answer has none that can be read.
+	Cursor string
+	// Unreadable tells that the metadata, or what stands there as next_offset, has no
+	// shape that Duo is known to use.
+	Unreadable bool
+	// Total is how many records Duo says the asked-for time holds, or 0 when it does
+	// not say.
+	Total int
+}
+
 // ReadPage takes the answer body of a call to row apart. It calls each with the
 // index of every record in body, in the order received; each returns the index
-// after the record. next is metadata.next_offset in the form in which it is sent
-// back, or "" when the answer has none.
+// after the record. Odd metadata is no error: the records count without it.
 //
 // Where the answer is none of Duo's the error is a *BodyError, where Duo answered
-// FAIL an *APIError; each may have been called before that shows. total is how many
-// records Duo says the asked-for time holds, or 0 when it does not say.
-func ReadPage(row *Endpoint, body []byte, each func(i int) (end int, err error)) (next string, total int, err error) {
+// FAIL an *APIError; each may have been called before that shows.
+func ReadPage(row *Endpoint, body []byte, each func(i int) (end int, err error)) (Meta, error) {
 	p := page{row: row, body: body, each: each}
 	stat, err := answer(body, p.response)
 	switch {
 	case stat == "FAIL":
-		return "", 0, failure(200, body)
+		return Meta{}, failure(200, body)
 	case err != nil:
-		return "", 0, &BodyError{err}
+		return Meta{}, &BodyError{err}
 	}
-	return p.next, p.total, nil
+	return p.meta, nil
 }
 
 // foresight is how much of an answer's end Foresee looks at.
 const foresight = 1 << 10
 
-// Foresee tells what ReadPage will say of next and total, without a look at the
-// records: Duo's answers end in the metadata. It may be mistaken about an answer of
-// another shape, and says "" and 0 where it finds nothing.
-func Foresee(row *Endpoint, body []byte) (next string, total int) {
+// Foresee tells what ReadPage will say of the metadata, without a look at the
+// records: Duo's answers end in it. It may be mistaken about an answer of another
+// shape, and says nothing where it finds none.
+func Foresee(row *Endpoint, body []byte) Meta {
 	const key = `"metadata":` // what stands within a text has its quotes escaped
 	p := page{row: row, body: body[max(0, len(body)-foresight):]}
 	at := bytes.LastIndex(p.body, []byte(key))
 	if at < 0 {
-		return "", 0
+		return Meta{}
 	}
 	if _, err := p.metadata(at + len(key)); err != nil {
-		return "", 0
+		return Meta{}
 	}
-	return p.next, p.total
+	return p.meta
 }
 
 // page is an answer that is being read.
 type page struct {
-	row   *Endpoint
-	body  []byte
-	each  func(i int) (int, error)
-	next  string
-	total int
+	row  *Endpoint
+	body []byte
+	each func(i int) (int, error)
+	meta Meta
 }
 
 // answer walks Duo's envelope: it calls response with the index of the
@@ -122,16 +132,26 @@ func (p *page) response(i int) (int, error) {
 	return end, err
 }
 
-// metadata reads the metadata at i and returns the index after it.
+// metadata reads the metadata at i and returns the index after it. What is no object
+// tells nothing.
 func (p *page) metadata(i int) (int, error) {
+	end, err := record.Skip(p.body, i)
+	if err != nil {
+		return 0, err
+	}
+	p.meta = Meta{}
+	if p.body[i] != '{' {
+		p.meta.Unreadable = true
+		return end, nil
+	}
 	return record.Object(p.body, i, func(key []byte, i int) (int, error) {
 		end, err := record.Skip(p.body, i)
 		if err == nil && string(key) == "next_offset" {
-			p.next, err = cursor(p.body[i:end])
+			p.meta.Cursor, p.meta.Unreadable = cursor(p.body[i:end])
 		}
 		if err == nil && string(key) == "total_objects" {
 			// A number, or an object of which nobody has seen one.
-			p.total, _ = strconv.Atoi(string(p.body[i:end]))
+			p.meta.Total, _ = strconv.Atoi(string(p.body[i:end]))
 		}
 		return end, err
 	})
@@ -139,16 +159,13 @@ func (p *page) metadata(i int) (int, error) {
 
 // cursor reads next_offset in each of the shapes that Duo has used: a list of
 // strings, a string, a number, null.
-func cursor(value []byte) (string, error) {
+func cursor(value []byte) (text string, unreadable bool) {
 	if string(value) == "null" {
-		return "", nil
+		return "", false
 	}
 	if value[0] != '[' {
-		s := record.Text(value)
-		if s == "" && string(value) != `""` {
-			return "", errors.New("next_offset has an unknown shape")
-		}
-		return s, nil
+		text = record.Text(value)
+		return text, text == "" && string(value) != `""`
 	}
 	var parts []string
 	_, err := record.Array(value, 0, func(i int) (int, error) {
@@ -156,12 +173,13 @@ func cursor(value []byte) (string, error) {
 		if err != nil {
 			return 0, err
 		}
-		s := record.Text(value[i:end])
-		if s == "" {
-			return 0, errors.New("next_offset has an unknown shape")
-		}
-		parts = append(parts, s)
+		part := record.Text(value[i:end])
+		unreadable = unreadable || part == ""
+		parts = append(parts, part)
 		return end, nil
 	})
-	return strings.Join(parts, ","), err
+	if err != nil || unreadable {
+		return "", true
+	}
+	return strings.Join(parts, ","), false
 }

@@ -13,14 +13,14 @@ import (
 
 // readAll returns the records and the cursor of an answer.
 func readAll(row *Endpoint, body []byte) (records []string, next string, err error) {
-	next, _, err = ReadPage(row, body, func(i int) (int, error) {
+	meta, err := ReadPage(row, body, func(i int) (int, error) {
 		end, err := record.Skip(body, i)
 		if err == nil {
 			records = append(records, string(body[i:end]))
 		}
 		return end, err
 	})
-	return records, next, err
+	return records, meta.Cursor, err
 }
 
 func TestReadPage(t *testing.T) {
@@ -63,7 +63,7 @@ func TestReadPage(t *testing.T) {
 			if next != tt.next {
 				t.Errorf("cursor %q, want %q", next, tt.next)
 			}
-			if foreseen, _ := Foresee(Named(tt.row), []byte(tt.body)); foreseen != next && !strings.Contains(tt.name, "not ours") {
+			if foreseen := Foresee(Named(tt.row), []byte(tt.body)).Cursor; foreseen != next && !strings.Contains(tt.name, "not ours") {
 				t.Errorf("cursor %q was foreseen, want %q", foreseen, next)
 			}
 		})
@@ -83,10 +83,25 @@ func TestForesee(t *testing.T) {
 		{"nothing", ``, "", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if next, total := Foresee(Named("auth"), []byte(tt.body)); next != tt.next || total != tt.total {
-				t.Errorf("%q, %d, want %q, %d", next, total, tt.next, tt.total)
+			if meta := Foresee(Named("auth"), []byte(tt.body)); meta.Cursor != tt.next || meta.Total != tt.total {
+				t.Errorf("%+v, want %q, %d", meta, tt.next, tt.total)
 			}
 		})
+	}
+}
+
+// Odd metadata keeps back no record.
+func TestReadPageOddMetadata(t *testing.T) {
+	for _, metadata := range []string{`null`, `7`, `[]`, `{"next_offset":{}}`, `{"next_offset":true}`, `{"next_offset":["1",null]}`, `{"next_offset":[["1","a"]]}`} {
+		body := `{"stat":"OK","response":{"authlogs":[{"txid":"a"}],"metadata":` + metadata + `}}`
+		n := 0
+		meta, err := ReadPage(Named("auth"), []byte(body), func(i int) (int, error) { n++; return record.Skip([]byte(body), i) })
+		if want := (Meta{Unreadable: true}); meta != want || err != nil || n != 1 {
+			t.Errorf("%s: %+v, error %v, %d records, want %+v and one", metadata, meta, err, n, want)
+		}
+		if meta := Foresee(Named("auth"), []byte(body)); meta.Cursor != "" {
+			t.Errorf("%s: cursor %q was foreseen", metadata, meta.Cursor)
+		}
 	}
 }
 
@@ -116,9 +131,6 @@ func TestReadPageRefuses(t *testing.T) {
 		{"list null", "auth", `{"stat":"OK","response":{"authlogs":null}}`, nil},
 		{"response a text", "auth", `{"stat":"OK","response":"pong"}`, nil},
 		{"response an object in place of a list", "adminaction", `{"stat":"OK","response":{}}`, nil},
-		{"cursor an object", "auth", `{"stat":"OK","response":{"authlogs":[],"metadata":{"next_offset":{}}}}`, nil},
-		{"cursor true", "auth", `{"stat":"OK","response":{"authlogs":[],"metadata":{"next_offset":true}}}`, nil},
-		{"pair with null", "auth", `{"stat":"OK","response":{"authlogs":[],"metadata":{"next_offset":["1",null]}}}`, nil},
 		{"FAIL", "auth", `{"code":40002,"message":"Invalid request parameters","message_detail":"limit","stat":"FAIL"}`,
 			&APIError{Status: 200, Code: 40002, Message: "Invalid request parameters", Detail: "limit"}},
 		{"FAIL with a response", "auth", `{"response":"","code":50001,"message":"x","stat":"FAIL"}`, &APIError{Status: 200, Code: 50001, Message: "x"}},

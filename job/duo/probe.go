@@ -89,8 +89,8 @@ func (c *Client) probe(ctx context.Context, host string) (Contact, error) {
 		return contact, err
 	}
 	req.Header.Set("User-Agent", c.opts.UserAgent)
-	if tr, ok := c.transport.(*http.Transport); ok && tr.Proxy != nil {
-		proxy, err := tr.Proxy(req)
+	if c.proxy != nil {
+		proxy, err := c.proxy(req)
 		if err != nil {
 			return contact, err
 		}

@@ -17,6 +17,7 @@ import (
 
 	"dls/job/config"
 	"dls/job/duo"
+	"dls/job/legacy"
 	"dls/job/report"
 	"dls/state"
 )
@@ -234,7 +235,10 @@ func (c *collector) rows(account string) []Row {
 	for _, row := range duo.All() {
 		id := c.id(row.Name, account)
 		configured := c.accounts[account] && slices.ContainsFunc(c.cfg.Routes, func(r config.Route) bool { return r.Endpoint == row })
-		_, waiting := c.files[state.LegacyName(row.Name, account)]
+		waiting := slices.ContainsFunc(legacy.Names(row.Name, account), func(name string) bool {
+			_, there := c.files[name]
+			return there && !(account != "" && name == legacy.Names(row.Name, "")[0]) // that of all children
+		})
 		_, kept := c.files[id.File()]
 		if configured || kept || c.runs[id] != nil || waiting {
 			rows = append(rows, c.row(id, configured))
@@ -254,7 +258,7 @@ func (c *collector) row(id state.ID, configured bool) Row {
 		r.Problem = report.Clean(err.Error())
 	}
 	if cp != nil {
-		r.DeliveredUntil = time.UnixMilli(max(cp.Until, cp.Looked)).UTC()
+		r.DeliveredUntil = time.UnixMilli(max(cp.DeliveredUntil, cp.LookedUntil)).UTC()
 	}
 	if r.LastRun != nil && r.LastRun.DeliveredUntil().After(r.DeliveredUntil) {
 		r.DeliveredUntil = r.LastRun.DeliveredUntil().UTC()
@@ -296,12 +300,8 @@ func (c *collector) checkpoint(id state.ID) (cp *state.Checkpoint, err error) {
 // takeover tells what became of duologsync's checkpoint of a stream. The children
 // of an MSP have one in common for telephony.
 func (c *collector) takeover(id state.ID) Takeover {
-	names := []string{state.LegacyName(id.Endpoint, id.Account)}
-	if id.Account != "" && id.Endpoint == "telephony" {
-		names = append(names, state.LegacyName(id.Endpoint, ""))
-	}
 	_, kept := c.files[id.File()]
-	for _, name := range names {
+	for _, name := range legacy.Names(id.Endpoint, id.Account) {
 		_, there := c.files[name]
 		_, retired := c.files[name+state.Imported]
 		switch {

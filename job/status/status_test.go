@@ -48,7 +48,7 @@ func open(t *testing.T) *state.Dir {
 func checkpoint(t *testing.T, dir *state.Dir, key, name, account string, old time.Duration) {
 	t.Helper()
 	id := state.ID{IKey: key, Endpoint: name, Account: account}
-	if err := dir.Save(id, &state.Checkpoint{From: 1, Until: ago(old).UnixMilli()}); err != nil {
+	if err := dir.Save(id, &state.Checkpoint{Progress: state.Progress{Began: 1, DeliveredUntil: ago(old).UnixMilli()}}); err != nil {
 		t.Fatal(err)
 	}
 }

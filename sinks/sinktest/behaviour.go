@@ -1,10 +1,7 @@
 package sinktest
 
 import (
-	"bytes"
-	"errors"
 	"io"
-	"slices"
 	"sync"
 	"time"
 )
@@ -13,29 +10,6 @@ import (
 // connection is closed if it is not yet, without a close_notify.
 type Behaviour func(*Conn)
 
-// errEnd is the end of the sender's stream, in order.
-var errEnd = errors.New("end of stream")
-
-// read reads once and collects what came.
-func (c *Conn) read(buf []byte) error {
-	n, err := c.stream.Read(buf)
-	c.collect(buf[:n])
-	if err == io.EOF {
-		return errEnd
-	}
-	return err
-}
-
-// collect keeps the complete lines of what was received.
-func (c *Conn) collect(data []byte) {
-	c.partial = append(c.partial, data...)
-	end := bytes.LastIndexByte(c.partial, '\n') + 1
-	lines := slices.Collect(bytes.Lines(bytes.Clone(c.partial[:end])))
-	c.partial = append(c.partial[:0], c.partial[end:]...)
-	c.lines += len(lines)
-	c.receiver.add(lines)
-}
-
 // drain collects what this process already holds of a TLS stream, so that the
 // lines which are not collected are those that it has not been given.
 func (c *Conn) drain() {
@@ -43,8 +17,7 @@ func (c *Conn) drain() {
 		return
 	}
 	c.TCP.SetReadDeadline(time.Unix(1, 0)) // past: nothing more is taken from the system
-	buf := make([]byte, 64<<10)
-	for c.read(buf) == nil {
+	for c.read() == nil {
 	}
 	c.TCP.SetReadDeadline(time.Time{})
 }
@@ -143,6 +116,33 @@ func ResetAtEnd(c *Conn) {
 	c.reset()
 }
 
+// CloseIdle reads n lines at least, and closes in order once nothing more came
+// for d, like a receiver with an idle time-out.
+func CloseIdle(n int, d time.Duration) Behaviour {
+	return func(c *Conn) {
+		if !c.ReadLines(n) {
+			return
+		}
+		for {
+			c.TCP.SetReadDeadline(time.Now().Add(d))
+			if c.read() != nil {
+				c.TCP.SetReadDeadline(time.Time{})
+				c.close()
+				return
+			}
+		}
+	}
+}
+
+// Says writes an answer as soon as the connection stands, then behaves.
+func Says(answer string, then Behaviour) Behaviour {
+	return func(c *Conn) {
+		if _, err := io.WriteString(c.stream, answer); err == nil {
+			then(c)
+		}
+	}
+}
+
 // CutAtEnd reads to the end of the sender's stream, then closes without a
 // close_notify of its own.
 func CutAtEnd(c *Conn) { c.ReadLines(-1) }
@@ -164,13 +164,15 @@ func NeverClose(c *Conn) {
 	c.hold()
 }
 
-// Slow reads n bytes at a time at most and pauses before each, then closes in order.
+// Slow reads n bytes at a time at most, of lines, and pauses before each, then closes in order.
 func Slow(n int, pause time.Duration) Behaviour {
 	return func(c *Conn) {
 		// Small, so that the sender feels it, but not so small that on loopback,
 		// with its segments of 64 KiB, every one waits for a timer of TCP.
 		c.TCP.SetReadBuffer(64 << 10)
-		buf := make([]byte, n)
+		if r, ok := c.reader.(*lineReader); ok {
+			r.most = n
+		}
 		ticker := time.NewTicker(pause)
 		defer ticker.Stop()
 		for {
@@ -179,8 +181,8 @@ func Slow(n int, pause time.Duration) Behaviour {
 			case <-c.receiver.quit:
 				return
 			}
-			if err := c.read(buf); err != nil {
-				if errors.Is(err, errEnd) {
+			if err := c.read(); err != nil {
+				if err == io.EOF {
 					c.close()
 				}
 				return

@@ -11,8 +11,8 @@ package sinktest
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"slices"
@@ -33,6 +33,28 @@ type Options struct {
 	Port   int         // port to listen on; any free one when 0
 	TLS    *tls.Config // nil: in the clear
 	Behave Behaviour   // nil: [ReadAll]; it may be called by several goroutines at once
+
+	// Protocol reads records from a connection, below or above TLS, as its
+	// sender frames them, and answers. nil: a record a line, and no answer.
+	Protocol func(stream io.ReadWriter) Reader
+	// Network is where a stream's receiver listens. nil: the loopback interface.
+	Network *Network
+}
+
+// Reader takes records from a connection.
+type Reader interface {
+	// Read reads once, at least some of a record, and returns what is now
+	// complete, each with a '\n', after it has answered. At the sender's end of
+	// the conversation, in order, it returns [io.EOF].
+	Read() (records [][]byte, err error)
+}
+
+// Transport is a connection of TCP, in the system or in a [Network].
+type Transport interface {
+	net.Conn
+	CloseWrite() error
+	SetLinger(seconds int) error
+	SetReadBuffer(bytes int) error
 }
 
 // Receiver collects lines. Its methods are safe for concurrent use.
@@ -62,7 +84,7 @@ func HasIPv6() bool {
 // Listen starts a receiver of TCP, or of TLS if o says so.
 func Listen(t testing.TB, o Options) *Receiver {
 	t.Helper()
-	l, err := net.Listen("tcp", o.address())
+	l, err := o.listen()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +99,7 @@ func Listen(t testing.TB, o Options) *Receiver {
 			if err != nil {
 				return
 			}
-			if c := r.accept(accepted.(*net.TCPConn), o.TLS); c != nil {
+			if c := r.accept(accepted.(Transport), o); c != nil {
 				r.running.Go(func() {
 					defer r.release(c)
 					o.Behave(c)
@@ -129,6 +151,14 @@ func (o *Options) address() string {
 		host = "127.0.0.1"
 	}
 	return net.JoinHostPort(host, strconv.Itoa(o.Port))
+}
+
+func (o *Options) listen() (net.Listener, error) {
+	if o.Network == nil {
+		return net.Listen("tcp", o.address())
+	}
+	host, _, _ := net.SplitHostPort(o.address())
+	return o.Network.listen(host, o.Port), nil
 }
 
 func newReceiver(socket io.Closer) *Receiver {
@@ -228,7 +258,7 @@ func (r *Receiver) add(lines [][]byte) {
 
 // accept takes a connection into the receiver's care; it returns nil when the
 // receiver is closed.
-func (r *Receiver) accept(tcp *net.TCPConn, config *tls.Config) *Conn {
+func (r *Receiver) accept(tcp Transport, o Options) *Conn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.open == nil {
@@ -238,9 +268,14 @@ func (r *Receiver) accept(tcp *net.TCPConn, config *tls.Config) *Conn {
 	r.open[tcp] = true
 	c := &Conn{Number: r.connections, TCP: tcp, stream: tcp, receiver: r}
 	r.connections++
-	if config != nil {
-		c.tls = tls.Server(tcp, config)
+	if o.TLS != nil {
+		c.tls = tls.Server(tcp, o.TLS)
 		c.stream = c.tls
+	}
+	if o.Protocol != nil {
+		c.reader = o.Protocol(c.stream)
+	} else {
+		c.reader = &lineReader{stream: c.stream}
 	}
 	return c
 }
@@ -254,28 +289,71 @@ func (r *Receiver) release(c *Conn) {
 
 // Conn is a connection that a [Behaviour] handles.
 type Conn struct {
-	Number int          // 0 for the receiver's first
-	TCP    *net.TCPConn // below TLS, if there is TLS
+	Number int       // 0 for the receiver's first
+	TCP    Transport // below TLS, if there is TLS
 
 	receiver *Receiver
 	stream   net.Conn
 	tls      *tls.Conn // or nil
-	partial  []byte    // the start of a line
+	reader   Reader
 	lines    int
 }
 
 // ReadLines reads and collects until at least n lines of this connection have
-// come, after the TLS handshake, and reports whether they have; of n < 0, until the end of the stream,
-// and it reports whether that came in order.
+// come, after the TLS handshake, and reports whether they have; of n < 0, until
+// the end of the stream, and it reports whether that came in order.
 func (c *Conn) ReadLines(n int) bool {
 	if c.tls != nil && c.tls.Handshake() != nil {
 		return false
 	}
-	buf := make([]byte, 64<<10)
 	for n < 0 || c.lines < n {
-		if err := c.read(buf); err != nil {
-			return n < 0 && errors.Is(err, errEnd)
+		if err := c.read(); err != nil {
+			return n < 0 && err == io.EOF
 		}
 	}
 	return true
+}
+
+// Stream is what records come from: the TLS stream where there is TLS.
+func (c *Conn) Stream() net.Conn { return c.stream }
+
+// read reads once and collects what came.
+func (c *Conn) read() error {
+	lines, err := c.reader.Read()
+	c.lines += len(lines)
+	c.receiver.add(lines)
+	return err
+}
+
+// lineReader takes a line for a record.
+type lineReader struct {
+	stream  io.Reader
+	most    int    // how much is read at once; 64 KiB when 0
+	buf     []byte // of that length
+	partial []byte // the start of a line
+}
+
+func (r *lineReader) Read() ([][]byte, error) {
+	if r.buf == nil {
+		r.buf = make([]byte, cmp.Or(r.most, 64<<10))
+	}
+	n, err := r.stream.Read(r.buf)
+	r.partial = append(r.partial, r.buf[:n]...)
+	end := bytes.LastIndexByte(r.partial, '\n') + 1
+	lines := slices.Collect(bytes.Lines(bytes.Clone(r.partial[:end])))
+	r.partial = append(r.partial[:0], r.partial[end:]...)
+	return lines, err
+}
+
+// Fill connects to a port of 127.0.0.1 at which nobody accepts until the system
+// drops what would connect. The connections are closed at the end of the test.
+func Fill(t testing.TB, port int) {
+	t.Helper()
+	for {
+		c, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), 200*time.Millisecond)
+		if err != nil {
+			return
+		}
+		t.Cleanup(func() { c.Close() })
+	}
 }

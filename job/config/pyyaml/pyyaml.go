@@ -72,7 +72,7 @@ func decode(data []byte) (doc *yaml.Node, err error) {
 			doc, err = nil, errors.New("the text is not valid YAML")
 		}
 	}()
-	d := yaml.NewDecoder(bytes.NewReader(data))
+	d := yaml.NewDecoder(bytes.NewReader(asVersion11(data)))
 	var n, second yaml.Node
 	if err := d.Decode(&n); err == io.EOF {
 		return nil, nil
@@ -85,6 +85,20 @@ func decode(data []byte) (doc *yaml.Node, err error) {
 		return nil, err
 	}
 	return &n, nil
+}
+
+var newerVersion = regexp.MustCompile(`^(?:\x{feff}?(?:[ \t]*(?:[#%][^\r\n]*)?\r?\n)*)%YAML[ \t]+1\.([02-9])[ \t]*(?:#[^\r\n]*)?\r?\n`)
+
+// asVersion11 returns a text whose %YAML directive names version 1.1: PyYAML takes
+// any 1.x and reads it as that, where the library refuses what it does not know.
+func asVersion11(data []byte) []byte {
+	m := newerVersion.FindSubmatchIndex(data)
+	if m == nil {
+		return data
+	}
+	data = bytes.Clone(data)
+	data[m[2]] = '1'
+	return data
 }
 
 var position = regexp.MustCompile(`^(?:yaml: )?(?:line \d+: )?`)

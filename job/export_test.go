@@ -1,0 +1,24 @@
+package job
+
+import (
+	"net/http"
+
+	"dls/job/config"
+	"dls/sinks"
+	"dls/state"
+)
+
+// SetTransport puts t in the place of the network to Duo.
+func (o *Options) SetTransport(t http.RoundTripper) { o.hooks.transport = t }
+
+// SetStep has f called before each step of a checkpoint's write; its error fails it.
+func (o *Options) SetStep(f func(name string) error) { o.hooks.step = f }
+
+// SetSink lets f change what a server's sink is made of.
+func (o *Options) SetSink(f func(*sinks.Options)) { o.hooks.sink = f }
+
+// SetReceiver has f make the servers' sinks.
+func (o *Options) SetReceiver(f func(config.Server) (sinks.Sink, error)) { o.hooks.receiver = f }
+
+// SetStore has f open the store.
+func (o *Options) SetStore(f func(*config.Config) (state.Store, error)) { o.hooks.store = f }

@@ -1,0 +1,250 @@
+package job
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"dls/cef"
+	"dls/job/duo"
+	"dls/job/feed"
+	"dls/job/record"
+	"dls/job/window"
+	"dls/state"
+)
+
+// slot is what a worker works with; the stream that has it has the use of its
+// buffers, which grow to the size of a page and are used again.
+type slot struct {
+	feed.Buffers
+	page page
+}
+
+// Reset and Read implement [feed.Reader].
+func (s *stream) Reset(call window.Call) { s.slot.page.reset(call) }
+
+func (s *stream) Read(body []byte, i int) (end int, err error) { return s.slot.page.read(body, i) }
+
+// page is one page: its records as lines, and what is known of them.
+type page struct {
+	call    window.Call
+	of      *lines // of the stream whose records they are
+	writer  *record.Writer
+	bytes   []byte // the lines of records that are to be delivered, after dedupe
+	entries []entry
+	sought  bool // a record has the id that the stream seeks
+	marks   []state.Mark
+	times   []int64 // of the records to be delivered, for their receivers
+	facts   window.Page
+	changed int // how many of them are new versions of known records
+	odd     int // how many of them tell no time that could be theirs
+}
+
+// entry is one record of a page.
+type entry struct {
+	end  int // where its line ends; it begins where the one before ends
+	told [4]int64
+	id   state.Ident
+}
+
+func (p *page) reset(call window.Call) {
+	p.call, p.bytes, p.entries, p.sought = call, p.bytes[:0], p.entries[:0], false
+}
+
+// use makes the page that of a stream.
+func (p *page) use(l *lines) {
+	if p.of != l {
+		p.of, p.writer = l, record.NewWriter(l.fields, l.extra...)
+	}
+}
+
+// read takes the record at body[i] and writes its line.
+func (p *page) read(body []byte, i int) (end int, err error) {
+	if p.bytes, end, err = p.of.append(p.writer, p.bytes, body, i); err != nil {
+		return 0, fmt.Errorf("record %d: %w", len(p.entries)+1, err)
+	}
+	fields := &p.writer.Fields
+	e := entry{end: len(p.bytes)}
+	e.told = p.of.times(fields)
+	e.id = p.of.ident(fields, body[i:end], e.told)
+	p.sought = p.sought || p.of.sought != "" && record.Text(fields.Values[0]) == p.of.sought
+	p.entries = append(p.entries, e)
+	return end, nil
+}
+
+// lines is how a stream's records become lines, and what is looked at in them.
+type lines struct {
+	row     *duo.Endpoint
+	fields  []string // the members of a record that are looked at: ids, then times
+	extra   []record.Extra
+	cef     *cef.Formatter // nil where lines are JSON
+	mapping *cef.Mapping
+	account string
+	sought  string // an id that is looked for, or ""
+}
+
+// append appends the line of the record at body[i] and fills in the fields of w.
+func (l *lines) append(w *record.Writer, dst, body []byte, i int) (line []byte, end int, err error) {
+	if l.cef == nil {
+		return w.Append(dst, body, i)
+	}
+	if end, err = record.Scan(body, i, &w.Fields); err != nil {
+		return dst, 0, err
+	}
+	line, err = l.cef.Append(dst, l.mapping, body[i:end], l.account)
+	return line, end, err
+}
+
+// times are the times that a record tells, in milliseconds since the epoch, in the
+// order of the row's fields; -1 where one tells none.
+func (l *lines) times(f *record.Fields) (told [4]int64) {
+	for k := range told {
+		told[k] = -1
+		if k >= len(l.row.Times) {
+			continue
+		}
+		if t, ok := record.Time(f.Values[len(l.row.ID)+k], l.row.TimeUnit.Duration()); ok {
+			told[k] = t.UnixMilli()
+		}
+	}
+	return told
+}
+
+// ident is what tells a record from all others: its ids and the first time that it
+// tells, and its bytes. Where it has no id it is all of the record, and counted: two
+// such records may be equal.
+func (l *lines) ident(f *record.Fields, raw []byte, told [4]int64) state.Ident {
+	if len(l.row.ID) == 0 || record.Empty(f.Values[0]) {
+		return state.Ident{Key: state.NewKey(raw), Counted: true}
+	}
+	at := int64(-1)
+	for _, t := range told {
+		if t >= 0 {
+			at = t - t%l.row.AskUnit.Duration().Milliseconds()
+			break
+		}
+	}
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(at))
+	id := state.Ident{Digest: state.NewDigest(raw)}
+	if len(l.row.ID) == 1 {
+		id.Key = state.NewKey(f.Values[0], ms[:])
+	} else {
+		id.Key = state.NewKey(f.Values[0], f.Values[1], ms[:])
+	}
+	return id
+}
+
+// believed is the time, of whole units, that a record's position may be judged by: the
+// first one told that lies in the span; else the first one told, or -1.
+func (e *entry) believed(span window.Span, unit int64) (at int64, within bool) {
+	at = -1
+	for _, t := range e.told {
+		if t < 0 {
+			continue
+		}
+		t -= t % unit
+		if span.Min <= t && t <= span.Max {
+			return t, true
+		}
+		if at < 0 {
+			at = t
+		}
+	}
+	return at, false
+}
+
+// reading is what one reading of a window is held against.
+type reading struct {
+	*state.Reading
+	window *window.Window
+	span   window.Span
+	newest state.Mark // the newest delivered record of the span; its Key is zero for none
+}
+
+// against begins a reading of the window.
+func (s *stream) against(w *window.Window) *reading {
+	return &reading{Reading: state.NewReading(&s.cp.Delivered), window: w}
+}
+
+// enter notes where in the window the page to come lies.
+func (r *reading) enter(d *state.Delivered, call window.Call) {
+	if call.Cursor == "" {
+		r.Again()
+	}
+	span := r.window.Span()
+	if span == r.span {
+		return
+	}
+	r.span, r.newest = span, state.Mark{}
+	for _, m := range slices.Backward(d.Since(span.Min)) {
+		if m.At <= span.Max {
+			r.newest = m
+			break
+		}
+	}
+}
+
+// dedupe takes the lines of records that are delivered already, or on their way, out
+// of the page, and makes the marks of the others. They are known to the reading from
+// now on; if their delivery fails, the reading is dropped.
+func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
+	p, r := &s.slot.page, s.reading
+	r.enter(&s.cp.Delivered, p.call)
+	span, unit := r.span, s.unit()
+	p.marks, p.times, p.changed, p.odd = p.marks[:0], p.times[:0], 0, 0
+	p.facts = window.Page{
+		Times: p.facts.Times[:0], Repeated: true, Newest: r.newest == state.Mark{},
+		RememberedSince: s.cp.Delivered.RememberedSince(), Cursor: meta.Cursor, Unreadable: meta.Unreadable, Total: meta.Total,
+	}
+	running, latest := w.Bounds(p.facts)
+	start, kept := 0, 0
+	for i := range p.entries {
+		e := &p.entries[i]
+		line := p.bytes[start:e.end]
+		start = e.end
+		at, within := e.believed(span, unit)
+		p.facts.Times = append(p.facts.Times, at)
+		// A mark is kept for as long as Duo may show its record again: a text that reads
+		// earlier than the record before it is not believed, nor one beyond the page.
+		until := latest
+		if within && at <= latest && s.row.Cursor != duo.Offset {
+			running = max(running, at)
+			until = running
+		} else if within {
+			until = at
+		} else if s.row.Cursor == duo.Mintime && at > span.Max {
+			until = min(at, s.run.start.Add(window.Skew).UnixMilli())
+		}
+		verdict, count, shown := r.Judge(e.id)
+		p.facts.Repeated = p.facts.Repeated && shown
+		p.facts.Newest = p.facts.Newest || e.id.Key == r.newest.Key && (e.id.Digest == r.newest.Digest || r.newest.Digest == 0)
+		if verdict == state.Known {
+			continue
+		}
+		if verdict == state.Changed {
+			p.changed++
+		}
+		if !within && !(s.row.Cursor == duo.Mintime && at > span.Max) {
+			p.odd++
+		}
+		kept += copy(p.bytes[kept:], line)
+		m := state.Mark{At: until, Key: e.id.Key, Digest: e.id.Digest, Count: count}
+		p.marks = append(p.marks, m)
+		p.times = append(p.times, at)
+		if m.At >= r.newest.At {
+			r.newest = m
+		}
+	}
+	p.bytes = p.bytes[:kept]
+	p.facts.Fresh = len(p.marks)
+	s.result.Fetched += len(p.entries)
+	s.result.Already += len(p.entries) - len(p.marks)
+	return p
+}
+
+// since is the time before which delivered records need not be remembered once the
+// progress counts.
+func (s *stream) since(p state.Progress) int64 {
+	return p.DeliveredUntil - s.run.cfg.Overlap.Milliseconds()
+}

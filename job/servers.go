@@ -1,0 +1,46 @@
+package job
+
+import (
+	"bytes"
+	"strconv"
+
+	"dls/job/config"
+	"dls/sinks"
+)
+
+// ServerOptions are what the sink of a configured server is made of.
+func ServerOptions(s config.Server) sinks.Options {
+	o := sinks.Options{
+		ID: s.ID, Protocol: sinks.Protocol(s.Protocol), Hostname: s.Hostname, Port: s.Port,
+		CertFile: s.CertFile, KeyFile: s.KeyFile, ServerName: s.ServerName,
+		Settle: s.Settle, MaxRecordBytes: s.MaxRecordBytes,
+		Syslog: sinks.SyslogOptions{
+			Envelope: sinks.Envelope(s.Syslog.Envelope), Framing: sinks.Framing(s.Syslog.Framing), Facility: strconv.Itoa(s.Syslog.Facility),
+		},
+	}
+	if s.Protocol == config.EventCollector {
+		o.HEC = sinks.HECOptions{
+			Token: s.HEC.Token.Reveal(), Path: s.HEC.Path, Plaintext: s.HEC.Plaintext,
+			Host: s.HEC.Host, Source: s.HEC.Source, SourceType: s.HEC.SourceType, Index: s.HEC.Index,
+			MaxBatchBytes: s.HEC.MaxBatchBytes,
+		}
+		if proxy := s.HEC.Proxy.URL(); proxy != nil {
+			o.HEC.Proxy = proxy.String()
+		}
+	}
+	return o
+}
+
+// bare takes the syslog prefix off lines of CEF, for a server whose protocol has an
+// envelope of its own.
+func bare(b sinks.Batch) sinks.Batch {
+	lines := make([]byte, 0, len(b.Lines))
+	for line := range bytes.Lines(b.Lines) {
+		if i := bytes.Index(line, []byte("CEF:0|")); i > 0 {
+			line = line[i:]
+		}
+		lines = append(lines, line...)
+	}
+	b.Lines = lines
+	return b
+}

@@ -1,0 +1,499 @@
+package job_test
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"dls/job/duo"
+)
+
+// A scenario is all that is drawn from one seed before its first run: the streams and
+// their records, how Duo shows them, the servers, and the runs with their troubles.
+// Time in a scenario begins at simEpoch, as it does in every bubble of testing/synctest.
+type scenario struct {
+	seed    uint64
+	msp     bool
+	servers []*simServerPlan
+	streams []*simStream
+	offset  time.Duration
+	begin   time.Duration // from the epoch to the first run
+	runs    []*simRun
+	refuses bool // Duo refuses a mintime from before its retention
+}
+
+// simEpoch is 2000-01-01, in milliseconds since 1970.
+const simEpoch = 946_684_800_000
+
+const simHost = "api-parent.duosecurity.com"
+
+// simServerPlan is one server as drawn.
+type simServerPlan struct {
+	id      string
+	settle  time.Duration
+	refuses bool // it refuses some records for good
+}
+
+// simStream is one endpoint of one account.
+type simStream struct {
+	row     *duo.Endpoint // with a limit of its own
+	account string
+	host    string
+	servers []int
+	records []*simRecord // in Duo's order
+	kinds   []*simKind   // what is told apart of them
+	shape   simShape
+	idless  bool // some of its records have no id
+	texts   bool // some of its records tell a time that is not theirs
+}
+
+func (s *simStream) name() string {
+	if s.account == "" {
+		return s.row.Name
+	}
+	return s.row.Name + " of " + s.account
+}
+
+// simShape is how Duo shows a stream for good: all of it within what it documents, or
+// no reason to lose a record.
+type simShape struct {
+	cap      int    // the most records of a page; 0: what is asked for
+	varies   bool   // from page to page, from half of cap on
+	total    string // of total_objects: "right", "page", "zero", "null", "absent", "object", "text"
+	lastNull bool   // no cursor on the last page with records
+	array    bool   // the cursor as a list of two texts
+	mixed    bool   // records of a page in any order
+	limit    int    // calls a minute, 0: no limit
+	fixed    bool   // whole minutes, not any sixty seconds
+	attempts bool   // refused calls count, too
+	ok       bool   // refusals have status 200 and code 42901
+	after    bool   // and say when to come again
+}
+
+// simRecord is one record that Duo has.
+type simRecord struct {
+	at      int64  // Duo's time for it, of the endpoint's unit
+	id      string // tells it from the others of the same time, in cursors
+	raw     string
+	visible int64 // when Duo shows it first, by its own clock
+	gone    int64 // when another version takes its place; 0: never
+	odd     bool  // its text does not tell its time
+	noID    bool
+	kind    *simKind
+}
+
+// simKind is records that cannot be told apart: one record with an id, or equal ones
+// without.
+type simKind struct {
+	stream  *simStream
+	line    string // as a server must get it
+	counted bool   // each of the records is due, not one
+	records []*simRecord
+	exempt  string          // why nobody can prove that it is delivered, or ""
+	sent    [][]simDelivery // by server
+	kept    int             // how often it was put into a file, because a server refused it
+}
+
+// simRun is one run as drawn.
+type simRun struct {
+	gap        time.Duration // since the run before
+	overlap    time.Duration
+	parallel   int
+	maxRuntime time.Duration
+	retryFor   time.Duration
+	endpoints  []string
+	skew       time.Duration // of Duo's clock ahead of this machine's
+	final      bool          // nothing goes wrong
+
+	kill     int           // the step before which the process is killed, 0: not
+	term     time.Duration // after which it is told to stop, 0: not
+	duo      int           // in a thousand calls, how many fail
+	hard     bool          // some of them for good
+	tricks   map[*simStream]*simTrick
+	servers  []simServerTrouble
+	store    int  // in a thousand steps, how many fail
+	children bool // the list of child accounts has odd entries
+}
+
+// trouble tells whether anything may go wrong in the run.
+func (r *simRun) trouble() bool {
+	return r.kill > 0 || r.term > 0 || r.duo > 0 || len(r.tricks) > 0 || r.store > 0 || r.children ||
+		r.skew.Abs() > 4*time.Minute || slices.ContainsFunc(r.servers, func(s simServerTrouble) bool { return s != simServerTrouble{} })
+}
+
+// simServerTrouble is what is wrong with a server in a run.
+type simServerTrouble struct {
+	sessions int           // in a thousand, how many fail in one way or another
+	down     time.Duration // from the beginning of the run
+	poison   bool          // a record that it breaks down over is poison
+	late     bool          // it answers late, but does
+}
+
+// simTrick is how Duo misleads in a run, from a call of the stream on.
+type simTrick struct {
+	kind string // "circle", "back", "repeat", "same", "blank", "outside"
+	from int
+}
+
+// dice draws.
+type dice struct{ *rand.Rand }
+
+// dicing returns dice that depend on the seed and on what they are for, not on what
+// was drawn before.
+func dicing(seed uint64, what ...any) dice {
+	h := fnv.New64a()
+	fmt.Fprint(h, what...)
+	return dice{rand.New(rand.NewPCG(seed, h.Sum64()))}
+}
+
+func (d dice) oneIn(n int) bool            { return d.IntN(n) == 0 }
+func (d dice) permille(n int) bool         { return d.IntN(1000) < n }
+func (d dice) between(least, most int) int { return least + d.IntN(most-least+1) }
+
+func (d dice) time(least, most time.Duration) time.Duration {
+	return least + time.Duration(d.Int64N(int64(most-least)+1))
+}
+
+func pick[T any](d dice, of ...T) T { return of[d.IntN(len(of))] }
+
+// draw makes the scenario of a seed.
+func draw(seed uint64) *scenario {
+	d := dicing(seed, "scenario")
+	sc := &scenario{seed: seed, msp: d.oneIn(4), refuses: d.oneIn(2)}
+	for i := range d.between(1, 2) {
+		sc.servers = append(sc.servers, &simServerPlan{id: fmt.Sprintf("server%d", i+1), settle: pick(d, 0, time.Second, 5*time.Second), refuses: d.oneIn(8)})
+	}
+	sc.offset = pick(d, 0, time.Hour, 24*time.Hour, 72*time.Hour, 180*24*time.Hour)
+	sc.begin = d.time(0, 48*time.Hour)
+	span := sc.drawRuns(d)
+	accounts := []string{""}
+	if sc.msp {
+		accounts = accounts[:0]
+		for i := range d.between(1, 4) {
+			accounts = append(accounts, fmt.Sprintf("DACHILD%d", i+1))
+		}
+	}
+	rows := duo.All()
+	if sc.msp {
+		rows = slices.DeleteFunc(slices.Clone(rows), func(r *duo.Endpoint) bool { return !r.MSP })
+	}
+	rows = slices.Clone(rows)
+	d.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+	for _, row := range rows[:d.between(1, min(len(rows), 3))] {
+		own := *row
+		own.Limit = pick(d, 20, 50, 100, row.Limit)
+		var servers []int
+		for i := range sc.servers {
+			if len(servers) == 0 && i == len(sc.servers)-1 || d.oneIn(2) {
+				servers = append(servers, i)
+			}
+		}
+		for _, account := range accounts {
+			s := &simStream{row: &own, account: account, host: simHost, servers: servers}
+			if account != "" {
+				s.host = "api-" + strings.ToLower(account) + ".duosecurity.com"
+			}
+			sc.streams = append(sc.streams, s)
+			s.draw(dicing(seed, "stream", s.name()), sc.begin, span)
+		}
+	}
+	for i, r := range sc.runs {
+		sc.drawTricks(dicing(seed, "tricks", i), r)
+	}
+	return sc
+}
+
+// drawRuns draws the runs in which something may go wrong, and returns how long they
+// take, about. The clean ones at the end are not drawn.
+func (sc *scenario) drawRuns(d dice) (span time.Duration) {
+	overlap := pick(d, 0, time.Minute, 10*time.Minute, 10*time.Minute, time.Hour, 24*time.Hour)
+	calm := d.oneIn(5) // nothing goes wrong in any run
+	for i := range d.between(1, 6) {
+		r := &simRun{
+			gap: d.time(time.Minute, 20*time.Minute), overlap: overlap, parallel: d.between(1, 8),
+			retryFor: pick(d, 0, time.Minute, 20*time.Minute, 2*time.Hour),
+		}
+		if d.oneIn(6) {
+			r.gap = d.time(time.Hour, 48*time.Hour)
+		}
+		if d.oneIn(60) {
+			r.gap = d.time(150*24*time.Hour, 200*24*time.Hour)
+		}
+		if i == 0 {
+			r.gap = 0
+		}
+		if d.oneIn(6) {
+			r.overlap = pick(d, 0, time.Minute, 10*time.Minute, time.Hour, 24*time.Hour)
+		}
+		if !calm {
+			if d.oneIn(8) {
+				r.maxRuntime = d.time(time.Second, 5*time.Minute)
+			}
+			if d.oneIn(8) {
+				r.endpoints = []string{"?"} // one of those drawn
+			}
+			if d.oneIn(5) {
+				r.skew = d.time(-4*time.Minute, 4*time.Minute)
+			}
+			sc.drawTroubles(d, r)
+		}
+		span += r.gap
+		sc.runs = append(sc.runs, r)
+	}
+	return span
+}
+
+// drawTroubles draws what goes wrong in a run.
+func (sc *scenario) drawTroubles(d dice, r *simRun) {
+	if d.oneIn(3) {
+		return
+	}
+	if d.oneIn(3) {
+		r.kill = 1 + int(d.ExpFloat64()*30)
+	}
+	if d.oneIn(12) {
+		r.term = d.time(0, time.Minute)
+	}
+	if d.oneIn(2) {
+		r.duo = pick(d, 20, 100, 400)
+		r.hard = d.oneIn(3)
+	}
+	if d.oneIn(3) {
+		r.store = pick(d, 20, 100, 300)
+	}
+	if d.oneIn(25) {
+		r.skew = pick(d, -40*24*time.Hour, -2*time.Hour, -10*time.Minute, 10*time.Minute, 3*time.Hour)
+	}
+	r.children = sc.msp && d.oneIn(5)
+	r.servers = make([]simServerTrouble, len(sc.servers))
+	for i := range r.servers {
+		if d.oneIn(3) {
+			r.servers[i].sessions = pick(d, 50, 200, 600)
+		}
+		if d.oneIn(10) {
+			r.servers[i].down = d.time(0, 30*time.Minute)
+		}
+		r.servers[i].poison = d.oneIn(6)
+		r.servers[i].late = d.oneIn(4)
+	}
+}
+
+// drawTricks draws how Duo misleads in a run.
+func (sc *scenario) drawTricks(d dice, r *simRun) {
+	if r.endpoints != nil {
+		r.endpoints = []string{pick(d, sc.streams...).row.Name}
+	}
+	if r.servers == nil || !d.oneIn(3) { // only where there are troubles
+		return
+	}
+	r.tricks = map[*simStream]*simTrick{}
+	for _, s := range sc.streams {
+		if d.oneIn(3) {
+			continue
+		}
+		kind := pick(d, "circle", "back", "repeat", "same", "blank", "outside")
+		switch {
+		case s.row.Cursor == duo.Mintime:
+			kind = "repeat"
+		case s.row.Cursor == duo.Offset && kind == "outside":
+			kind = "circle"
+		case s.texts && (kind == "blank" || kind == "same"):
+			kind = "circle" // without a cursor, only what records tell is left
+		}
+		r.tricks[s] = &simTrick{kind: kind, from: d.between(1, 4)}
+	}
+}
+
+// draw draws the records of a stream and how Duo shows them, around the runs of the
+// scenario, which begin at begin and last for span.
+func (s *simStream) draw(d dice, begin, span time.Duration) {
+	sh := &s.shape
+	if d.oneIn(2) {
+		sh.cap = pick(d, 7, 20, 45)
+		sh.varies = d.oneIn(3)
+	}
+	sh.total = pick(d, "right", "right", "page", "zero", "null", "absent", "object", "text")
+	sh.lastNull, sh.array, sh.mixed = d.oneIn(3), d.oneIn(2), d.oneIn(6)
+	if d.oneIn(4) {
+		sh.limit = pick(d, 1, 2, 5, 10)
+		sh.fixed, sh.attempts, sh.ok, sh.after = d.oneIn(2), d.oneIn(3), d.oneIn(4), d.oneIn(4)
+	}
+	s.idless = s.row.Cursor != duo.Offset && (len(s.row.ID) == 0 || d.oneIn(4))
+	s.texts = d.oneIn(4) && s.row.Cursor == duo.NextOffset
+	s.drawRecords(d, simEpoch+begin.Milliseconds(), span.Milliseconds()+(2*time.Hour).Milliseconds())
+	s.exempt()
+}
+
+// drawRecords draws records from two hours (or more) before the first run on.
+func (s *simStream) drawRecords(d dice, start, span int64) {
+	unit := s.row.AskUnit.Duration().Milliseconds()
+	from := start - pick(d, 10*time.Minute, 2*time.Hour, 30*time.Hour).Milliseconds()
+	n := pick(d, 0, 3, 30, 100, 100, 300)
+	if sh := s.shape; sh.limit > 0 {
+		n = min(n, 60) // else it takes days
+	}
+	for len(s.records) < n {
+		at := from + d.Int64N(span+start-from)
+		switch {
+		case len(s.records) > 0 && d.oneIn(4): // near another, as people come to work together
+			at = pick(d, s.records...).at + d.Int64N(3000)
+		case len(s.records) > 0 && d.oneIn(8): // at the same time as another
+			at = pick(d, s.records...).at
+		}
+		for range pick(d, 1, 1, 1, 1, d.between(2, 9)) {
+			s.addRecord(d, at-at%unit)
+		}
+	}
+	slices.SortStableFunc(s.records, func(a, b *simRecord) int { return a.compare(b.at, b.id) })
+}
+
+// addRecord adds a record, or several that have much in common.
+func (s *simStream) addRecord(d dice, at int64) {
+	n := len(s.records)
+	r := &simRecord{at: at, id: fmt.Sprintf("%08x-%04d", d.Uint32(), n), visible: at + 2*time.Minute.Milliseconds()}
+	switch {
+	case d.oneIn(20):
+		r.visible += d.Int64N((9 * time.Minute).Milliseconds())
+	case d.oneIn(60):
+		r.visible += d.Int64N((30 * time.Hour).Milliseconds())
+	}
+	told := s.told(d, r)
+	id := fmt.Sprintf("%q", r.id)
+	if s.idless && d.oneIn(3) {
+		id = pick(d, "null", `""`, `"7"`) // 7 is an id of all of them
+	}
+	r.noID = len(s.row.ID) == 0 || id == "null" || id == `""`
+	r.raw = s.raw(d, id, told, n)
+	s.records = append(s.records, r)
+	add := func(raw string, visible int64) {
+		again := *r
+		again.id += fmt.Sprintf(".%d", len(s.records))
+		again.raw, again.visible = raw, visible
+		s.records = append(s.records, &again)
+	}
+	switch {
+	case d.oneIn(30): // other versions of the same id and time
+		for i := range d.between(1, 3) {
+			add(s.raw(d, id, told, 100_000*(i+1)+n), r.visible)
+		}
+	case d.oneIn(40) && !r.odd: // a version that takes the place of the first
+		r.gone = r.visible + d.Int64N((20 * time.Minute).Milliseconds())
+		add(s.raw(d, id, told, 500_000+n), r.gone)
+	case d.oneIn(30): // equal records
+		for range d.between(1, 3) {
+			add(r.raw, r.visible)
+		}
+	}
+}
+
+// told are the values of the members that tell the time.
+func (s *simStream) told(d dice, r *simRecord) []string {
+	exact := time.UnixMilli(r.at).UTC().Add(time.Duration(d.IntN(1000)) * time.Microsecond)
+	text := fmt.Sprintf("%q", exact.Format("2006-01-02T15:04:05.000000+00:00"))
+	number := fmt.Sprint(r.at / s.row.TimeUnit.Duration().Milliseconds())
+	if s.texts && d.oneIn(15) {
+		r.odd = true
+		odd := pick(d, `"soon"`, "null", `""`, "-5", `"0001-01-01T00:00:00Z"`,
+			fmt.Sprintf("%q", exact.Add(pick(d, time.Second, 10*time.Hour, 40*24*time.Hour)).Format(time.RFC3339)),
+			fmt.Sprintf("%q", exact.Add(-pick(d, time.Second, 10*time.Hour, 40*24*time.Hour)).Format(time.RFC3339)))
+		text = odd
+		if d.oneIn(2) {
+			number = odd
+		}
+	}
+	if s.row.Name == "adminaction" {
+		return []string{number, fmt.Sprintf("%q", exact.Format("2006-01-02T15:04:05+00:00"))}
+	}
+	if s.row.TimeUnit == duo.Milliseconds && s.row.Cursor == duo.Offset {
+		return []string{number}
+	}
+	return []string{text, number}
+}
+
+// raw is a record as Duo sends it, in the form in which duologsync writes it.
+func (s *simStream) raw(d dice, id string, told []string, n int) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, name := range s.row.ID {
+		value := id
+		if i > 0 {
+			value = fmt.Sprintf(`"second-%d"`, n%3)
+		}
+		if value != "null" || n%2 == 0 {
+			fmt.Fprintf(&b, `"%s": %s, `, name, value)
+		}
+	}
+	for i, name := range s.row.Times {
+		fmt.Fprintf(&b, `"%s": %s, `, name, told[i])
+	}
+	if len(s.row.ID) == 0 {
+		n %= 4 // so that there are equal ones
+	}
+	fmt.Fprintf(&b, `"text": "%s", "n": %d}`, pick(d, "", "plain", `caf\u00e9`, `\"metadata\": {\"next_offset\": \"1,2\"}`, `a\nb`), n)
+	return b.String()
+}
+
+// line is the line that a server must get of a record.
+func (s *simStream) line(raw string) string {
+	raw = strings.TrimSuffix(raw, "}")
+	switch {
+	case s.account != "":
+		return fmt.Sprintf("%s, \"child_account_id\": \"%s\"}\n", raw, s.account)
+	case s.row.Name == "auth":
+		return raw + `, "eventtype": "authentication", "host": "` + simHost + "\"}\n"
+	case s.row.Name == "adminaction":
+		return raw + `, "eventtype": "administrator", "host": "` + simHost + "\"}\n"
+	}
+	return raw + "}\n"
+}
+
+// exempt finds what can be told apart, and what no client could prove.
+func (s *simStream) exempt() {
+	kinds := map[string]*simKind{}
+	second := map[int64]int{}
+	for _, r := range s.records {
+		k := kinds[r.raw]
+		if k == nil {
+			k = &simKind{stream: s, line: s.line(r.raw), counted: r.noID}
+			kinds[r.raw] = k
+			s.kinds = append(s.kinds, k)
+		}
+		k.records = append(k.records, r)
+		r.kind = k
+		second[r.at]++
+	}
+	if s.row.Cursor != duo.Mintime {
+		return
+	}
+	for _, r := range s.records {
+		if second[r.at] >= s.least() {
+			r.kind.exempt = "more administrator records in one second than a page shows"
+		}
+	}
+}
+
+// least is the smallest page that is cut.
+func (s *simStream) least() int {
+	n := s.row.Limit
+	if s.shape.cap > 0 {
+		n = min(n, s.shape.cap)
+	}
+	if s.shape.varies {
+		n = (n + 1) / 2
+	}
+	return n
+}
+
+// compare compares a record's place in Duo's order.
+func (r *simRecord) compare(at int64, id string) int {
+	switch {
+	case r.at != at && r.at < at:
+		return -1
+	case r.at != at:
+		return 1
+	}
+	return strings.Compare(r.id, id)
+}

@@ -1,0 +1,475 @@
+package job_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"dls/job"
+	"dls/job/duo"
+	"dls/job/window"
+	"dls/state"
+)
+
+// simTurn is a stream in one run: what Duo has shown of it, and what it began with.
+type simTurn struct {
+	name   string
+	stream *simStream // nil for the list of child accounts
+
+	calls, refused, failed int
+	counted                []time.Time // calls that count for the limit
+	given                  []string    // cursors, in order
+	places                 map[string]place
+	snapshot, repeated     []*simRecord
+	shown                  map[*simRecord]bool
+	tricked, blank, tooOld bool
+	disturbed              string // why what was delivered in the run may not count, or ""
+
+	loaded bool
+	until  int64 // the checkpoint's, or where the stream began
+	low    int64 // from where on the run must have what Duo shows
+	looked int64
+	known  int   // records delivered from the overlap on
+	sliced bool  // the overlap holds more than one call shows
+	began  int64 // Duo's time when the run began
+	end    int64 // of the window
+	blamed bool  // a violation is enough
+}
+
+func (t *simTurn) failedCall(sim *simulation) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	t.failed++
+}
+
+// turn returns what is known of a stream in the run under way.
+func (sim *simulation) turn(s *simStream) *simTurn {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	return sim.turnOf(s)
+}
+
+func (sim *simulation) turnOf(s *simStream) *simTurn {
+	t := sim.turns[sim.run][s]
+	if t == nil {
+		t = &simTurn{name: "the list of accounts", stream: s, places: map[string]place{}, shown: map[*simRecord]bool{}}
+		t.began, t.end = simDuo{sim}.now(), sim.start.Add(-window.Lag).UnixMilli()
+		if s != nil {
+			t.name = s.name()
+			if sim.run > 0 {
+				if before := sim.turns[sim.run-1][s]; before != nil {
+					t.counted = before.counted
+				}
+			}
+		}
+		sim.turns[sim.run][s] = t
+	}
+	return t
+}
+
+// loaded notes the checkpoint with which a stream begins: it decides what the run
+// owes.
+func (sim *simulation) loaded(id state.ID, cp *state.Checkpoint) {
+	s := sim.find(id.Endpoint, id.Account)
+	if s == nil {
+		return
+	}
+	t := sim.turnOf(s)
+	t.loaded = true
+	start := sim.start.UnixMilli()
+	if cp == nil {
+		t.until = max(start-sim.offset.Milliseconds(), start-(simRetention-window.Margin).Milliseconds())
+		t.low = t.until
+		sim.note("%s begins at %s", s.name(), sim.clock(t.low))
+		return
+	}
+	t.until, t.looked = cp.DeliveredUntil, cp.LookedUntil
+	t.low = max(cp.DeliveredUntil-sim.plan.overlap.Milliseconds(), cp.Began, cp.Delivered.RememberedSince())
+	t.known = len(cp.Delivered.Since(t.low))
+	if t.known > s.row.Limit-1 { // the overlap is read in slices
+		t.low, t.sliced = cp.DeliveredUntil, true
+	}
+	sim.note("%s has delivered until %s, and owes from %s on (known %d)", s.name(), sim.clock(t.until), sim.clock(t.low), t.known)
+}
+
+// owed tells whether the run owes a record: Duo showed it all the time, in the run's
+// window.
+func (sim *simulation) owed(t *simTurn, r *simRecord) bool {
+	now := simDuo{sim}.now()
+	unit := t.stream.row.AskUnit.Duration().Milliseconds()
+	return t.loaded && r.visible <= t.began && r.at >= t.low && r.at <= t.end-t.end%unit &&
+		(r.gone == 0 || r.gone > now) && r.at > max(now, sim.start.UnixMilli())-(simRetention-12*time.Minute).Milliseconds()
+}
+
+// due counts, for each kind of a stream, the records of which it tells that they are
+// due, and calls missing for those that are not confirmed as often.
+func (sim *simulation) due(s *simStream, of func(*simRecord) bool, missing func(r *simRecord)) {
+	for _, k := range s.kinds {
+		if k.exempt != "" {
+			continue
+		}
+		n, last := 0, (*simRecord)(nil)
+		for _, r := range k.records {
+			if of(r) {
+				n, last = n+1, r
+			}
+		}
+		if n > 1 && !k.counted {
+			n = 1
+		}
+		for _, i := range s.servers {
+			if n > 0 && k.confirmed(i) < n && !(sim.refusesLine(i, k.line) && k.kept > 0) {
+				missing(last)
+				return
+			}
+		}
+	}
+}
+
+func (k *simKind) confirmed(server int) (n int) {
+	if k.sent == nil {
+		return 0
+	}
+	for _, d := range k.sent[server] {
+		if d.session.confirmed {
+			n++
+		}
+	}
+	return n
+}
+
+// committed checks a checkpoint that counts from now on: nothing that the run owes
+// may lie behind it and not be delivered.
+func (sim *simulation) committed(id state.ID, cp *state.Checkpoint) {
+	s := sim.find(id.Endpoint, id.Account)
+	t := sim.turnOf(s)
+	sim.note("checkpoint of %s: until %s", s.name(), sim.clock(cp.DeliveredUntil))
+	if t.blamed {
+		return
+	}
+	sim.due(s, func(r *simRecord) bool { return r.at < cp.DeliveredUntil && sim.owed(t, r) }, func(r *simRecord) {
+		t.blamed = true
+		sim.violation("the checkpoint of %s goes to %s, past %s, which is not delivered", s.name(), sim.clock(cp.DeliveredUntil), sim.names([]*simRecord{r}))
+	})
+	if now := time.Now().UnixMilli(); cp.DeliveredUntil > now {
+		sim.violation("the checkpoint of %s lies in the future", s.name())
+	}
+}
+
+// taken notes a line that a server takes, and tells whether the run still has effects.
+func (sim *simulation) taken(one *simSession, endpoint, line string) bool {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	if sim.dead {
+		return false
+	}
+	k := sim.lines[endpoint+" "+line]
+	if k == nil {
+		sim.violation("%s gets a line that Duo has no record of: %q", one.server.plan.id, line)
+		return true
+	}
+	s, i := k.stream, one.server.index
+	if !slices.Contains(s.servers, i) {
+		sim.violation("%s gets a record of %s, which is not mapped to it", one.server.plan.id, s.name())
+	}
+	if k.sent == nil {
+		k.sent = make([][]simDelivery, len(sim.scenario.servers))
+	}
+	sure, most := 0, 0
+	for _, d := range k.sent[i] {
+		if sim.turns[d.run][s].disturbed == "" {
+			sure++
+		}
+	}
+	for _, r := range k.records {
+		if sim.everShown[r] || sim.turnOf(s).shown[r] {
+			most++
+		}
+	}
+	if !k.counted {
+		most = min(most, 1)
+	}
+	if most == 0 {
+		sim.violation("%s gets %q, which Duo has not shown", one.server.plan.id, line)
+	} else if t := sim.turnOf(s); sure >= most && !t.blamed {
+		t.blamed = true
+		sim.violation("%s gets %s of %s again, without a fault that accounts for it", one.server.plan.id, sim.names(k.records[:1]), s.name())
+	}
+	k.sent[i] = append(k.sent[i], simDelivery{sim.run, one})
+	one.streams[s] = true
+	return true
+}
+
+// keep notes a line that went into a file, since its server refused it.
+func (sim *simulation) keep(endpoint, line string) {
+	k := sim.lines[endpoint+" "+line]
+	if k == nil {
+		sim.violation("a file gets a line that Duo has no record of: %q", line)
+		return
+	}
+	k.kept++
+}
+
+func (sim *simulation) refusesLine(server int, line string) bool {
+	return sim.scenario.servers[server].refuses && (strings.Contains(line, `"n": 7}`) || strings.Contains(line, `"n": 7,`))
+}
+
+// judge checks what a run came to.
+func (sim *simulation) judge(sum *job.Summary, err error) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	for _, t := range sim.turns[sim.run] {
+		for r := range t.shown {
+			sim.everShown[r] = true
+		}
+	}
+	if sim.dead {
+		return // nobody hears what it says
+	}
+	plan := sim.plan
+	if err != nil {
+		if !plan.trouble() && plan.maxRuntime == 0 {
+			sim.violation("the run fails without a cause: %v", err)
+		}
+		return
+	}
+	for _, s := range sim.streams {
+		if plan.endpoints == nil || slices.Contains(plan.endpoints, s.row.Name) {
+			i := slices.IndexFunc(sum.Results, func(r *job.Result) bool { return r.Endpoint == s.row.Name && r.Account == s.account })
+			if i < 0 {
+				sim.violation("the summary says nothing of %s", s.name())
+				continue
+			}
+			sim.judgeStream(s, sum.Results[i])
+		}
+	}
+	for _, r := range sum.Results {
+		if sim.find(r.Endpoint, r.Account) == nil && (!plan.children || r.Err == nil) {
+			sim.violation("the summary tells of %s, which nobody asked for", r.Name())
+		}
+	}
+	sim.judgeWarnings()
+}
+
+// judgeStream checks what a run came to for a stream.
+func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
+	plan, t := sim.plan, sim.turnOf(s)
+	sim.note("%s: %v; %s; calls %d (refused %d)", s.name(), result.Err, result, t.calls, t.refused)
+	if result.Err != nil {
+		cause := plan.trouble() || plan.maxRuntime > 0 || t.tricked || t.blank || s.shape.limit > 0 && plan.retryFor < time.Hour
+		if !cause {
+			sim.violation("%s fails without a cause: %v", s.name(), result.Err)
+		}
+		if lie := sim.lie(t, result.Err); lie != "" {
+			sim.violation("%s: %s: %v", s.name(), lie, result.Err)
+		}
+		return
+	}
+	sim.due(s, func(r *simRecord) bool { return sim.owed(t, r) }, func(r *simRecord) {
+		sim.violation("the run is done with %s, and %s is not delivered", s.name(), sim.names([]*simRecord{r}))
+	})
+	sim.due(s, func(r *simRecord) bool { return t.shown[r] || sim.everShown[r] && r.at >= t.low && sim.owed(t, r) }, func(r *simRecord) {
+		sim.violation("the run is done with %s, and %s, which Duo has shown, is not delivered", s.name(), sim.names([]*simRecord{r}))
+	})
+	if t.disturbed == "" {
+		n := 0
+		for _, k := range s.kinds {
+			if k.sent == nil {
+				continue
+			}
+			for _, d := range k.sent[s.servers[0]] {
+				if d.run == sim.run {
+					n++
+				}
+			}
+		}
+		if n != result.Delivered-result.Oversize {
+			sim.violation("%s: %d lines came, and the summary says %d", s.name(), n, result.Delivered-result.Oversize)
+		}
+	}
+	sim.judgeCalls(s, t)
+	if gap := max(t.until, t.looked) < sim.start.Add(-simRetention-time.Minute).UnixMilli(); gap && !sim.warned(s, "can no longer be had") {
+		sim.violation("%s: records since %s are gone, and nobody says so", s.name(), sim.clock(t.until))
+	}
+}
+
+// judgeCalls checks that no call was made without a reason, where Duo was honest and
+// all went well.
+func (sim *simulation) judgeCalls(s *simStream, t *simTurn) {
+	if sim.plan.trouble() || t.tricked || t.tooOld || s.shape.total == "text" {
+		return
+	}
+	visible := 0
+	for _, r := range s.records {
+		if r.at >= min(t.low, t.until-sim.plan.overlap.Milliseconds())-1000 && r.visible <= (simDuo{sim}).now() {
+			visible++
+		}
+	}
+	most := 2*(visible/s.least()) + 6
+	if s.row.Cursor == duo.Mintime || t.blank || s.shape.lastNull {
+		most = visible + 6
+	}
+	if n := t.calls - t.refused; n > most {
+		sim.violation("%s: %d calls for %d records in pages of %d", s.name(), n, visible, s.least())
+	}
+	if t.refused > 4+t.calls/3 {
+		sim.violation("%s: of %d calls Duo refused %d", s.name(), t.calls, t.refused)
+	}
+}
+
+// lie tells what is wrong with the reason that a stream gives for its failure.
+func (sim *simulation) lie(t *simTurn, err error) string {
+	switch {
+	case errors.Is(err, window.ErrCircle), errors.Is(err, window.ErrRepeats), errors.Is(err, window.ErrStuck), errors.Is(err, window.ErrForgotten):
+		if !t.tricked && !t.blank {
+			return "Duo is blamed without a reason"
+		}
+	case errors.Is(err, job.ErrMaxRuntime):
+		if sim.plan.maxRuntime == 0 {
+			return "the run had no limit"
+		}
+	}
+	return ""
+}
+
+// simWarning is a warning of a run.
+type simWarning struct{ stream, text string }
+
+func (sim *simulation) warned(s *simStream, text string) bool {
+	return slices.ContainsFunc(sim.warnings, func(w simWarning) bool { return w.stream == s.name() && strings.Contains(w.text, text) })
+}
+
+var gapText = regexp.MustCompile(`those from (\S+) to (\S+) can no longer be had`)
+
+// judgeWarnings checks that no warning of the run is false.
+func (sim *simulation) judgeWarnings() {
+	plan := sim.plan
+	for _, w := range sim.warnings {
+		var t *simTurn
+		for _, s := range sim.streams {
+			if s.name() == w.stream {
+				t = sim.turnOf(s)
+			}
+		}
+		gap := gapText.FindStringSubmatch(w.text)
+		switch {
+		case gap != nil:
+			from, _ := time.Parse(time.RFC3339, gap[1])
+			to, _ := time.Parse(time.RFC3339, gap[2])
+			// What is said to be gone must be: by Duo's clock, and not delivered.
+			margin := 3 * time.Minute
+			if t.tooOld {
+				margin = 24 * time.Hour
+			}
+			if from.UnixMilli() < max(t.until, t.looked)-1000 || !from.Before(to) || to.After(time.Now().Add(margin-simRetention)) {
+				sim.violation("false: %s: %s (delivered until %s)", w.stream, w.text, sim.clock(max(t.until, t.looked)))
+			}
+		case strings.Contains(w.text, "has no cursor that can be used"):
+			if !t.blank && !t.tricked {
+				sim.violation("false: %s: %s", w.stream, w.text)
+			}
+		case strings.Contains(w.text, "more records than Duo shows lie in the second"):
+			exempt := slices.ContainsFunc(t.stream.kinds, func(k *simKind) bool { return k.exempt != "" })
+			late := slices.ContainsFunc(t.stream.records, func(r *simRecord) bool { return r.visible > t.began && r.visible <= simDuo{sim}.now() })
+			if !exempt && !late {
+				sim.violation("false: %s: %s", w.stream, w.text)
+			}
+		case strings.Contains(w.text, "no time, or one outside the time asked for"):
+			if !slices.ContainsFunc(t.stream.records, func(r *simRecord) bool { return r.odd && t.shown[r] }) {
+				sim.violation("false: %s: %s", w.stream, w.text)
+			}
+		case strings.Contains(w.text, "refused by the server"):
+			if !slices.ContainsFunc(sim.scenario.servers, func(p *simServerPlan) bool { return p.refuses }) {
+				sim.violation("false: %s: %s", w.stream, w.text)
+			}
+		case strings.Contains(w.text, errDisk.Error()):
+			if plan.store == 0 {
+				sim.violation("false: %s", w.text)
+			}
+		case plan.term > 0 || plan.kill > 0:
+		default:
+			sim.violation("a warning that nobody expects: %s: %s", w.stream, w.text)
+		}
+	}
+}
+
+// handler collects a run's messages.
+type simHandler struct {
+	slog.Handler
+	sim    *simulation
+	stream string
+}
+
+// judgeEnd checks, when the last runs were clean, that all is delivered that Duo
+// shows within the overlap: late records, too, and where the overlap is read in
+// slices.
+func (sim *simulation) judgeEnd() {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	for _, s := range sim.streams {
+		t, cp := sim.turnOf(s), sim.disk.checkpoints[state.ID{Endpoint: s.row.Name, Account: s.account}.File()]
+		if cp == nil {
+			sim.violation("%s has no checkpoint in the end", s.name())
+			continue
+		}
+		overlap := sim.plan.overlap.Milliseconds()
+		low := max(cp.DeliveredUntil-overlap, cp.Began, cp.Delivered.RememberedSince())
+		sim.due(s, func(r *simRecord) bool {
+			return r.at >= low && r.at <= t.end && r.visible <= t.began && (!t.sliced || r.visible <= r.at+overlap) && (r.gone == 0 || r.gone > t.began) &&
+				r.at > t.began-(simRetention-12*time.Minute).Milliseconds()
+		}, func(r *simRecord) {
+			sim.violation("in the end %s of %s, in the overlap, is not delivered", sim.names([]*simRecord{r}), s.name())
+		})
+	}
+}
+
+// judgeIdle checks that a run without news costs one call a stream, and one more
+// where the overlap is read in slices.
+func (sim *simulation) judgeIdle() {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	for _, s := range sim.streams {
+		t := sim.turnOf(s)
+		most := 1
+		if t.sliced {
+			most = 2
+		}
+		if t.known >= s.least() || !slices.Contains([]string{"right", "zero", "null", "page", "absent"}, s.shape.total) || s.row.Cursor == duo.Offset {
+			continue
+		}
+		if n := t.calls - t.refused; n > most {
+			sim.violation("%s: an idle run makes %d calls", s.name(), n)
+		}
+	}
+}
+
+// clock writes a time of the scenario for people.
+func (sim *simulation) clock(ms int64) string {
+	if ms > math.MaxInt64/2 {
+		return "∞"
+	}
+	return time.UnixMilli(ms).UTC().Format("01-02T15:04:05.000")
+}
+
+// names names records for people.
+func (sim *simulation) names(records []*simRecord) string {
+	var b strings.Builder
+	for i, r := range records {
+		if i == 3 && len(records) > 6 {
+			fmt.Fprintf(&b, " … %d …", len(records)-6)
+		}
+		if i >= 3 && i < len(records)-3 {
+			continue
+		}
+		fmt.Fprintf(&b, " %s@%s", r.id, sim.clock(r.at))
+		if r.visible > r.at+2*time.Minute.Milliseconds() {
+			fmt.Fprintf(&b, "(shown from %s)", sim.clock(r.visible))
+		}
+	}
+	return strings.TrimSpace(b.String())
+}

@@ -1,0 +1,156 @@
+package job_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math"
+	"strings"
+	"time"
+
+	"dls/job/config"
+	"dls/state"
+)
+
+// simDisk is what outlives a run.
+type simDisk struct {
+	checkpoints map[string]*state.Checkpoint
+	turns       map[string]time.Time
+}
+
+// simStore is a store in memory, as one run meets it.
+type simStore struct {
+	sim   *simulation
+	steps map[string]int // of each stream, so that what fails does not depend on the others
+}
+
+// simStaged is a checkpoint that does not count yet.
+type simStaged struct {
+	id state.ID
+	cp *state.Checkpoint
+}
+
+func (simStaged) Discard() {}
+
+// store opens the store of a run.
+func (sim *simulation) store(*config.Config) (state.Store, error) {
+	return &simStore{sim, map[string]int{}}, nil
+}
+
+var errDisk = errors.New("the disk is full")
+
+// fails is a step of the store that may fail.
+func (s *simStore) fails(what string, id state.ID) error {
+	if err := s.sim.step(what); err != nil {
+		return err
+	}
+	s.sim.mu.Lock()
+	defer s.sim.mu.Unlock()
+	s.steps[id.File()]++
+	if !dicing(s.sim.seed, "disk", s.sim.run, what, id.File(), s.steps[id.File()]).permille(s.sim.plan.store) {
+		return nil
+	}
+	s.sim.note("the store fails to %s %s", what, id.File())
+	for _, stream := range s.sim.streams {
+		if stream.row.Name == id.Endpoint && (stream.account == id.Account || what == "append") {
+			s.sim.disturb(stream, "the store failed to "+what)
+		}
+	}
+	return errDisk
+}
+
+// copied is a copy of a checkpoint by way of what its package shows of it.
+func copied(cp *state.Checkpoint) *state.Checkpoint {
+	c := &state.Checkpoint{Progress: cp.Progress}
+	if since := cp.Delivered.RememberedSince(); since != 0 {
+		c.Delivered.Forget(since)
+	}
+	c.Delivered.Add(cp.Delivered.Since(math.MinInt64))
+	return c
+}
+
+// Load implements [state.Store].
+func (s *simStore) Load(id state.ID) (*state.Checkpoint, error) {
+	if err := s.fails("load", id); err != nil {
+		return nil, err
+	}
+	s.sim.mu.Lock()
+	defer s.sim.mu.Unlock()
+	cp := s.sim.disk.checkpoints[id.File()]
+	s.sim.loaded(id, cp)
+	if cp == nil {
+		return nil, nil
+	}
+	return copied(cp), nil
+}
+
+// Stage implements [state.Store].
+func (s *simStore) Stage(id state.ID, cp *state.Checkpoint) (state.Staged, error) {
+	if err := s.fails("stage", id); err != nil {
+		return nil, err
+	}
+	return simStaged{id, copied(cp)}, nil
+}
+
+// Commit implements [state.Store]. One that fails may count all the same.
+func (s *simStore) Commit(staged []state.Staged) []error {
+	errs := make([]error, len(staged))
+	for i, one := range staged {
+		one := one.(simStaged)
+		if errs[i] = s.fails("commit", one.id); errs[i] != nil {
+			continue
+		}
+		s.sim.mu.Lock()
+		s.sim.disk.checkpoints[one.id.File()] = one.cp
+		s.sim.committed(one.id, one.cp)
+		s.sim.mu.Unlock()
+	}
+	for i, one := range staged {
+		if errs[i] == nil {
+			errs[i] = s.fails("sync", one.(simStaged).id)
+		}
+	}
+	return errs
+}
+
+// Append implements [state.Store].
+func (s *simStore) Append(name string, data []byte) error {
+	endpoint, _, _ := strings.Cut(name, "_oversize")
+	if err := s.fails("append", state.ID{Endpoint: endpoint}); err != nil {
+		return err
+	}
+	s.sim.mu.Lock()
+	defer s.sim.mu.Unlock()
+	for line := range strings.Lines(string(data)) {
+		s.sim.keep(endpoint, line)
+	}
+	return nil
+}
+
+// SaveRuns implements [state.Store].
+func (s *simStore) SaveRuns(_, _ string, runs []state.StreamRun, _ bool) ([]state.StreamRun, error) {
+	return runs, s.fails("save the last runs", state.ID{})
+}
+
+// Turns implements [state.Store].
+func (s *simStore) Turns(string) (map[string]time.Time, error) {
+	return maps.Clone(s.sim.disk.turns), s.fails("read the turns", state.ID{})
+}
+
+// SaveTurns implements [state.Store].
+func (s *simStore) SaveTurns(_, _ string, turns map[string]time.Time) error {
+	if err := s.fails("save the turns", state.ID{}); err != nil {
+		return err
+	}
+	s.sim.disk.turns = maps.Clone(turns)
+	return nil
+}
+
+func (s *simStore) Path(name string) string                          { return "/state/" + name }
+func (s *simStore) Lock(string) (func(), error)                      { return func() {}, s.sim.step("lock") }
+func (s *simStore) ShareLock(string) (func(), error)                 { return func() {}, nil }
+func (s *simStore) WaitLock(context.Context, string) (func(), error) { return func() {}, nil }
+func (s *simStore) Names() ([]string, error)                         { return nil, nil }
+func (s *simStore) Sweep() error                                     { return nil }
+func (s *simStore) SweepOlder(time.Duration) error                   { return nil }
+func (s *simStore) Close() error                                     { return nil }

@@ -1,0 +1,366 @@
+package job_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dls/job"
+	"dls/job/config"
+	"dls/state"
+)
+
+var (
+	scenarios = flag.Int("scenarios", 200, "how many scenarios the simulation plays")
+	simSeed   = flag.Uint64("seed", 0, "play the scenario of this seed, again and again up to -scenarios times or until it fails, and tell its story")
+)
+
+// firstSeed is the seed of the first scenario; the others' follow.
+const firstSeed = 1
+
+// TestSimulation plays whole runs of the job in virtual time against a Duo, servers
+// and a store in memory, all drawn from one seed a scenario, and holds them against
+// what dls promises. See docs/simulation.md.
+func TestSimulation(t *testing.T) {
+	if *simSeed > 0 {
+		for range min(*scenarios, 20) { // which goroutine goes first is not drawn
+			if sim := play1(t, *simSeed); len(sim.wrong) > 0 || testing.Verbose() {
+				t.Log(sim.tell(len(sim.wrong) > 0))
+				if len(sim.wrong) > 0 {
+					t.Fail()
+				}
+				return
+			}
+		}
+		return
+	}
+	t.Logf("seeds %d to %d", firstSeed, firstSeed+*scenarios-1)
+	var next atomic.Uint64
+	next.Store(firstSeed - 1)
+	for range runtime.GOMAXPROCS(0) {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			for seed := next.Add(1); seed < firstSeed+uint64(*scenarios); seed = next.Add(1) {
+				if sim := play1(t, seed); len(sim.wrong) > 0 {
+					t.Errorf("seed %d (again: go test ./job -run Simulation -seed %d):\n%s", seed, seed, strings.Join(sim.wrong, "\n"))
+				}
+			}
+		})
+	}
+}
+
+// play1 plays the scenario of a seed.
+func play1(t *testing.T, seed uint64) *simulation {
+	sim := newSimulation(seed)
+	defer func() {
+		if p := recover(); p != nil {
+			t.Logf("seed %d:\n%s", seed, sim.tell(true))
+			panic(p)
+		}
+	}()
+	synctest.Test(t, func(*testing.T) { sim.play() })
+	return sim
+}
+
+// simulation is a scenario that is being played.
+type simulation struct {
+	*scenario
+	lines map[string]*simKind // by endpoint and line
+
+	run   int // counts from 0
+	plan  *simRun
+	start time.Time
+
+	// mu guards what follows, and the mutable parts of turns, kinds and sessions; it is
+	// never held while anything waits.
+	mu        sync.Mutex
+	disk      simDisk
+	turns     []map[*simStream]*simTurn // by run
+	everShown map[*simRecord]bool
+	warnings  []simWarning
+	steps     int
+	dead      bool // the process of the run is killed: nothing has an effect
+	cancel    context.CancelCauseFunc
+	story     []simEvent
+	wrong     []string
+}
+
+// simEvent is a part of the story, written when somebody wants to read it.
+type simEvent struct {
+	at   time.Time
+	text string
+	args []any
+}
+
+func newSimulation(seed uint64) *simulation {
+	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, run: -1}
+	sim.disk = simDisk{map[string]*state.Checkpoint{}, map[string]time.Time{}}
+	for _, s := range sim.streams {
+		for _, k := range s.kinds {
+			sim.lines[s.row.Name+" "+k.line] = k
+		}
+	}
+	return sim
+}
+
+// play plays the drawn runs, and clean ones until all is delivered.
+func (sim *simulation) play() {
+	time.Sleep(sim.begin)
+	for _, r := range sim.runs {
+		time.Sleep(r.gap)
+		sim.once(r)
+	}
+	overlap := sim.runs[len(sim.runs)-1].overlap
+	clean := func() bool {
+		sum, err := sim.once(&simRun{overlap: overlap, parallel: 8, retryFor: 6 * time.Hour, final: true})
+		return err == nil && len(sum.Failed()) == 0
+	}
+	time.Sleep(5 * time.Minute)
+	clean()
+	var quiet int64
+	for _, s := range sim.streams {
+		for _, r := range s.records {
+			quiet = max(quiet, r.visible)
+		}
+	}
+	time.Sleep(time.Until(time.UnixMilli(quiet).Add(5 * time.Minute)))
+	if !clean() {
+		sim.violate("a clean run at the end does not end with all streams done")
+		return
+	}
+	for n := 0; ; n++ {
+		time.Sleep(2 * time.Minute)
+		if !clean() {
+			sim.violate("an idle run does not end with all streams done")
+			return
+		}
+		if n > 0 {
+			sim.judgeIdle()
+		}
+		if n > 1 && (n > 40 || !sim.slicing()) {
+			break
+		}
+	}
+	sim.judgeEnd()
+}
+
+// slicing tells whether an overlap is still to be read again.
+func (sim *simulation) slicing() bool {
+	for _, cp := range sim.disk.checkpoints {
+		if cp.RereadFrom > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+var (
+	errKilled = errors.New("the process is killed")
+	errTerm   = errors.New("the process is told to stop")
+	errEver   = errors.New("the run does not end")
+)
+
+// once plays one run.
+func (sim *simulation) once(r *simRun) (*job.Summary, error) {
+	sim.run++
+	sim.plan, sim.start = r, time.Now()
+	sim.turns = append(sim.turns, map[*simStream]*simTurn{})
+	sim.steps, sim.dead, sim.warnings = 0, false, nil
+	sim.say("run %d: %s", sim.run, r)
+	var ctx context.Context
+	ctx, sim.cancel = context.WithCancelCause(context.Background())
+	defer sim.cancel(nil)
+	if r.term > 0 {
+		defer time.AfterFunc(r.term, func() {
+			sim.mu.Lock()
+			for _, s := range sim.streams {
+				sim.disturb(s, "told to stop")
+			}
+			sim.mu.Unlock()
+			sim.cancel(errTerm)
+		}).Stop()
+	}
+	defer time.AfterFunc(72*time.Hour, func() {
+		sim.violate("the run does not end")
+		sim.cancel(errEver)
+	}).Stop()
+	opts := job.Options{
+		Version: "sim", Parallel: r.parallel, MaxRuntime: r.maxRuntime, RetryFor: r.retryFor, Grace: 3 * time.Second,
+		Endpoints: r.endpoints, Log: slog.New(&simHandler{sim: sim}), Progress: new(job.Progress),
+	}
+	opts.SetTransport(simDuo{sim})
+	opts.SetReceiver(sim.receiver)
+	opts.SetStore(sim.store)
+	sum, err := job.Sync(ctx, sim.config(r), opts)
+	sim.judge(sum, err)
+	return sum, err
+}
+
+// config is the configuration of a run.
+func (sim *simulation) config(r *simRun) *config.Config {
+	cfg := &config.Config{
+		Offset: sim.offset, Overlap: r.overlap, Timeout: 2 * time.Minute, Checkpointing: true, Directory: "/state",
+		Account: config.Account{IKey: ikey, SKey: config.NewSecret(skey), Hostname: simHost, MSP: sim.msp},
+	}
+	for i, s := range sim.servers {
+		cfg.Servers = append(cfg.Servers, config.Server{ID: s.id, Hostname: "localhost", Port: 1024 + i, Protocol: config.TCP})
+	}
+	for _, s := range sim.streams {
+		if !slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.Endpoint == s.row }) {
+			cfg.Routes = append(cfg.Routes, config.Route{Endpoint: s.row, Servers: s.servers})
+		}
+	}
+	return cfg
+}
+
+// step is a point at which the process may be killed: an error means that it is, and
+// that what was to happen does not.
+func (sim *simulation) step(what string) error {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	if sim.dead {
+		return errKilled
+	}
+	if sim.steps++; sim.steps != sim.plan.kill {
+		return nil
+	}
+	sim.dead = true
+	sim.note("killed before: %s", what)
+	for _, s := range sim.streams {
+		sim.disturb(s, "killed")
+	}
+	sim.cancel(errKilled)
+	return errKilled
+}
+
+// disturb notes that what was delivered of a stream in this run may not count.
+func (sim *simulation) disturb(s *simStream, why string) {
+	if t := sim.turnOf(s); t.disturbed == "" {
+		t.disturbed = why
+	}
+}
+
+// disturbAll does so for the streams of a server.
+func (sim *simulation) disturbAll(server *simServer, why string) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	for _, s := range sim.streams {
+		if slices.Contains(s.servers, server.index) {
+			sim.disturb(s, why)
+		}
+	}
+}
+
+// find returns the stream of an endpoint and an account, or nil.
+func (sim *simulation) find(endpoint, account string) *simStream {
+	for _, s := range sim.streams {
+		if s.row.Name == endpoint && s.account == account {
+			return s
+		}
+	}
+	return nil
+}
+
+// note adds to the story; say does, for callers without the lock.
+func (sim *simulation) note(text string, args ...any) {
+	sim.story = append(sim.story, simEvent{time.Now(), text, args})
+}
+
+func (sim *simulation) say(text string, args ...any) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	sim.note(text, args...)
+}
+
+// violation notes that an invariant does not hold; violate does, for callers without
+// the lock.
+func (sim *simulation) violation(text string, args ...any) {
+	text = fmt.Sprintf("run %d: ", sim.run) + fmt.Sprintf(text, args...)
+	sim.wrong = append(sim.wrong, text)
+	sim.note("VIOLATION: %s", text)
+}
+
+func (sim *simulation) violate(text string, args ...any) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	sim.violation(text, args...)
+}
+
+// Enabled, Handle, WithAttrs and WithGroup implement [slog.Handler].
+func (h *simHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+
+func (h *simHandler) Handle(_ context.Context, r slog.Record) error {
+	stream := h.stream
+	var attrs []string
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "stream" {
+			stream = a.Value.String()
+		}
+		attrs = append(attrs, a.String())
+		return true
+	})
+	h.sim.mu.Lock()
+	defer h.sim.mu.Unlock()
+	if h.sim.dead {
+		return nil
+	}
+	h.sim.note("dls %s: %s %s", strings.ToLower(r.Level.String()), r.Message, strings.Join(attrs, " "))
+	if r.Level >= slog.LevelWarn {
+		h.sim.warnings = append(h.sim.warnings, simWarning{stream, r.Message})
+	}
+	return nil
+}
+
+func (h *simHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	own := *h
+	for _, a := range attrs {
+		if a.Key == "stream" {
+			own.stream = a.Value.String()
+		}
+	}
+	return &own
+}
+
+func (h *simHandler) WithGroup(string) slog.Handler { return h }
+
+// tell tells the story: what was drawn, and what happened.
+func (sim *simulation) tell(whole bool) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "scenario %d: MSP %v, offset %v, %d servers", sim.seed, sim.msp, sim.offset, len(sim.servers))
+	for _, p := range sim.servers {
+		fmt.Fprintf(&b, "\n  %s: settles %v, refuses some records: %v", p.id, p.settle, p.refuses)
+	}
+	for _, s := range sim.streams {
+		fmt.Fprintf(&b, "\n  %s: %d records, to servers %v, limit %d, %+v, some without an id: %v, odd texts: %v", s.name(), len(s.records), s.servers, s.row.Limit, s.shape, s.idless, s.texts)
+	}
+	if whole {
+		for _, e := range sim.story {
+			fmt.Fprintf(&b, "\n%s  %s", e.at.UTC().Format("01-02T15:04:05.000"), fmt.Sprintf(e.text, e.args...))
+		}
+	}
+	for _, w := range sim.wrong {
+		fmt.Fprintf(&b, "\n%s", w)
+	}
+	return b.String()
+}
+
+// String tells what was drawn for a run.
+func (r *simRun) String() string {
+	var tricks []string
+	for s, t := range r.tricks {
+		tricks = append(tricks, fmt.Sprintf("%s: %s from call %d", s.name(), t.kind, t.from))
+	}
+	slices.Sort(tricks)
+	return fmt.Sprintf("overlap %v, parallel %d, max-runtime %v, retry-for %v, endpoints %v, Duo's clock ahead %v; kill at step %d, signal after %v, calls that fail %d‰ (for good: %v), store %d‰, servers %+v, odd children: %v, tricks: %v",
+		r.overlap, r.parallel, r.maxRuntime, r.retryFor, r.endpoints, r.skew, r.kill, r.term, r.duo, r.hard, r.store, r.servers, r.children, tricks)
+}

@@ -1,0 +1,472 @@
+// Package window decides what a stream asks Duo for: which spans of time to read,
+// where the next page begins, how far a page lets the checkpoint go, and when a
+// window is read to its end. It is pure: no I/O, no log, no clock.
+//
+// Start with [Open], ask for [Window.Call], tell what came by [Window.Take], until
+// [Window.Done].
+//
+// Position is Duo's: it comes from Duo's cursor and from the order of its answers.
+// What a record says of its own time never moves a position further than Duo's
+// cursor reaches, and never ends a window; it can only hold the checkpoint back.
+package window
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"strconv"
+	"strings"
+	"time"
+
+	"dls/state"
+)
+
+// The faults of Duo's answers that end the reading of a window.
+var (
+	// ErrCircle: the cursor was given earlier in this window, or leads back.
+	ErrCircle = errors.New("Duo's cursor leads back to what was read already, so the records behind it cannot be had")
+	// ErrRepeats: page after page shows what was shown already.
+	ErrRepeats = errors.New("Duo shows the same records again and again, so those behind them cannot be had")
+	// ErrStuck: the page has no usable cursor, and its records show no way on.
+	ErrStuck = errors.New("Duo's answer shows no way on from a page, so the records behind it cannot be had")
+	// ErrForgotten: a page shows only what was read before and is no longer
+	// remembered. It must not be delivered.
+	ErrForgotten = errors.New("Duo shows again what lies before the records that are remembered, so what is new cannot be told")
+)
+
+// last is how many of a page's last records tell where to go on without a cursor.
+// The lowest of their times counts, so that one record's odd text leads past none.
+const last = 16
+
+// repeats is how many pages without anything not yet shown end a window.
+const repeats = 3
+
+// Window is the reading of one window of a stream. It is not safe for concurrent
+// use.
+type Window struct {
+	rules    Rules
+	start    time.Time
+	end      int64 // in milliseconds since the epoch, as all times here
+	spans    []Span
+	progress state.Progress
+	inside   time.Duration // how much further within the retention calls must stay
+	gap      Gap
+
+	position
+	reading
+}
+
+// position is where the next page begins.
+type position struct {
+	mintime int64
+	cursor  string
+	at      int64 // the time of the cursor, or -1
+}
+
+// reading is what the pages of the window, or of its span, have shown.
+type reading struct {
+	seed    maphash.Seed
+	given   map[uint64]bool // the cursors given in this window
+	highest int64           // the latest time of a cursor within the window
+	held    int64           // the latest cursor that a page out of order held back, or 0
+	repeats int             // pages without anything not yet shown
+
+	news   bool  // the span has brought a new record
+	shown  int   // records since the span's mintime
+	size   int   // of the last page that had records
+	most   int   // of the largest page
+	latest int64 // the latest believable time shown, where records come in any order
+	over   int64 // a second that a page lay in wholly and that was stepped over, or -1
+}
+
+// Gap is a time whose records Duo no longer keeps. Its zero value is none.
+type Gap struct{ From, To int64 }
+
+// Open lays out the window of a stream: from the overlap before its checkpoint up to
+// end, in milliseconds since the epoch. The error is an *AheadError.
+func Open(rules Rules, cp *state.Checkpoint, start time.Time, end int64, overlap time.Duration) (*Window, error) {
+	w := &Window{rules: rules, start: start, end: end, progress: cp.Progress}
+	w.reading = reading{seed: maphash.MakeSeed(), given: map[uint64]bool{}, over: -1}
+	if by := time.Duration(cp.DeliveredUntil-start.UnixMilli()) * time.Millisecond; by > Skew {
+		return nil, &AheadError{by}
+	}
+	w.plan(&cp.Delivered, overlap)
+	w.note(max(cp.DeliveredUntil, cp.LookedUntil), start)
+	w.begin()
+	return w, nil
+}
+
+// begin goes to the beginning of the first span that is left.
+func (w *Window) begin() {
+	w.news, w.shown, w.size, w.most, w.over, w.latest = false, 0, 0, 0, -1, 0
+	w.held, w.highest = 0, 0
+	if len(w.spans) > 0 {
+		w.position = position{mintime: w.spans[0].Min, at: -1}
+	}
+}
+
+// Done tells whether everything is read.
+func (w *Window) Done() bool { return len(w.spans) == 0 }
+
+// Progress is how far the pages taken let the checkpoint go, once they count.
+func (w *Window) Progress() state.Progress { return w.progress }
+
+// Span is the span under way. There must be one.
+func (w *Window) Span() Span { return w.spans[0] }
+
+// Call is what to ask Duo for. Times are in milliseconds since the epoch; Maxtime is
+// 0 where the endpoint takes none.
+type Call struct {
+	Mintime, Maxtime int64
+	// Cursor is sent back as it came, "" for none.
+	Cursor string
+	// More tells that the page after this one will be asked for, too, so that it may
+	// be fetched ahead.
+	More bool
+}
+
+// Call returns the next call. A run may be long, and Duo refuses a time for which it
+// no longer keeps records: the gap that is passed over then is told by [Window.Gap].
+func (w *Window) Call(now time.Time) Call {
+	mintime := w.mintime
+	if oldest := w.oldest(now); mintime < oldest {
+		if w.cursor == "" {
+			w.note(mintime, now)
+			w.mintime = oldest
+		}
+		mintime = oldest
+	}
+	c := Call{Mintime: mintime, Cursor: w.cursor, More: w.news}
+	if w.rules.Paging != Earliest {
+		c.Maxtime = max(w.spans[0].Max, mintime+1)
+	}
+	return c
+}
+
+// note notes a gap where what lies from from on is older than Duo keeps.
+func (w *Window) note(from int64, now time.Time) {
+	if to := now.Add(w.inside - Retention).UnixMilli(); from < to && w.progress.DeliveredUntil != 0 {
+		if w.gap == (Gap{}) {
+			w.gap.From = from
+		}
+		w.gap.To = to
+	}
+}
+
+// Gap returns the time passed over so far because Duo no longer keeps its records.
+func (w *Window) Gap() Gap { return w.gap }
+
+// TooOld tells that Duo has refused the call's mintime as too old, and moves the
+// next call up. It returns false where that has been done too often.
+func (w *Window) TooOld() bool {
+	w.inside = max(2*w.inside, inside)
+	return w.inside < day
+}
+
+// Bounds are the times between which Duo has the records of a page that the last call
+// brought, whatever they say themselves.
+func (w *Window) Bounds(page Page) (earliest, latest int64) {
+	span := w.spans[0]
+	earliest, latest = w.mintime, span.Max
+	if w.at >= 0 {
+		earliest = min(max(w.at, earliest), span.Max)
+	}
+	if _, at := w.cursorOf(page); earliest <= at && at <= span.Max {
+		latest = at
+	}
+	return earliest, latest
+}
+
+// Page is what Duo showed, as far as it matters here.
+type Page struct {
+	// Times are the times that the records tell, in order, in milliseconds since the
+	// epoch and of whole units; -1 where one tells none.
+	Times []int64
+	// Fresh is how many of them are to be delivered.
+	Fresh int
+	// Repeated tells that all of them were shown before in this window.
+	Repeated bool
+	// Newest tells that the newest delivered record of the span is among them, or
+	// that there is none.
+	Newest bool
+	// RememberedSince is the time before which delivered records are not remembered.
+	RememberedSince int64
+	// Cursor is Duo's cursor, or "" where it has none. Unreadable tells that
+	// something stands where a cursor is due and is none.
+	Cursor     string
+	Unreadable bool
+	// Total is how many records Duo says the time asked for holds, or 0.
+	Total int
+}
+
+// Step is what a page led to.
+type Step struct {
+	// Changed tells that the checkpoint is worth writing though nothing new came.
+	Changed bool
+	// NoCursor tells that a cursor was due and none came that can be used.
+	NoCursor bool
+	// SteppedOver is a time, in milliseconds since the epoch, that held more records
+	// than Duo shows, or 0; AfterAt tells that from the next page.
+	SteppedOver int64
+	// Err ends the reading of the window, once the page is delivered: see the errors
+	// of this package. A page with [ErrForgotten] must not be delivered.
+	Err error
+}
+
+// Take takes the page that the last call brought and goes on to the next.
+func (w *Window) Take(page Page, now time.Time) (step Step) {
+	span, n := w.spans[0], len(page.Times)
+	if w.forgotten(page) {
+		return Step{Err: ErrForgotten}
+	}
+	w.shown += n
+	w.news = w.news || page.Fresh > 0
+	w.sizes(n, now, &step)
+	if n > 0 && page.Repeated {
+		w.repeats++
+	}
+	if w.over >= 0 && page.Fresh > 0 && believable(page.Times, span) {
+		step.SteppedOver = w.over
+	}
+	w.over = -1
+	if n > 0 {
+		w.size, w.most = n, max(w.most, n)
+	}
+	next, at := w.cursorOf(page)
+	step.NoCursor = w.rules.Paging == Cursor && next == "" && (page.Unreadable || n > 0 && (page.Cursor != "" || n >= w.rules.Limit))
+	w.reach(page, next, at)
+	switch {
+	case n == 0:
+		w.finish(&step)
+	case w.idleEnd(page, next, now) && (!w.news || next == ""):
+		if next == "" && n < w.most {
+			w.proved(w.most, now, &step)
+		}
+		w.finish(&step)
+	case next != "":
+		step.Err = w.follow(next, at)
+	case w.rules.Paging == Opaque:
+		w.finish(&step)
+	default:
+		step.Err = w.skip(page, &step)
+	}
+	if w.repeats >= repeats && !w.Done() && step.Err == nil {
+		step.Err = ErrRepeats
+	}
+	return step
+}
+
+// forgotten tells whether a page that a cursor led to shows nothing but times which
+// were read in this window and are no longer remembered: delivered records would be
+// taken for new.
+func (w *Window) forgotten(page Page) bool {
+	if w.cursor == "" || page.Fresh == 0 || w.at < page.RememberedSince {
+		return false
+	}
+	for _, t := range page.Times {
+		if t < w.spans[0].Min || t >= page.RememberedSince {
+			return false
+		}
+	}
+	return true
+}
+
+// sizes notes the size of a page, and that an empty one proves the page before it to
+// be the end.
+func (w *Window) sizes(n int, now time.Time, step *Step) {
+	p, ms := &w.progress.Pages, now.UnixMilli()
+	if n > p.Largest || past(p.LargestAt, ms) {
+		p.Largest, p.LargestAt = n, ms
+	}
+	if n == 0 {
+		w.proved(w.size, now, step)
+	}
+}
+
+// proved notes that a page of n records was proved to be the end of a window.
+func (w *Window) proved(n int, now time.Time, step *Step) {
+	p, ms := &w.progress.Pages, now.UnixMilli()
+	if n > p.End || past(p.EndAt, ms) {
+		p.End, p.EndAt = n, ms
+	}
+	step.Changed = step.Changed || past(p.ProvedAt, ms)
+	p.ProvedAt = ms
+}
+
+// past tells whether a time is no longer of the day that ends at now.
+func past(at, now int64) bool { return now-at > day.Milliseconds() || at > now }
+
+// idleEnd tells whether a page may be the end of the window without a further call:
+// it brought nothing new, holds the newest known record, cannot have been cut, and
+// an end was proved within a day.
+func (w *Window) idleEnd(page Page, next string, now time.Time) bool {
+	p, n := &w.progress.Pages, len(page.Times)
+	if page.Fresh > 0 || !page.Newest || w.shown < page.Total {
+		return false
+	}
+	if next == "" && (n < w.most || n == 1 && w.cursor != "") {
+		return true // it began later than a larger page and brought no more: that was not cut
+	}
+	return (n < p.Largest || n <= p.End) && (w.spans[0].Reread || !past(p.ProvedAt, now.UnixMilli()))
+}
+
+// cursorOf returns the page's cursor and its time, which is -1 where the cursor does
+// not tell one; "" where the cursor cannot be used.
+func (w *Window) cursorOf(page Page) (next string, at int64) {
+	if page.Cursor == "" || page.Cursor == w.cursor || w.rules.Paging == Earliest {
+		return "", -1
+	}
+	if w.rules.Paging == Opaque {
+		return page.Cursor, -1
+	}
+	text, _, pair := strings.Cut(page.Cursor, ",")
+	at, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || !pair || at < 0 {
+		return "", -1
+	}
+	return page.Cursor, at
+}
+
+// reach moves the checkpoint as far as the page lets it: to the time of Duo's cursor
+// where that lies in what was asked for, and not while pages are out of order. Where
+// records come in any order only the end of the window moves it.
+func (w *Window) reach(page Page, next string, at int64) {
+	span := w.spans[0]
+	if w.rules.Paging == Opaque {
+		for _, t := range page.Times {
+			if span.Min <= t && t <= span.Max {
+				w.latest = max(w.latest, t)
+			}
+		}
+		return
+	}
+	if next == "" {
+		if to := w.onward(page); to >= 0 {
+			w.progress.DeliveredUntil = max(w.progress.DeliveredUntil, to)
+		}
+		return
+	}
+	if at < w.mintime || at > span.Max {
+		return
+	}
+	for _, t := range page.Times {
+		if w.at >= 0 && 0 <= t && t < w.at {
+			w.held = max(w.held, at)
+			return
+		}
+	}
+	if at >= w.held {
+		w.held = 0
+		w.progress.DeliveredUntil = max(w.progress.DeliveredUntil, at)
+	}
+}
+
+// follow goes on to the page behind a cursor.
+func (w *Window) follow(next string, at int64) error {
+	h := maphash.String(w.seed, next)
+	span := w.spans[0]
+	within := w.mintime <= at && at <= span.Max
+	if w.given[h] || within && at < w.highest {
+		return ErrCircle
+	}
+	w.given[h] = true
+	if within {
+		w.highest = at
+	}
+	w.cursor, w.at = next, at
+	return nil
+}
+
+// onward is where to go on without a cursor: the lowest time, later than the call's
+// mintime and within the span, that the last of the page's records tell; or -1. Where
+// that is the time of the first record it is the next one told, so that the page to
+// come is smaller than this one if there is nothing behind it.
+func (w *Window) onward(page Page) int64 {
+	to, next, seen := int64(-1), int64(-1), 0
+	for i := len(page.Times) - 1; i >= 0 && seen < last; i-- {
+		t := page.Times[i]
+		if t <= w.mintime || t > w.spans[0].Max {
+			continue
+		}
+		seen++
+		switch {
+		case to < 0 || t < to:
+			to, next = t, to
+		case t > to && (next < 0 || t < next):
+			next = t
+		}
+	}
+	if next >= 0 && len(page.Times) > 0 && page.Times[0] == to {
+		return next
+	}
+	return to
+}
+
+// skip goes on without a cursor.
+func (w *Window) skip(page Page, step *Step) error {
+	to := w.onward(page)
+	if to < 0 {
+		later, within := 0, 0
+		for _, t := range page.Times {
+			switch {
+			case t > w.spans[0].Max:
+				later++
+			case t == w.mintime-w.mintime%w.rules.Unit:
+				within++
+			}
+		}
+		switch n := len(page.Times); {
+		case w.rules.Paging == Earliest && later > 0 && later+within == n:
+			w.finish(step) // what is behind is newer than the window
+			return nil
+		case w.rules.Paging == Earliest && within == n:
+			to, w.over = w.mintime+w.rules.Unit, w.mintime
+			if n >= w.rules.Limit {
+				step.SteppedOver, w.over = w.mintime, -1
+			}
+		default:
+			return ErrStuck
+		}
+	}
+	if to > w.spans[0].Max {
+		w.finish(step)
+		return nil
+	}
+	w.position = position{mintime: to, at: -1}
+	w.shown = 0
+	clear(w.given) // what begins later may come to the same cursors
+	return nil
+}
+
+// Again tells that the call to come begins at a time, and not at a cursor.
+func (w *Window) Again() bool { return w.cursor == "" }
+
+// finish ends the span under way.
+func (w *Window) finish(step *Step) {
+	if span := w.spans[0]; span.Reread {
+		w.progress.RereadFrom, step.Changed = span.Resume, true
+	}
+	w.progress.DeliveredUntil = max(w.progress.DeliveredUntil, w.latest)
+	w.spans = w.spans[1:]
+	w.begin()
+	if w.Done() && w.end > w.progress.LookedUntil {
+		if w.end-w.progress.LookedUntil > day.Milliseconds() {
+			step.Changed = true
+		}
+		w.progress.LookedUntil = w.end
+	}
+}
+
+func believable(times []int64, span Span) bool {
+	for _, t := range times {
+		if span.Min <= t && t <= span.Max {
+			return true
+		}
+	}
+	return false
+}
+
+// String says where the next page begins, for messages.
+func (p position) String() string {
+	return fmt.Sprintf("%s, cursor %q", time.UnixMilli(p.mintime).UTC().Format(time.RFC3339), p.cursor)
+}

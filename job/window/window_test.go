@@ -1,0 +1,315 @@
+package window
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dls/state"
+)
+
+// The tests' times are seconds after epoch, in milliseconds.
+const epoch = 1_800_000_000_000
+
+func at(seconds ...int64) []int64 {
+	times := make([]int64, len(seconds))
+	for i, s := range seconds {
+		times[i] = epoch + 1000*s
+	}
+	return times
+}
+
+// run is so many seconds in a row.
+func run(from, n int64) []int64 {
+	var times []int64
+	for i := range n {
+		times = append(times, epoch+1000*(from+i))
+	}
+	return times
+}
+
+func cursor(second int64, id string) string { return fmt.Sprintf("%d,%s", epoch+1000*second, id) }
+
+// step is a page and what must come of it.
+type step struct {
+	page  Page
+	until int64 // DeliveredUntil, in seconds after epoch
+	next  string
+	err   error
+	note  string
+}
+
+// show says where the next call begins.
+func show(w *Window, now time.Time) string {
+	if w.Done() {
+		return "done"
+	}
+	c := w.Call(now)
+	return fmt.Sprintf("%d %s", (c.Mintime-epoch)/1000, c.Cursor)
+}
+
+func note(s Step) string {
+	switch {
+	case s.SteppedOver != 0:
+		return fmt.Sprintf("stepped over %d", (s.SteppedOver-epoch)/1000)
+	case s.NoCursor:
+		return "no cursor"
+	}
+	return ""
+}
+
+var (
+	v2    = Rules{Paging: Cursor, Unit: 1, Limit: 1000}
+	v1    = Rules{Paging: Earliest, Unit: 1000, Limit: 1000}
+	trust = Rules{Paging: Opaque, Unit: 1, Limit: 200}
+)
+
+// A window of 10,000 seconds from a checkpoint at its beginning. Each rule of the
+// package has its case.
+func TestWindow(t *testing.T) {
+	start := time.UnixMilli(epoch + 10_000_000)
+	proved := state.Pages{Largest: 300, LargestAt: start.UnixMilli(), End: 5, EndAt: start.UnixMilli(), ProvedAt: start.UnixMilli()}
+	end := "done"
+	for _, tt := range []struct {
+		name  string
+		rules Rules
+		pages state.Pages
+		steps []step
+	}{
+		{"a run with news asks on until nothing comes", v2, state.Pages{}, []step{
+			{Page{Times: run(0, 1000), Fresh: 1000, Cursor: cursor(999, "a")}, 999, "0 " + cursor(999, "a"), nil, ""},
+			{Page{Times: run(1000, 7), Fresh: 7, Cursor: cursor(1006, "a")}, 1006, "0 " + cursor(1006, "a"), nil, ""},
+			{Page{}, 1006, end, nil, ""},
+		}},
+		{"a short page with a cursor is no end, whatever the total says", v2, state.Pages{}, []step{
+			{Page{Times: run(0, 100), Fresh: 100, Cursor: cursor(99, "a"), Total: 100}, 99, "0 " + cursor(99, "a"), nil, ""},
+			{Page{Times: run(100, 100), Fresh: 100, Cursor: cursor(199, "a"), Total: 100}, 199, "0 " + cursor(199, "a"), nil, ""},
+			{Page{}, 199, end, nil, ""},
+		}},
+		{"a record's text moves nothing: the cursor does", v2, state.Pages{}, []step{
+			{Page{Times: append(run(0, 999), at(8000)...), Fresh: 1000, Cursor: cursor(999, "a")}, 999, "0 " + cursor(999, "a"), nil, ""},
+		}},
+		{"an idle run ends at a page of known records", v2, proved, []step{
+			{Page{Times: run(0, 5), Newest: true, Cursor: cursor(4, "a")}, 4, end, nil, ""},
+		}},
+		{"not where the newest known record is missing", v2, proved, []step{
+			{Page{Times: run(0, 5), Cursor: cursor(4, "a")}, 4, "0 " + cursor(4, "a"), nil, ""},
+		}},
+		{"not where the total says that there is more", v2, proved, []step{
+			{Page{Times: run(0, 5), Newest: true, Cursor: cursor(4, "a"), Total: 6}, 4, "0 " + cursor(4, "a"), nil, ""},
+		}},
+		{"not at the largest page of the day", v2, proved, []step{
+			{Page{Times: run(0, 300), Newest: true, Cursor: cursor(299, "a")}, 299, "0 " + cursor(299, "a"), nil, ""},
+		}},
+		{"not where no end was proved within a day", v2, state.Pages{Largest: 300, LargestAt: start.UnixMilli()}, []step{
+			{Page{Times: run(0, 5), Newest: true, Cursor: cursor(4, "a")}, 4, "0 " + cursor(4, "a"), nil, ""},
+			{Page{}, 4, end, nil, ""},
+		}},
+		{"a cursor outside of what was asked for is followed and moves nothing", v2, state.Pages{}, []step{
+			{Page{Times: run(0, 9), Fresh: 9, Cursor: cursor(90_000, "a")}, 0, "0 " + cursor(90_000, "a"), nil, ""},
+			{Page{}, 0, end, nil, ""},
+		}},
+		{"a page out of order holds the checkpoint until one in order comes", v2, state.Pages{}, []step{
+			{Page{Times: run(0, 9), Fresh: 9, Cursor: cursor(50, "a")}, 50, "0 " + cursor(50, "a"), nil, ""},
+			{Page{Times: at(40, 41), Fresh: 2, Cursor: cursor(60, "a")}, 50, "0 " + cursor(60, "a"), nil, ""},
+			{Page{Times: at(61, 70), Fresh: 2, Cursor: cursor(70, "a")}, 70, "0 " + cursor(70, "a"), nil, ""},
+		}},
+		{"a cursor that leads back ends the reading", v2, state.Pages{}, []step{
+			{Page{Times: run(0, 9), Fresh: 9, Cursor: cursor(50, "a")}, 50, "0 " + cursor(50, "a"), nil, ""},
+			{Page{Times: run(51, 9), Fresh: 9, Cursor: cursor(40, "b")}, 50, "0 " + cursor(50, "a"), ErrCircle, ""},
+		}},
+		{"two cursors in turn end the reading", v2, state.Pages{}, []step{
+			{Page{Times: run(0, 9), Fresh: 9, Cursor: cursor(50, "a")}, 50, "0 " + cursor(50, "a"), nil, ""},
+			{Page{Times: run(50, 9), Fresh: 9, Cursor: cursor(50, "b")}, 50, "0 " + cursor(50, "b"), nil, ""},
+			{Page{Times: run(50, 9), Repeated: true, Cursor: cursor(50, "a")}, 50, "0 " + cursor(50, "b"), ErrCircle, ""},
+		}},
+		{"new cursors over records that were shown end the reading", v2, state.Pages{}, []step{
+			{Page{Times: run(0, 9), Fresh: 9, Cursor: cursor(50, "a")}, 50, "0 " + cursor(50, "a"), nil, ""},
+			{Page{Times: run(50, 9), Repeated: true, Cursor: cursor(50, "b")}, 50, "0 " + cursor(50, "b"), nil, ""},
+			{Page{Times: run(50, 9), Repeated: true, Cursor: cursor(50, "c")}, 50, "0 " + cursor(50, "c"), nil, ""},
+			{Page{Times: run(50, 9), Repeated: true, Cursor: cursor(50, "d")}, 50, "0 " + cursor(50, "d"), ErrRepeats, ""},
+		}},
+		{"what was read and is forgotten is never new", v2, state.Pages{}, []step{
+			{Page{Times: run(0, 999), Fresh: 999, Cursor: cursor(998, "a")}, 998, "0 " + cursor(998, "a"), nil, ""},
+			{Page{Times: run(0, 99), Fresh: 99, RememberedSince: at(500)[0], Cursor: cursor(999, "a")}, 998, "0 " + cursor(998, "a"), ErrForgotten, ""},
+		}},
+		{"a record that tells 1970 is new all the same", v2, state.Pages{}, []step{
+			{Page{Times: run(0, 999), Fresh: 999, Cursor: cursor(998, "a")}, 998, "0 " + cursor(998, "a"), nil, ""},
+			{Page{Times: []int64{0}, Fresh: 1, RememberedSince: at(500)[0], Cursor: cursor(999, "a")}, 998, "0 " + cursor(999, "a"), nil, ""},
+		}},
+		{"without a cursor reading goes on at the lowest time of the last records", v2, state.Pages{}, []step{
+			{Page{Times: append(run(0, 999), at(8000)...), Fresh: 1000, Unreadable: true}, 984, "984 ", nil, "no cursor"},
+			{Page{Times: run(984, 15), Newest: true, Repeated: true, Unreadable: true}, 985, end, nil, "no cursor"},
+		}},
+		{"a cursor that does not move is none", v2, state.Pages{}, []step{
+			{Page{Times: run(0, 1000), Fresh: 1000, Cursor: cursor(999, "a")}, 999, "0 " + cursor(999, "a"), nil, ""},
+			{Page{Times: run(1000, 1000), Fresh: 1000, Cursor: cursor(999, "a")}, 1984, "1984 ", nil, "no cursor"},
+		}},
+		{"the last record again, and a cursor that does not move, is the end", v2, state.Pages{}, []step{
+			{Page{Times: run(0, 3), Fresh: 3, Cursor: cursor(2, "a")}, 2, "0 " + cursor(2, "a"), nil, ""},
+			{Page{Times: at(2), Newest: true, Repeated: true, Cursor: cursor(2, "a")}, 2, end, nil, "no cursor"},
+		}},
+		{"a page that shows no way on is an error", v2, state.Pages{}, []step{
+			{Page{Times: []int64{-1, -1}, Fresh: 2}, 0, "0 ", ErrStuck, ""},
+		}},
+		{"the administrator log goes on by the time of its last records", v1, state.Pages{}, []step{
+			{Page{Times: run(0, 1000), Fresh: 1000}, 984, "984 ", nil, ""},
+			{Page{Times: run(984, 40), Fresh: 24}, 1008, "1008 ", nil, ""},
+			{Page{Times: run(1008, 16), Newest: true, Repeated: true}, 1009, end, nil, ""},
+		}},
+		{"one administrator record that tells ten hours later leads past none", v1, state.Pages{}, []step{
+			{Page{Times: append(run(0, 999), at(40*86400)...), Fresh: 1000}, 983, "983 ", nil, ""},
+			{Page{Times: append(append(run(983, 900), at(9000)...), run(1883, 99)...), Fresh: 984}, 1966, "1966 ", nil, ""},
+		}},
+		{"a full page within one second is stepped over, with a word", v1, state.Pages{}, []step{
+			{Page{Times: make1000(0), Fresh: 1000}, 0, "1 ", nil, "stepped over 0"},
+		}},
+		{"a small one without, unless more comes behind it", v1, state.Pages{}, []step{
+			{Page{Times: at(0, 0), Fresh: 2}, 0, "1 ", nil, ""},
+			{Page{Times: at(5), Fresh: 1}, 5, "5 ", nil, "stepped over 0"},
+		}},
+		{"what is newer than the window ends nothing", v1, state.Pages{}, []step{
+			{Page{Times: append(run(0, 20), at(20_000, 20_001)...), Fresh: 22}, 4, "4 ", nil, ""},
+		}},
+		{"Trust Monitor moves at the end alone, to the latest believable time", trust, state.Pages{}, []step{
+			{Page{Times: at(70, 50, 99_999), Fresh: 3, Cursor: "17"}, 0, "0 17", nil, ""},
+			{Page{Times: at(20, 60), Fresh: 2}, 70, end, nil, ""},
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cp := &state.Checkpoint{Progress: state.Progress{Began: epoch, DeliveredUntil: epoch, LookedUntil: epoch, Pages: tt.pages}}
+			w, err := Open(tt.rules, cp, start, epoch+10_000_000, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, s := range tt.steps {
+				got := w.Take(s.page, start)
+				if !errors.Is(got.Err, s.err) || note(got) != s.note {
+					t.Errorf("page %d: error %v, note %q, want %v, %q", i, got.Err, note(got), s.err, s.note)
+				}
+				if until := (w.Progress().DeliveredUntil - epoch) / 1000; until != s.until {
+					t.Errorf("page %d: delivered until %d, want %d", i, until, s.until)
+				}
+				if next := show(w, start); got.Err == nil && next != s.next {
+					t.Errorf("page %d: next %q, want %q", i, next, s.next)
+				}
+			}
+		})
+	}
+}
+
+func make1000(second int64) []int64 {
+	times := make([]int64, 1000)
+	for i := range times {
+		times[i] = epoch + 1000*second
+	}
+	return times
+}
+
+// How the overlap before the checkpoint is laid out.
+func TestPlan(t *testing.T) {
+	start := time.UnixMilli(epoch + 10_000_000)
+	known := func(from, n int64) (marks []state.Mark) {
+		for i, ms := range run(from, n) {
+			marks = append(marks, state.Mark{At: ms, Key: state.Key{byte(i), byte(i >> 8), 1}, Count: 1})
+		}
+		return marks
+	}
+	span := func(min, max int64) Span { return Span{Min: epoch + 1000*min, Max: epoch + 1000*max} }
+	for _, tt := range []struct {
+		name    string
+		rules   Rules
+		overlap time.Duration
+		known   []state.Mark
+		since   int64
+		want    []Span
+	}{
+		{"nothing known", v2, 10 * time.Minute, nil, 0, []Span{span(8400, 10000)}},
+		{"no further back than is remembered", v2, 10 * time.Minute, nil, 8500, []Span{span(8500, 10000)}},
+		{"no overlap", v2, 0, nil, 0, []Span{span(9000, 10000)}},
+		{"an overlap that fits a page", v2, 10 * time.Minute, known(8400, 600), 0, []Span{span(8400, 10000)}},
+		{"one that does not is read again in slices", v2, time.Hour, known(5400, 3600), 0, []Span{
+			{Min: epoch + 5_400_000, Max: epoch + 6_399_000 - 1, Reread: true, Resume: epoch + 6_399_000}, span(8000, 10000)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cp := &state.Checkpoint{Progress: state.Progress{Began: epoch, DeliveredUntil: epoch + 9_000_000}}
+			cp.Delivered.Add(tt.known)
+			if tt.since > 0 {
+				cp.Delivered.Forget(epoch + 1000*tt.since)
+			}
+			w, err := Open(tt.rules, cp, start, epoch+10_000_000, tt.overlap)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := w.spans
+			if len(got) == 2 { // where known records lie to the millisecond is not the point
+				got[1].Min -= got[1].Min % 1000
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("spans (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A gap is told where Duo's retention has passed what was to be read, and only there.
+func TestGap(t *testing.T) {
+	now := time.UnixMilli(epoch)
+	edge := now.Add(-Retention)
+	for _, tt := range []struct {
+		name           string
+		until          time.Time
+		looked         time.Time
+		call           time.Duration // when the first call is made
+		from, to, asks time.Time     // asks: the mintime of the call; from and to are zero for no gap
+	}{
+		{"a stream that begins", edge.Add(Margin), time.Time{}, 0, time.Time{}, time.Time{}, edge.Add(Margin)},
+		{"one that could not call for four minutes", edge.Add(Margin), time.Time{}, 4 * time.Minute, time.Time{}, time.Time{}, edge.Add(Margin)},
+		{"ten seconds later than the first run", edge.Add(Margin - 10*time.Second), time.Time{}, 0, time.Time{}, time.Time{}, edge.Add(Margin - 10*time.Second)},
+		{"a day too old", edge.Add(-24 * time.Hour), time.Time{}, 0, edge.Add(-24 * time.Hour), edge, edge.Add(time.Minute)},
+		{"as old, and idle ever since", edge.Add(-24 * time.Hour), now.Add(-time.Hour), 0, time.Time{}, time.Time{}, edge.Add(time.Minute)},
+		{"passed while it waited", edge.Add(Margin), time.Time{}, 20 * time.Minute, edge.Add(Margin), edge.Add(20 * time.Minute), edge.Add(21 * time.Minute)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cp := &state.Checkpoint{Progress: state.Progress{Began: 1, DeliveredUntil: tt.until.UnixMilli()}}
+			if !tt.looked.IsZero() {
+				cp.LookedUntil = tt.looked.UnixMilli()
+			}
+			w, err := Open(v2, cp, now, now.Add(-Lag).UnixMilli(), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := w.Call(now.Add(tt.call))
+			want := Gap{}
+			if !tt.from.IsZero() {
+				want = Gap{tt.from.UnixMilli(), tt.to.UnixMilli()}
+			}
+			if c.Mintime != tt.asks.UnixMilli() || w.Gap() != want {
+				t.Errorf("asks from %v, gap %v, want %v, %v", time.UnixMilli(c.Mintime).UTC(), w.Gap(), tt.asks.UTC(), want)
+			}
+		})
+	}
+}
+
+func TestAhead(t *testing.T) {
+	now := time.UnixMilli(epoch)
+	for _, tt := range []struct {
+		ahead time.Duration
+		want  string
+	}{
+		{Skew, ""}, {Skew + time.Second, "the checkpoint is 5m1s ahead of this machine's clock"}, {200 * 365 * 24 * time.Hour, "the checkpoint is more than ten years ahead of this machine's clock"},
+	} {
+		cp := &state.Checkpoint{Progress: state.Progress{DeliveredUntil: now.Add(tt.ahead).UnixMilli()}}
+		_, err := Open(v2, cp, now, epoch, 0)
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		if text != tt.want {
+			t.Errorf("%v ahead: %q, want %q", tt.ahead, text, tt.want)
+		}
+	}
+}

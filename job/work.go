@@ -1,0 +1,284 @@
+package job
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"dls/job/duo"
+	"dls/job/feed"
+	"dls/job/limiter"
+	"dls/job/retry"
+	"dls/sinks"
+	"dls/state"
+)
+
+// work makes the streams and works on them until all are done.
+func (r *run) work(ctx context.Context) (*Summary, error) {
+	late, cancel := grace(ctx, r.opts.Grace)
+	defer cancel()
+	if r.opts.MaxRuntime > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, r.opts.MaxRuntime, ErrMaxRuntime)
+		defer cancel()
+	}
+	streams, err := r.plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.equip(late, streams)
+	r.opts.Progress.begin(len(streams), r.end)
+	r.turns(ctx, streams)
+	for _, g := range r.groups {
+		if g != nil {
+			g.Close()
+		}
+	}
+
+	sum := &Summary{Start: r.start, End: time.Now(), WindowEnd: time.UnixMilli(r.end).UTC()}
+	for _, s := range streams {
+		sum.Results = append(sum.Results, &s.result)
+	}
+	sum.sort()
+	if r.opts.DryRun {
+		return sum, nil
+	}
+	r.remember(ctx, sum)
+	for _, result := range sum.Results {
+		if !result.Idle() {
+			r.log.Info(result.String(), "stream", result.Name())
+		}
+	}
+	return sum, nil
+}
+
+// equip makes what streams share while they are worked on.
+func (r *run) equip(late context.Context, streams []*stream) {
+	r.late = late
+	r.memory = feed.NewMemory()
+	r.groups = make([]*sinks.Group, len(r.servers))
+	for i, sink := range r.servers {
+		if sink != nil {
+			r.groups[i] = sinks.NewGroup(late, sink)
+		}
+	}
+	r.limits = map[*duo.Endpoint]*limiter.Group{}
+	for range r.opts.Parallel {
+		r.line.free = append(r.line.free, new(slot))
+	}
+	for _, s := range streams {
+		if r.limits[s.row] == nil {
+			r.limits[s.row] = limiter.New(r.cfg.Timeout)
+		}
+	}
+}
+
+// start gives a stream what it works with.
+func (s *stream) start() {
+	r := s.run
+	for _, l := range s.lanes {
+		l.group = r.groups[l.server]
+	}
+	s.feed = feed.New(feed.Options{
+		Source: r.client, Limiter: r.limits[s.row].Account(), Waiter: s, Memory: r.memory,
+		Backoff: &retry.Backoff{Limit: r.opts.RetryFor, Least: time.Second, Most: time.Minute},
+		Row:     s.row, Host: s.host, Account: s.id.Account, Log: r.log.With("stream", s.result.Name()), Stats: &s.stats,
+	})
+}
+
+// turns gives each stream its turn, as many at a time as there are slots, in order. A
+// stream that has to wait, or has had its share, gives its slot to the next and goes to
+// the end of the line.
+func (r *run) turns(ctx context.Context, streams []*stream) {
+	book := r.notebook(len(streams))
+	defer book.close()
+	// Streams that have not begun may have pages: sessions stay open for them.
+	var expected []func()
+	for _, g := range r.groups {
+		if g != nil {
+			expected = append(expected, g.Expect())
+		}
+	}
+	left := atomic.Int64{}
+	left.Store(int64(len(streams)))
+	var working sync.WaitGroup
+	working.Add(len(streams))
+	for _, s := range streams {
+		r.line.enter(func(slot *slot) bool {
+			book.note(s.id)
+			s.start()
+			if left.Add(-1) == 0 {
+				for _, done := range expected {
+					defer done()
+				}
+			}
+			go func() {
+				defer working.Done()
+				s.work(ctx, slot)
+			}()
+			return true
+		})
+	}
+	working.Wait()
+	if len(streams) == 0 {
+		for _, done := range expected {
+			done()
+		}
+	}
+}
+
+// line hands out the slots, first come, first served. It is safe for concurrent use.
+type line struct {
+	mu      sync.Mutex
+	free    []*slot
+	waiting []func(*slot) bool
+}
+
+// enter has take called with a slot as soon as one is free; it returns false when the
+// slot is no longer wanted.
+func (l *line) enter(take func(*slot) bool) {
+	l.mu.Lock()
+	l.waiting = append(l.waiting, take)
+	l.mu.Unlock()
+	l.serve()
+}
+
+// leave gives a slot back.
+func (l *line) leave(s *slot) {
+	l.mu.Lock()
+	l.free = append(l.free, s)
+	l.mu.Unlock()
+	l.serve()
+}
+
+// serve hands out slots while there are some and somebody waits.
+func (l *line) serve() {
+	for {
+		l.mu.Lock()
+		if len(l.free) == 0 || len(l.waiting) == 0 {
+			l.mu.Unlock()
+			return
+		}
+		slot, take := l.free[len(l.free)-1], l.waiting[0]
+		l.free, l.waiting = l.free[:len(l.free)-1], l.waiting[1:]
+		l.mu.Unlock()
+		if !take(slot) {
+			l.mu.Lock()
+			l.free = append(l.free, slot)
+			l.mu.Unlock()
+		}
+	}
+}
+
+// crowded tells whether streams wait for a slot.
+func (l *line) crowded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.waiting) > 0
+}
+
+// wait waits for a slot.
+func (l *line) wait(ctx context.Context) (*slot, error) {
+	got := make(chan *slot, 1)
+	var settled atomic.Bool // the slot is taken, or no longer wanted
+	l.enter(func(s *slot) bool {
+		if !settled.CompareAndSwap(false, true) {
+			return false
+		}
+		got <- s
+		return true
+	})
+	select {
+	case s := <-got:
+		return s, nil
+	case <-ctx.Done():
+		if !settled.CompareAndSwap(false, true) {
+			l.leave(<-got)
+		}
+		return nil, context.Cause(ctx)
+	}
+}
+
+// gaveUp tells whether a stream has given the server up, after it waited for it as long
+// as it may.
+func (r *run) gaveUp(server int) bool { _, down := r.down.Load(server); return down }
+
+func (r *run) giveUp(server int) { r.down.Store(server, true) }
+
+// notebook notes which streams had their turn: seldom, and soon enough that a run that
+// is killed leaves it known. It is safe for concurrent use.
+type notebook struct {
+	run  *run
+	stop chan struct{}
+	done chan struct{}
+
+	mu    sync.Mutex
+	turns map[string]time.Time // nil where the order does not matter
+	dirty bool
+}
+
+// notebook returns a notebook for so many streams.
+func (r *run) notebook(streams int) *notebook {
+	n := &notebook{run: r, stop: make(chan struct{}), done: make(chan struct{})}
+	if r.saves() && streams > r.opts.Parallel {
+		n.turns = r.turned
+		go n.keep()
+	} else {
+		close(n.done)
+	}
+	return n
+}
+
+// keep writes what is noted from time to time.
+func (n *notebook) keep() {
+	defer close(n.done)
+	for every := time.Second; ; every = min(2*every, 16*time.Second) {
+		select {
+		case <-time.After(every):
+			n.write()
+		case <-n.stop:
+			n.write()
+			return
+		}
+	}
+}
+
+func (n *notebook) close() {
+	close(n.stop)
+	<-n.done
+}
+
+// note notes that the turn of a stream begins.
+func (n *notebook) note(id state.ID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.turns != nil {
+		n.turns[id.File()], n.dirty = time.Now(), true
+	}
+}
+
+// write writes what is noted.
+func (n *notebook) write() {
+	n.mu.Lock()
+	turns, dirty := maps.Clone(n.turns), n.dirty
+	n.dirty = false
+	n.mu.Unlock()
+	if !dirty {
+		return
+	}
+	if err := n.run.store.SaveTurns(n.run.opts.Shard.suffix(), n.run.cfg.Account.IKey, turns); err != nil {
+		n.run.log.Warn(err.Error(), "hint", Hint(err))
+	}
+}
+
+// grace returns a context that ends d after ctx does.
+func grace(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		t := time.AfterFunc(d, func() { cancel(context.Cause(ctx)) })
+		context.AfterFunc(late, func() { t.Stop() })
+	})
+	return late, func() { stop(); cancel(nil) }
+}

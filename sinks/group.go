@@ -1,0 +1,341 @@
+package sinks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// The bounds of the sessions of one server.
+const (
+	mostOpen  = 4                // sessions that fill or settle at a time
+	youngAge  = 10 * time.Second // how long one takes pages
+	smallSize = 16 << 20         // how many bytes it takes
+	probeRest = time.Second      // how soon a server that is down is asked again
+)
+
+// Group shares the sessions of one server among streams. A page goes whole into one
+// session, and a session is confirmed as a whole. While one settles, the next one
+// fills; sessions are few, whatever the number of streams. It is safe for concurrent
+// use.
+type Group struct {
+	sink     Sink
+	ctx      context.Context // its end ends the sessions
+	sessions sync.WaitGroup
+
+	mu       sync.Mutex
+	filling  map[int]*shared // the sessions that take pages, by their limit; 0 is none
+	open     int             // sessions that are not done
+	changed  chan struct{}   // closed, and another put in its place, when one is done
+	expected int             // pages on their way to this server
+	proven   bool            // a session was confirmed in this run
+
+	probing chan struct{} // holds a token while a probe is under way, which takes its time
+	down    error         // why the last probe failed, or nil
+	probed  time.Time
+}
+
+// NewGroup returns the group of a server. Sessions end, and what they carried does
+// not count, when ctx ends. [Group.Close] must be called.
+func NewGroup(ctx context.Context, sink Sink) *Group {
+	return &Group{sink: sink, ctx: ctx, filling: map[int]*shared{}, changed: make(chan struct{}), probing: make(chan struct{}, 1)}
+}
+
+// Sink returns the server.
+func (g *Group) Sink() Sink { return g.sink }
+
+// Close waits until all sessions have ended.
+func (g *Group) Close() { g.sessions.Wait() }
+
+// SessionError is a session that failed: nothing that it carried counts.
+type SessionError struct {
+	// Err says why.
+	Err error
+	// Pages is how many pages the session carried.
+	Pages int
+	// Down tells that the empty session that was tried next failed, too: the server is
+	// down, and no page is to blame.
+	Down bool
+}
+
+// Error returns the message of Err.
+func (e *SessionError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *SessionError) Unwrap() error { return e.Err }
+
+// Receipt stands for a page that was handed over. It is safe for concurrent use.
+type Receipt struct{ session *shared }
+
+// Done is closed when the page's session is decided.
+func (r Receipt) Done() <-chan struct{} { return r.session.done }
+
+// Err is nil once Done is closed and the page counts; else it is a *SessionError.
+func (r Receipt) Err() error { return r.session.err }
+
+// shared is one session that pages of several streams go into.
+type shared struct {
+	group *Group
+	limit int // the most pages, or 0
+	in    chan *page
+	seal  chan struct{} // closed when no more pages come
+	done  chan struct{} // closed when err is there
+	err   error
+
+	// Guarded by the group.
+	began           time.Time
+	pages, bytes    int
+	waiting         int // pages that were promised and not yet sent
+	sealing, sealed bool
+}
+
+// page is a page on its way into a session.
+type page struct {
+	batch   Batch
+	refused []Refused
+	err     error
+	sent    chan struct{}
+}
+
+// Expect tells that a page may be on its way to this server, until done is called:
+// while that is so a young session is kept open for it.
+func (g *Group) Expect() (done func()) {
+	g.mu.Lock()
+	g.expected++
+	g.mu.Unlock()
+	return sync.OnceFunc(func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.expected--; g.expected == 0 {
+			for _, s := range g.filling {
+				g.finish(s)
+			}
+		}
+	})
+}
+
+// Send hands a page over to a session and returns when it is written; refused names
+// the records that the server does not take. limit bounds how many pages the session
+// may carry, 0 is no bound: a page that may be the reason for which a session failed
+// goes with fewer others. The error is a *SessionError or the cause with which ctx
+// ended; the page may have been sent all the same.
+func (g *Group) Send(ctx context.Context, b Batch, limit int) (refused []Refused, r Receipt, err error) {
+	defer g.Expect()()
+	s, err := g.session(ctx, len(b.Lines), limit)
+	if err != nil {
+		return nil, Receipt{}, err
+	}
+	p := &page{batch: b, sent: make(chan struct{})}
+	select {
+	case s.in <- p:
+		<-p.sent // the batch is its owner's again
+		g.arrived(s)
+		if p.err != nil {
+			<-s.done
+			return nil, Receipt{}, s.err
+		}
+		return p.refused, Receipt{s}, nil
+	case <-s.done:
+		g.arrived(s)
+		return nil, Receipt{}, s.err
+	case <-ctx.Done():
+		g.arrived(s)
+		return nil, Receipt{}, context.Cause(ctx)
+	}
+}
+
+// session returns a session that takes a page of so many bytes; it waits for it.
+func (g *Group) session(ctx context.Context, bytes, limit int) (*shared, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for {
+		s := g.filling[limit]
+		if s != nil && g.open < mostOpen && (time.Since(s.began) >= youngAge || s.bytes >= smallSize) {
+			g.finish(s)
+			s = nil
+		}
+		if s == nil && g.open < mostOpen {
+			s = g.start(limit)
+		}
+		if s != nil {
+			s.pages++
+			s.bytes += bytes
+			s.waiting++
+			if s.pages == limit {
+				g.finish(s)
+			}
+			return s, nil
+		}
+		changed := g.changed
+		g.mu.Unlock()
+		select {
+		case <-changed:
+			g.mu.Lock()
+		case <-ctx.Done():
+			g.mu.Lock()
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// start opens a session that takes pages. The caller holds g.mu.
+func (g *Group) start(limit int) *shared {
+	s := &shared{group: g, limit: limit, in: make(chan *page), seal: make(chan struct{}), done: make(chan struct{}), began: time.Now()}
+	g.filling[limit] = s
+	g.open++
+	g.sessions.Go(s.run)
+	return s
+}
+
+// finish lets a session take no more pages: it is sealed when those that were
+// promised have come. The caller holds g.mu.
+func (g *Group) finish(s *shared) {
+	s.sealing = true
+	if g.filling[s.limit] == s {
+		delete(g.filling, s.limit)
+	}
+	if s.waiting == 0 && !s.sealed {
+		s.sealed = true
+		close(s.seal)
+	}
+}
+
+// arrived tells that a page that was promised has come, or will not.
+func (g *Group) arrived(s *shared) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s.waiting--; s.sealing {
+		g.finish(s)
+	}
+}
+
+// aged lets a session that is no longer young take no more pages, unless it is the
+// only one that may.
+func (g *Group) aged(s *shared) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.open < mostOpen {
+		g.finish(s)
+	}
+}
+
+// run is the life of the session.
+func (s *shared) run() {
+	g := s.group
+	ctx := g.ctx
+	err := s.carry(ctx)
+	if err != nil {
+		err = s.diagnose(ctx, err)
+	}
+	g.mu.Lock()
+	g.finish(s) // nobody joins a session that is done
+	g.proven = g.proven || err == nil
+	g.open--
+	close(g.changed)
+	g.changed = make(chan struct{})
+	g.mu.Unlock()
+	s.err = err
+	close(s.done)
+}
+
+// carry opens the session, carries pages until it is sealed, and confirms it.
+func (s *shared) carry(ctx context.Context) error {
+	session, err := s.group.sink.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Abort()
+	old := time.NewTimer(youngAge)
+	defer old.Stop()
+	for {
+		select {
+		case p := <-s.in:
+			p.refused, p.err = session.Send(ctx, p.batch)
+			close(p.sent)
+			if p.err != nil {
+				return p.err
+			}
+		case <-old.C:
+			s.group.aged(s)
+			old.Reset(time.Second)
+		case <-s.seal:
+			return session.Confirm(ctx)
+		case <-session.Failed():
+			if err := session.Confirm(ctx); err != nil {
+				return err
+			}
+			return errors.New("the session ended before it was confirmed") // a sink that contradicts itself
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// diagnose finds out whether a failed session's server is down: an empty session
+// tells.
+func (s *shared) diagnose(ctx context.Context, err error) error {
+	g := s.group
+	g.mu.Lock()
+	pages := s.pages
+	g.mu.Unlock()
+	failed := &SessionError{Err: err, Pages: pages}
+	if _, permanent := errors.AsType[*PermanentError](err); permanent || ctx.Err() != nil {
+		return failed
+	}
+	if down := g.probe(ctx, true); down != nil {
+		failed.Down = true
+	}
+	return failed
+}
+
+// Ready returns nil when the server is not known to be down, or an empty session
+// shows that it is no longer; else a *SessionError.
+func (g *Group) Ready(ctx context.Context) error {
+	if down := g.probe(ctx, false); down != nil {
+		return &SessionError{Err: down, Down: true}
+	}
+	return nil
+}
+
+// probe tries an empty session, where the server is down or must be asked.
+func (g *Group) probe(ctx context.Context, must bool) error {
+	g.probing <- struct{}{}
+	defer func() { <-g.probing }()
+	switch {
+	case g.down == nil && !must:
+		return nil
+	case !g.probed.IsZero() && time.Since(g.probed) < probeRest:
+		return g.down // somebody else has asked just now
+	}
+	_, err := g.sink.Check(ctx)
+	if ctx.Err() == nil {
+		g.down, g.probed = err, time.Now()
+	}
+	return err
+}
+
+// Prove makes sure, once in a run, that the server can be reached: a page that goes to
+// several servers must not reach some of them in every run while another is down.
+func (g *Group) Prove(ctx context.Context) error {
+	g.mu.Lock()
+	proven := g.proven
+	g.mu.Unlock()
+	if proven {
+		return nil
+	}
+	if err := g.probe(ctx, true); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return &SessionError{Err: err, Down: true}
+	}
+	g.mu.Lock()
+	g.proven = true
+	g.mu.Unlock()
+	return nil
+}
+
+// String names the group in messages.
+func (g *Group) String() string { return fmt.Sprintf("server %q", g.sink.ID()) }

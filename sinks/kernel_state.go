@@ -1,0 +1,5 @@
+//go:build linux && dls_state
+
+package sinks
+
+const countsQueue = false

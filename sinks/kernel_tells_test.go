@@ -1,0 +1,5 @@
+//go:build !dls_portable
+
+package sinks_test
+
+const portable = false

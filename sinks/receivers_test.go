@@ -1,0 +1,477 @@
+package sinks_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dls/sinks"
+	"dls/sinks/sinktest"
+)
+
+// The tests of this file run real receivers, with the configurations of
+// docs/receivers.md as they stand there, but for ports and directories. Each is
+// skipped where its program is not installed; .ci/steps/receivers installs them.
+
+// documented returns the configuration that docs/receivers.md has under a name.
+func documented(t *testing.T, name string) string {
+	t.Helper()
+	doc, err := os.ReadFile("../docs/receivers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(doc), "<!-- test: "+name+" -->\n")
+	block := regexp.MustCompile("(?s)^\n*```[a-z]*\n(.*?)```\n").FindStringSubmatch(rest)
+	if !ok || block == nil {
+		t.Fatalf("docs/receivers.md has no configuration %q", name)
+	}
+	return block[1]
+}
+
+// receiver is a real one.
+type receiver struct {
+	dir     string
+	port    int
+	program string
+	args    []string // FILE stands for the configuration
+	env     []string
+
+	config string
+	out    string // the file that records are stored in
+
+	cmd   *exec.Cmd
+	ended chan error
+	log   *os.File
+}
+
+// documentedReceiver prepares a receiver with a configuration of the document: the
+// port is another, and so are the directories /var/log and /etc/dls.
+func documentedReceiver(t *testing.T, name, program string, args ...string) *receiver {
+	t.Helper()
+	r := &receiver{dir: t.TempDir(), port: sinktest.FreePort(t), program: program, args: args}
+	config := documented(t, name)
+	port := regexp.MustCompile(`\b(?:2514|5140|6514|20514|54525)\b`)
+	if ports := port.FindAllString(config, -1); len(ports) != 1 {
+		t.Fatalf("%d ports in configuration %q", len(ports), name)
+	}
+	r.config = port.ReplaceAllString(config, strconv.Itoa(r.port))
+	r.config = regexp.MustCompile(`/(?:var/log|etc/dls)/`).ReplaceAllString(r.config, r.dir+"/")
+	r.out = filepath.Join(r.dir, "duo.log")
+	var err error
+	if r.log, err = os.Create(filepath.Join(r.dir, "output")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			b, _ := os.ReadFile(r.log.Name())
+			t.Logf("configuration:\n%s\noutput:\n%s", r.config, b[:min(len(b), 4000)])
+		}
+		r.log.Close()
+	})
+	return r
+}
+
+// start starts the receiver and waits until it listens.
+func (r *receiver) start(t *testing.T) {
+	t.Helper()
+	file := filepath.Join(r.dir, "config")
+	if err := os.WriteFile(file, []byte(r.config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := make([]string, len(r.args))
+	for i, arg := range r.args {
+		args[i] = strings.NewReplacer("FILE", file, "DIR", r.dir).Replace(arg)
+	}
+	r.cmd = exec.Command(r.program, args...)
+	r.cmd.Env = append(os.Environ(), r.env...)
+	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	r.ended = ended
+	cmd := r.cmd
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() { r.stop(syscall.SIGKILL) })
+	r.await(t, "it listens", func() bool {
+		c, err := net.Dial("tcp", r.address())
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+}
+
+// stop ends the receiver with a signal, and waits for its end.
+func (r *receiver) stop(sig syscall.Signal) {
+	if r.cmd != nil {
+		r.cmd.Process.Signal(sig)
+		select {
+		case <-r.ended:
+		case <-time.After(20 * time.Second):
+			r.cmd.Process.Kill()
+			<-r.ended
+		}
+		r.cmd = nil
+	}
+}
+
+// killer returns what sends the process of now a signal.
+func (r *receiver) killer(sig syscall.Signal) func() {
+	process := r.cmd.Process
+	return func() { process.Signal(sig) }
+}
+
+// revive starts the receiver again if it has ended, and waits until s reaches it.
+func (r *receiver) revive(t *testing.T, s sinks.Sink) {
+	t.Helper()
+	r.await(t, "it is reached", func() bool {
+		select {
+		case <-r.ended:
+			r.cmd = nil
+			r.start(t)
+		default:
+		}
+		_, err := s.Check(t.Context())
+		return err == nil
+	})
+}
+
+func (r *receiver) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port)) }
+
+// await waits until something is so.
+func (r *receiver) await(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	late := time.After(30 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !so() {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("%s: too late until %s", r.program, what)
+		}
+	}
+}
+
+// stored returns how often the receiver has each line.
+func (r *receiver) stored(t *testing.T) map[string]int {
+	t.Helper()
+	data, err := os.ReadFile(r.out)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	have := make(map[string]int)
+	if filepath.Base(r.program) == "otelcol" {
+		data = otelBodies(t, data)
+	}
+	for line := range bytes.Lines(data) {
+		have[string(line)]++
+	}
+	return have
+}
+
+// otelBodies returns the bodies of the records in a file of OTLP's JSON as lines.
+func otelBodies(t *testing.T, data []byte) []byte {
+	var out []byte
+	for line := range bytes.Lines(data) {
+		var logs struct {
+			ResourceLogs []struct {
+				ScopeLogs []struct {
+					LogRecords []struct {
+						Body       struct{ StringValue string }
+						Attributes []struct {
+							Key   string
+							Value struct{ StringValue string }
+						}
+					}
+				}
+			}
+		}
+		if json.Unmarshal(line, &logs) != nil {
+			continue // it is being written
+		}
+		for _, r := range logs.ResourceLogs {
+			for _, s := range r.ScopeLogs {
+				for _, l := range s.LogRecords {
+					text := l.Body.StringValue
+					for _, a := range l.Attributes {
+						if a.Key == "message" { // of syslog
+							text = a.Value.StringValue
+						}
+					}
+					out = append(out, text+"\n"...)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// expect waits until the receiver has every line of the pages, and nothing else;
+// once each where once is set.
+func (r *receiver) expect(t *testing.T, once bool, pages ...[]byte) {
+	t.Helper()
+	want := make(map[string]bool)
+	for _, p := range pages {
+		for line := range strings.Lines(string(p)) {
+			want[line] = true
+		}
+	}
+	var have map[string]int
+	r.await(t, "all is stored", func() bool {
+		have = r.stored(t)
+		missing := 0
+		for line := range want {
+			if have[line] == 0 {
+				missing++
+			}
+		}
+		return missing == 0
+	})
+	repeated := 0
+	for line, n := range have {
+		if !want[line] {
+			t.Fatalf("a line that was not sent: %.200q", line)
+		}
+		repeated += n - 1
+	}
+	if once && repeated > 0 {
+		t.Errorf("%d records are stored twice", repeated)
+	}
+	t.Logf("%d of %d records whole, %d repeated", len(want), len(want), repeated)
+}
+
+// sink returns a sink for the receiver.
+func (r *receiver) sink(t *testing.T, o sinks.Options) sinks.Sink {
+	t.Helper()
+	o.ID, o.Hostname, o.Port = "siem", "127.0.0.1", r.port
+	o.Settle = 100 * time.Millisecond
+	s, err := sinks.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// certificates writes what the configurations of the document name, and returns
+// our own file.
+func (r *receiver) certificates(t *testing.T) string {
+	t.Helper()
+	ca := sinktest.NewAuthority(t)
+	server := ca.Issue(t, sinktest.CertificateOptions{})
+	client := ca.Issue(t, sinktest.CertificateOptions{Client: true, Names: []string{"dls.example.com"}})
+	for name, content := range map[string][]byte{
+		"ca.pem": ca.CertPEM(), "receiver.pem": server.CertPEM(), "receiver.key": server.KeyPEM(t),
+	} {
+		if err := os.WriteFile(filepath.Join(r.dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return sinktest.WriteFile(t, ca.CertPEM(), client.CertPEM(), client.KeyPEM(t))
+}
+
+func rsyslog(t *testing.T, name string) *receiver {
+	t.Helper()
+	program, err := exec.LookPath("rsyslogd")
+	if err != nil {
+		t.Skip("rsyslogd is not installed")
+	}
+	return documentedReceiver(t, name, program, "-n", "-f", "FILE", "-i", "DIR/pid")
+}
+
+// syslogNG runs syslog-ng from its packages unpacked at $DLS_SYSLOG_NG.
+func syslogNG(t *testing.T, name string) *receiver {
+	t.Helper()
+	root := os.Getenv("DLS_SYSLOG_NG")
+	if root == "" {
+		t.Skip("DLS_SYSLOG_NG does not name unpacked packages of syslog-ng")
+	}
+	lib := root + "/usr/lib/syslog-ng"
+	modules, err := filepath.Glob(lib + "/[0-9]*")
+	libraries, _ := filepath.Glob(root + "/usr/lib/*-linux-gnu")
+	more, _ := filepath.Glob(root + "/lib/*-linux-gnu")
+	if err != nil || len(modules) == 0 {
+		t.Fatalf("no modules of syslog-ng below %q: %v", root, err)
+	}
+	r := documentedReceiver(t, name, root+"/usr/sbin/syslog-ng", "-F", "--no-caps", "-f", "FILE",
+		"-R", "DIR/persist", "-c", "DIR/ctl", "-p", "DIR/pid", "--module-path="+modules[0])
+	r.env = []string{"LD_LIBRARY_PATH=" + strings.Join(append(append(libraries, more...), lib), ":")}
+	return r
+}
+
+func otelCollector(t *testing.T, name string) *receiver {
+	t.Helper()
+	program := os.Getenv("DLS_OTELCOL")
+	if program == "" {
+		t.Skip("DLS_OTELCOL does not name a build of sinks/sinktest/otelcol")
+	}
+	return documentedReceiver(t, name, program, "--config", "FILE")
+}
+
+var (
+	counted = sinks.SyslogOptions{Envelope: sinks.RFC5424, Framing: sinks.OctetCounted}
+)
+
+// Each documented configuration stores every record whole, up to its limit.
+func TestDocumentedReceivers(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		prepare func(t *testing.T, name string) *receiver
+		o       sinks.Options
+		tls     bool
+		longest int  // record that the document promises
+		bom     bool // the receiver keeps a byte order mark as part of the message
+	}{
+		{"rsyslog imtcp", rsyslog, sinks.Options{Protocol: sinks.TCP}, false, 128 << 10, false},
+		{"rsyslog imtcp TLS", rsyslog, sinks.Options{Protocol: sinks.TCPSSL}, true, 128 << 10, false},
+		{"rsyslog imrelp", rsyslog, sinks.Options{Protocol: sinks.RELP}, false, 127 << 10, true},
+		{"rsyslog imrelp TLS", rsyslog, sinks.Options{Protocol: sinks.RELPSSL}, true, 127 << 10, true},
+		{"syslog-ng network", syslogNG, sinks.Options{Protocol: sinks.TCP}, false, 128 << 10, false},
+		{"syslog-ng syslog", syslogNG, sinks.Options{Protocol: sinks.TCPSSL, Syslog: counted}, true, 127 << 10, false},
+		{"otel tcplog", otelCollector, sinks.Options{Protocol: sinks.TCP}, false, 1 << 20, false},
+		{"otel syslog", otelCollector, sinks.Options{Protocol: sinks.TCP, Syslog: counted}, false, 1 << 20, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := tt.prepare(t, tt.name)
+			if tt.tls {
+				tt.o.CertFile = r.certificates(t)
+			}
+			r.start(t)
+			s := r.sink(t, tt.o)
+			if _, err := s.Check(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			session, err := s.Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer session.Abort()
+			var pages [][]byte
+			for i := range 24 {
+				pages = append(pages, page(fmt.Sprint("p", i), 1000, 400+100*i))
+			}
+			pages = append(pages, page("long", 1, tt.longest-100), []byte("CEF:0|Duo Security|Zoë|\n"))
+			start := time.Now()
+			for _, p := range pages {
+				if _, err := session.Send(t.Context(), sinks.Batch{Endpoint: "auth", Lines: p}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := session.Confirm(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("confirmed within %v", time.Since(start).Round(time.Millisecond))
+			if tt.bom {
+				last := len(pages) - 1
+				pages[last] = append([]byte("\xEF\xBB\xBF"), pages[last]...)
+			}
+			r.expect(t, true, pages...)
+		})
+	}
+}
+
+// insist delivers a page until it is confirmed, and returns how often that failed.
+func insist(t *testing.T, s sinks.Sink, p []byte, repair func()) (failed int) {
+	t.Helper()
+	for {
+		err := deliver(t.Context(), s, p)
+		if err == nil {
+			return failed
+		}
+		if failed++; failed == 5 {
+			t.Fatal(err)
+		}
+		repair()
+	}
+}
+
+// With queue.type="Direct" rsyslog answers what it has written: a restart or a kill
+// in mid-run loses nothing of what was confirmed.
+func TestIMRELPRestart(t *testing.T) {
+	r := rsyslog(t, "rsyslog imrelp")
+	r.start(t)
+	s := r.sink(t, sinks.Options{Protocol: sinks.RELP})
+	failed := 0
+	var pages [][]byte
+	for i := range 20 {
+		p := page(fmt.Sprint("p", i), 1000, 1400)
+		pages = append(pages, p)
+		if i%3 == 2 {
+			sig := []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}[i%2]
+			timer := time.AfterFunc(rand.N(15*time.Millisecond), r.killer(sig))
+			failed += insist(t, s, p, func() { r.revive(t, s) })
+			timer.Stop()
+			r.revive(t, s)
+			continue
+		}
+		failed += insist(t, s, p, func() {})
+	}
+	t.Logf("%d deliveries failed and were repeated", failed)
+	r.expect(t, false, pages...)
+}
+
+// Behind a load balancer whose backend is down nothing is confirmed, and nothing is
+// lost when the backend is killed at random.
+func TestRELPBehindHAProxy(t *testing.T) {
+	program, err := exec.LookPath("haproxy")
+	if err != nil {
+		t.Skip("haproxy is not installed")
+	}
+	r := rsyslog(t, "rsyslog imrelp")
+	proxy := &receiver{dir: t.TempDir(), port: sinktest.FreePort(t), program: program, args: []string{"-f", "FILE", "-db"}}
+	proxy.config = strings.NewReplacer(
+		":2514\n", fmt.Sprintf(":%d\n", proxy.port), "192.0.2.10:2514", r.address()).Replace(documented(t, "haproxy"))
+	proxy.start(t)
+	s := proxy.sink(t, sinks.Options{Protocol: sinks.RELP})
+	for _, n := range []int{1, 3, 900} {
+		if err := deliver(t.Context(), s, page("down", n, 1400)); err == nil {
+			t.Errorf("%d records are confirmed although nothing is behind the proxy", n)
+		}
+	}
+	r.start(t)
+	r.revive(t, s)
+	var pages [][]byte
+	failed := 0
+	for i := range 20 {
+		p := page(fmt.Sprint("p", i), 1000, 1400)
+		pages = append(pages, p)
+		timer := time.AfterFunc(rand.N(15*time.Millisecond), r.killer(syscall.SIGKILL))
+		failed += insist(t, s, p, func() { r.revive(t, s) })
+		timer.Stop()
+		r.revive(t, s)
+	}
+	t.Logf("%d deliveries failed and were repeated", failed)
+	r.expect(t, false, pages...)
+}
+
+// A record above the limit makes imrelp end the connection, which fails the
+// session, again and again.
+func TestIMRELPOversize(t *testing.T) {
+	r := rsyslog(t, "rsyslog imrelp")
+	r.start(t)
+	s := r.sink(t, sinks.Options{Protocol: sinks.RELP})
+	p := bytes.Join([][]byte{page("a", 10, 500), page("long", 1, 200<<10), page("b", 10, 500)}, nil)
+	for range 2 {
+		_, err := sinks.Deliver(context.Background(), s, sinks.Batch{Lines: p})
+		if err == nil || !strings.Contains(sinks.Hint(err), "size limit") {
+			t.Errorf("error %v, hint %q", err, sinks.Hint(err))
+		}
+	}
+	if err := deliver(t.Context(), s, page("c", 10, 500)); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,116 @@
+package state
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func mark(at int64, key byte, count int) Mark { return Mark{At: at, Key: Key{key}, Count: count} }
+
+func TestAddAndForget(t *testing.T) {
+	d := new(Delivered)
+	d.Add([]Mark{mark(5, 1, 1), mark(3, 2, 1)})
+	d.Add(nil)
+	if diff := cmp.Diff([]Mark{mark(3, 2, 1), mark(5, 1, 1)}, d.Since(0)); diff != "" {
+		t.Errorf("after the first Add (-want +got):\n%s", diff)
+	}
+	d.Add([]Mark{mark(4, 3, 1), mark(5, 4, 1), mark(3, 2, 2), mark(9, 5, 3)})
+	d.Add([]Mark{mark(1, 6, 1)})
+	want := []Mark{mark(1, 6, 1), mark(3, 2, 1), mark(3, 2, 2), mark(4, 3, 1), mark(5, 1, 1), mark(5, 4, 1), mark(9, 5, 3)}
+	if diff := cmp.Diff(want, d.Since(0)); diff != "" {
+		t.Errorf("after Add (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want[4:], d.Since(5)); diff != "" {
+		t.Errorf("Since (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want[:3], d.Forget(4)); diff != "" {
+		t.Errorf("forgotten (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want[3:], d.Since(0)); diff != "" {
+		t.Errorf("after Forget (-want +got):\n%s", diff)
+	}
+	if d.RememberedSince() != 4 || d.Len() != 4 {
+		t.Errorf("%d remembered since %d, want 4 since 4", d.Len(), d.RememberedSince())
+	}
+}
+
+// What Duo shows, against what is delivered and on its way.
+func TestJudge(t *testing.T) {
+	a, b := Key{1}, Key{2}
+	id := func(k Key, d Digest) Ident { return Ident{Key: k, Digest: d} }
+	bare := Ident{Key: b, Counted: true}
+	type step struct {
+		id      Ident
+		again   bool // reading begins again before it
+		verdict Verdict
+		count   int
+		shown   bool
+	}
+	for _, tt := range []struct {
+		name      string
+		delivered []Mark
+		steps     []step
+	}{
+		{"new, then shown again", nil, []step{{id(a, 7), false, New, 1, false}, {id(a, 7), false, Known, 1, true}}},
+		{"three of one id and time", nil, []step{{id(a, 7), false, New, 1, false}, {id(a, 8), false, Changed, 1, false}, {id(a, 9), false, Changed, 1, false}, {id(a, 8), true, Known, 1, true}}},
+		{"delivered", []Mark{{At: 1, Key: a, Digest: 7, Count: 1}}, []step{{id(a, 7), false, Known, 1, false}, {id(a, 8), false, Changed, 1, false}}},
+		{"a mark of version 1 stands for every version", []Mark{{At: 1, Key: a, Count: 1}}, []step{{id(a, 7), false, Known, 1, false}, {id(a, 8), false, Known, 1, false}}},
+		{"equal ones without an id, over two pages", nil, []step{{bare, false, New, 1, false}, {bare, false, New, 2, false}, {bare, false, New, 3, false}}},
+		{"equal ones afresh where reading begins again", nil, []step{{bare, false, New, 1, false}, {bare, false, New, 2, false}, {bare, true, Known, 1, true}, {bare, false, Known, 2, true}, {bare, false, New, 3, false}}},
+		{"equal ones, some delivered", []Mark{mark(1, 2, 1), mark(1, 2, 2)}, []step{{bare, false, Known, 1, false}, {bare, false, Known, 2, false}, {bare, false, New, 3, false}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := new(Delivered)
+			d.Add(tt.delivered)
+			r := NewReading(d)
+			for i, s := range tt.steps {
+				if s.again {
+					r.Again()
+				}
+				v, count, shown := r.Judge(s.id)
+				if v != s.verdict || count != s.count || shown != s.shown {
+					t.Errorf("step %d: verdict %d, count %d, shown %v, want %d, %d, %v", i, v, count, shown, s.verdict, s.count, s.shown)
+				}
+			}
+		})
+	}
+}
+
+// What is forgotten is no longer known, and leaves room for others.
+func TestForgetAndJudge(t *testing.T) {
+	d := new(Delivered)
+	r := NewReading(d)
+	for i := range 100 {
+		at, id := int64(i), Ident{Key: NewKey([]byte{byte(i)}), Digest: Digest(i + 1)}
+		if v, _, _ := r.Judge(id); v != New {
+			t.Fatalf("record %d: verdict %d", i, v)
+		}
+		d.Add([]Mark{{At: at, Key: id.Key, Digest: id.Digest, Count: 1}})
+		r.Forget(d.Forget(at - 9))
+		if d.Len() > 10 || len(d.index.slots) > 12 || len(r.seen.slots) > 12 {
+			t.Fatalf("%d marks, %d and %d slots", d.Len(), len(d.index.slots), len(r.seen.slots))
+		}
+	}
+	old := Ident{Key: NewKey([]byte{1}), Digest: 2}
+	if v, _, shown := r.Judge(old); v != New || shown {
+		t.Errorf("a forgotten record: verdict %d, shown %v", v, shown)
+	}
+	young := Ident{Key: NewKey([]byte{99}), Digest: 100}
+	if v, _, _ := NewReading(d).Judge(young); v != Known {
+		t.Errorf("a remembered record: verdict %d", v)
+	}
+}
+
+func TestNewKey(t *testing.T) {
+	keys := map[Key]string{}
+	for name, parts := range map[string][][]byte{
+		"none": {}, "empty": {{}}, "ab": {[]byte("ab")}, "a b": {[]byte("a"), []byte("b")}, "ab nothing": {[]byte("ab"), {}}, "nothing ab": {{}, []byte("ab")},
+	} {
+		key := NewKey(parts...)
+		if other, taken := keys[key]; taken {
+			t.Errorf("%s and %s have one key", name, other)
+		}
+		keys[key] = name
+	}
+}

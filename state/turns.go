@@ -1,0 +1,80 @@
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const turnsPrefix, turnsSuffix = "dls_turns", ".json"
+
+// turnsForm is the form of a file of turns: when the first call of each stream was
+// made, by the name of its checkpoint, in milliseconds since the epoch.
+type turnsForm struct {
+	Version int              `json:"version"`
+	IKey    string           `json:"ikey"`
+	Turns   map[string]int64 `json:"turns"`
+}
+
+// Turns returns when each stream's last turn began, by the name of its checkpoint
+// file, as far as is known. Files that cannot be read are left out, and are the error:
+// only the order of streams depends on them.
+func (d *Dir) Turns(ikey string) (map[string]time.Time, error) {
+	names, err := d.Names()
+	if err != nil {
+		return nil, err
+	}
+	turns := map[string]time.Time{}
+	var wrong []error
+	for _, name := range names {
+		if !strings.HasPrefix(name, turnsPrefix) || !strings.HasSuffix(name, turnsSuffix) {
+			continue
+		}
+		f, err := d.loadTurns(name)
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("turns %q: %w", d.Path(name), err))
+			continue
+		}
+		if f.IKey != ikey {
+			continue
+		}
+		for stream, ms := range f.Turns {
+			if t := time.UnixMilli(ms); t.After(turns[stream]) {
+				turns[stream] = t
+			}
+		}
+	}
+	return turns, errors.Join(wrong...)
+}
+
+func (d *Dir) loadTurns(name string) (turnsForm, error) {
+	var f turnsForm
+	data, _, err := d.dir.Read(name, int64(maxFile))
+	if err != nil {
+		return f, err
+	}
+	if json.Unmarshal(data, &f) != nil || f.Version != 1 {
+		return f, errors.New("it is damaged")
+	}
+	return f, nil
+}
+
+// SaveTurns notes when turns began. The caller holds the lock under which nobody else
+// writes this suffix, which is that of the last runs.
+func (d *Dir) SaveTurns(suffix, ikey string, turns map[string]time.Time) error {
+	f := turnsForm{Version: 1, IKey: ikey, Turns: make(map[string]int64, len(turns))}
+	for stream, t := range turns {
+		f.Turns[stream] = t.UnixMilli()
+	}
+	name := turnsPrefix + suffix + turnsSuffix
+	data, err := json.Marshal(f)
+	if err == nil {
+		err = d.replace(name, append(data, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("write turns %q: %w", d.Path(name), err)
+	}
+	return nil
+}
