@@ -86,12 +86,16 @@ func (l *learner) answered(made, now time.Time) {
 	}
 	t := &l.trial
 	t.calm++
-	lasted := made.Sub(t.since) >= l.window*3/4
+	least := l.window * 3 / 4
+	if t.low == 0 {
+		least = max(least, l.whole) // a limit may be felt no sooner
+	}
+	lasted := made.Sub(t.since) >= least
 	if l.window < t.proven {
 		if t.calm < max(min(l.n, 4), t.down/8) || !lasted {
 			return
 		}
-		if t.down = small; l.window < t.low { // Duo allows more than it did
+		if l.window < t.low || t.low == 0 { // Duo allows more than it did
 			t.low, t.down = 0, max(t.down/2, large)
 		}
 		t.proven, t.since, t.calm = l.window, made, 0
