@@ -36,9 +36,11 @@ type history struct {
 // add notes that a call is being made. It forgets those older than age, but for
 // the last keep.
 func (h *history) add(now time.Time, age time.Duration, keep int) {
-	i := max(0, len(h.calls)-remembered)
-	for len(h.calls)-i > keep && now.Sub(h.calls[i].at) > age {
-		i++
+	i := 0
+	for ; len(h.calls)-i > remembered || len(h.calls)-i > keep && now.Sub(h.calls[i].at) > age; i++ {
+		if h.calls[i].outcome == pending {
+			h.pending--
+		}
 	}
 	h.calls = append(h.calls[i:], call{at: now})
 	h.pending++

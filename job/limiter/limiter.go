@@ -99,7 +99,7 @@ func (l *Limiter) Wait(now time.Time) time.Duration {
 		at = g.cap(&g.pool, at)
 	}
 	wait := min(max(0, at.Sub(now)), g.most)
-	if wait > 0 && g.beyondAllowed(l, now, at) {
+	if wait > 0 && g.mayTest(l, now) {
 		l.beyond, wait = true, 0
 	}
 	l.due = now.Add(wait)
@@ -114,13 +114,12 @@ func (g *Group) cap(of *learner, at time.Time) time.Time {
 	return at
 }
 
-// beyondAllowed tells whether a call that would have to wait until at may be made
-// now, to test whether the accounts do share an allowance.
-func (g *Group) beyondAllowed(l *Limiter, now, at time.Time) bool {
-	if g.pool.window == 0 || g.pool.refusals > 0 || l.own.ready(0, now).After(now) {
-		return false
-	}
-	if at = g.pool.ready(0, now); at.Sub(now) <= g.pool.window/2 {
+// mayTest tells whether l, who would have to wait, may call now, to test whether the
+// accounts do share an allowance. No limit of the account's own may be in the way,
+// and the time for the call must be far.
+func (g *Group) mayTest(l *Limiter, now time.Time) bool {
+	own := l.made.IsZero() || now.Sub(l.made) >= longest || l.own.n > 0 && !l.own.ready(0, now).After(now)
+	if !own || g.pool.window == 0 || g.pool.refusals > 0 || g.pool.ready(0, now).Sub(now) <= g.pool.window/2 {
 		return false
 	}
 	switch t := &g.test; {

@@ -130,7 +130,7 @@ func TestFair(t *testing.T) {
 			for _, a := range all {
 				least, top = min(least, a.answered), max(top, a.answered)
 			}
-			if top-least > 2 {
+			if top-least > 3 { // the first may call before the others begin
 				t.Fatalf("latency %v: one account has %d answers, another %d", lat, top, least)
 			}
 		})
@@ -142,9 +142,11 @@ func TestAbsent(t *testing.T) {
 	w := newWorld(kinds[0], 2, time.Minute, latencies[0], 1)
 	g, all := group(w, 30, 2)
 	gone := g.Account()
+	asked := false
 	r := runAll(all, 8, w, 24*time.Hour, func(*account) {
-		if g.shared {
+		if g.shared && !asked {
 			gone.Wait(g.pool.heard) // and it is never heard of again
+			asked = true
 		}
 	})
 	if r.answered != 60 || r.took > 33*time.Minute {
@@ -160,7 +162,7 @@ func TestParted(t *testing.T) {
 		g, all := group(w, 60, 20)
 		for i, a := range all {
 			a.limit = k.make(2, time.Minute, begin)
-			if i == 3 || i == 4 {
+			if 0 < i && i < 6 {
 				a.count(begin, true)
 				a.count(begin, true)
 			}

@@ -42,7 +42,8 @@ func reachable(k kind, n int, window time.Duration, lat latency) float64 {
 			for seed := range uint64(3) {
 				c := new(knower)
 				c.n = m
-				c.window = window*time.Duration(m)/time.Duration(n) + time.Duration(d)*max(lat.top-lat.low, 100*time.Millisecond)/100
+				slack := time.Duration(d) * max(lat.top-lat.low, 100*time.Millisecond) / 100
+				c.window = max(1, window*time.Duration(m)/time.Duration(n)+slack)
 				r := run(c, newWorld(k, n, window, lat, seed), 1e9, min(300*window/time.Duration(n), 4*time.Hour))
 				all += ideal(newWorld(k, n, window, lat, seed), 1e9, r.took).answered
 				used += r.answered
