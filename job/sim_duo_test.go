@@ -269,6 +269,7 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 	cursor := ""
 	if len(page) > 0 {
 		cursor = s.cursor(turn, records, page, last)
+		turn.blank = turn.blank || cursor == "" && len(page) >= q.limit // as if there were more
 	}
 	if trick != nil && call >= trick.from {
 		cursor = s.mislead(turn, trick, q, page, cursor, call)
