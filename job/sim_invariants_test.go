@@ -152,7 +152,9 @@ func (sim *simulation) committed(id state.ID, cp *state.Checkpoint) {
 	if t.blamed {
 		return
 	}
-	sim.due(s, func(r *simRecord) bool { return cp.DeliveredUntil > t.until && r.at < cp.DeliveredUntil && sim.owed(t, r) }, func(r *simRecord) {
+	sim.due(s, func(r *simRecord) bool {
+		return cp.DeliveredUntil > t.until && r.at < cp.DeliveredUntil && sim.owed(t, r)
+	}, func(r *simRecord) {
 		t.blamed = true
 		sim.violation("the checkpoint of %s goes to %s, past %s, which is not delivered", s.name(), sim.clock(cp.DeliveredUntil), sim.names([]*simRecord{r}))
 	})
@@ -184,7 +186,8 @@ func (sim *simulation) taken(one *simSession, endpoint, line string) bool {
 	for _, d := range k.sent[i] {
 		t := sim.turns[d.run][s]
 		// Who shows equal records again says that there are more of them.
-		if t.disturbed == "" && !(k.counted && (t.tricked || sim.turnOf(s).tricked)) {
+		// A record whose text tells an earlier time than Duo's is forgotten earlier.
+		if t.disturbed == "" && !(k.counted && (t.tricked || sim.turnOf(s).tricked)) && !k.records[0].odd {
 			sure++
 		}
 	}
@@ -277,7 +280,7 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 	sim.due(s, func(r *simRecord) bool { return sim.owed(t, r) && !s.mayEnd(t) }, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
-	sim.due(s, func(r *simRecord) bool { return t.shown[r] || sim.everShown[r] && r.at >= t.low && sim.owed(t, r) }, func(r *simRecord) {
+	sim.due(s, func(r *simRecord) bool { return t.shown[r] || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t) }, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s, which Duo has shown, is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
 	if t.disturbed == "" && !slices.ContainsFunc(s.servers, func(i int) bool { return sim.scenario.servers[i].refuses }) {
