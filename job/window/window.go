@@ -38,7 +38,7 @@ var (
 // The lowest of their times counts, so that one record's odd text leads past none.
 const last = 16
 
-// repeats is how many pages without anything not yet shown end a window.
+// repeats is how many pages in a row without anything not yet shown end a window.
 const repeats = 3
 
 // Window is the reading of one window of a stream. It is not safe for concurrent
@@ -69,7 +69,7 @@ type reading struct {
 	given   map[uint64]bool // the cursors given in this window
 	highest int64           // the latest time of a cursor within the window
 	held    int64           // the latest cursor that a page out of order held back, or 0
-	repeats int             // pages without anything not yet shown
+	repeats int             // pages in a row without anything not yet shown
 
 	news   bool  // the span has brought a new record
 	shown  int   // records since the span's mintime
@@ -91,7 +91,7 @@ func Open(rules Rules, cp *state.Checkpoint, start time.Time, end int64, overlap
 		return nil, &AheadError{by}
 	}
 	w.plan(&cp.Delivered, overlap)
-	w.note(max(cp.DeliveredUntil, cp.LookedUntil), start)
+	w.note(0, start)
 	w.begin()
 	return w, nil
 }
@@ -100,6 +100,7 @@ func Open(rules Rules, cp *state.Checkpoint, start time.Time, end int64, overlap
 func (w *Window) begin() {
 	w.news, w.shown, w.size, w.most, w.over, w.latest = false, 0, 0, 0, -1, 0
 	w.held, w.highest = 0, 0
+	clear(w.given) // the cursors of another span are others, though they may look the same
 	if len(w.spans) > 0 {
 		w.position = position{mintime: w.spans[0].Min, at: -1}
 	}
@@ -145,6 +146,7 @@ func (w *Window) Call(now time.Time) Call {
 
 // note notes a gap where what lies from from on is older than Duo keeps.
 func (w *Window) note(from int64, now time.Time) {
+	from = max(from, w.progress.DeliveredUntil, w.progress.LookedUntil) // the overlap is read once more, not for the first time
 	if to := now.Add(w.inside - Retention).UnixMilli(); from < to && w.progress.DeliveredUntil != 0 {
 		if w.gap == (Gap{}) {
 			w.gap.From = from
@@ -222,8 +224,11 @@ func (w *Window) Take(page Page, now time.Time) (step Step) {
 	w.shown += n
 	w.news = w.news || page.Fresh > 0
 	w.sizes(n, now, &step)
-	if n > 0 && page.Repeated {
+	if n > 0 && (w.cursor != "" || n >= w.size) { // those that begin later and get shorter come to an end
 		w.repeats++
+	}
+	if !page.Repeated {
+		w.repeats = 0 // something new has come: it goes on
 	}
 	if w.over >= 0 && page.Fresh > 0 && believable(page.Times, span) {
 		step.SteppedOver = w.over
@@ -238,13 +243,15 @@ func (w *Window) Take(page Page, now time.Time) (step Step) {
 	switch {
 	case n == 0:
 		w.finish(&step)
-	case w.idleEnd(page, next, now) && (!w.news || next == ""):
+	case w.idleEnd(page, next, now):
 		if next == "" && n < w.most {
 			w.proved(w.most, now, &step)
 		}
 		w.finish(&step)
 	case next != "":
 		step.Err = w.follow(next, at)
+	case w.rules.Paging == Opaque && page.Unreadable:
+		step.Err = ErrStuck // there is no other way on, and the end moves the checkpoint
 	case w.rules.Paging == Opaque:
 		w.finish(&step)
 	default:
@@ -307,7 +314,7 @@ func (w *Window) idleEnd(page Page, next string, now time.Time) bool {
 	if next == "" && (n < w.most || n == 1 && w.cursor != "") {
 		return true // it began later than a larger page and brought no more: that was not cut
 	}
-	return (n < p.Largest || n <= p.End) && (w.spans[0].Reread || !past(p.ProvedAt, now.UnixMilli()))
+	return !w.news && (n < p.Largest || n <= p.End && n < w.rules.Limit) && (w.spans[0].Reread || !past(p.ProvedAt, now.UnixMilli()))
 }
 
 // cursorOf returns the page's cursor and its time, which is -1 where the cursor does
@@ -424,6 +431,8 @@ func (w *Window) skip(page Page, step *Step) error {
 			if n >= w.rules.Limit {
 				step.SteppedOver, w.over = w.mintime, -1
 			}
+		case w.rules.Paging == Cursor && within == n && page.Fresh == 0 && n < last:
+			to, w.over = w.mintime+w.rules.Unit, w.mintime // all known, and too few to have been cut
 		default:
 			return ErrStuck
 		}
