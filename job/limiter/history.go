@@ -86,3 +86,13 @@ func (h *history) back(n int) (at time.Time, ok bool) {
 	}
 	return h.calls[len(h.calls)-n].at, true
 }
+
+// since returns the time from the n-th call before the one made then to it.
+func (h *history) since(made time.Time, n int) (d time.Duration, ok bool) {
+	for i := len(h.calls) - 1; i >= n; i-- {
+		if h.calls[i].at.Equal(made) {
+			return made.Sub(h.calls[i-n].at), true
+		}
+	}
+	return 0, false
+}

@@ -89,6 +89,9 @@ func (l *learner) answered(made, now time.Time) {
 	if made.Before(t.begun) {
 		return // it tells nothing of the window
 	}
+	if e, ok := l.since(made, l.n); l.window < t.proven && ok && e >= t.proven {
+		return // it would have been allowed before
+	}
 	t.calm++
 	least := l.window * 3 / 4
 	if t.low == 0 {

@@ -81,7 +81,8 @@ const (
 
 	windowsGoal     = 0.88 // where the window is not a minute
 	usedOfReachable = 0.80 // where calls take too unevenly long for usedGoal
-	slowerLeaky     = 1.25 // 20 pages that have to keep a distance of 6 s, give or take half a second
+	changesGoal     = 0.65 // where the limit changes twice in three hours
+	slowerLeaky     = 1.26 // 20 pages that have to keep a distance of 6 s, give or take half a second
 	slowerUneven    = 1.80 // where calls take 0 to 6 s
 )
 
