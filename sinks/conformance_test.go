@@ -28,6 +28,11 @@ type transport struct {
 	options  sinks.Options    // of the sink, but for the receiver's port
 }
 
+// answers reports whether the receiving program itself says what it has taken.
+func (tr transport) answers() bool {
+	return tr.protocol == sinks.RELP || tr.protocol == sinks.RELPSSL || tr.protocol == sinks.HEC
+}
+
 // transports returns all that this machine has.
 func transports(t testing.TB) []transport {
 	t.Helper()

@@ -152,8 +152,11 @@ func (s *relpSession) greet() error {
 	case isTimeout(err):
 		return timeoutError("the receiver did not answer RELP's open", timeout)
 	case errors.Is(err, io.EOF):
-		return &hintedError{errors.New("the receiver ended the connection instead of opening a RELP session"),
-			"check that the receiver's RELP input listens on this port; a port that expects TLS needs protocol RELPSSL"}
+		hint := "check that the receiver's RELP input listens on this port"
+		if s.handshake == nil {
+			hint += "; a port that expects TLS needs protocol RELPSSL"
+		}
+		return &hintedError{errors.New("the receiver ended the connection instead of opening a RELP session"), hint}
 	case err != nil:
 		return err
 	case f.command != "rsp" || f.txnr != s.txnr:
