@@ -1,0 +1,98 @@
+package limiter
+
+import "time"
+
+const (
+	// memory is longer than any limit is believed to count calls.
+	memory = 4 * time.Minute
+	// remembered is the most calls that are remembered, more than a caller makes
+	// within a window.
+	remembered = 1024
+)
+
+// outcome is what became of a call.
+type outcome int
+
+const (
+	pending outcome = iota
+	answered
+	refused
+	lost
+)
+
+// call is a call that was made.
+type call struct {
+	at      time.Time
+	outcome outcome
+}
+
+// history is the calls that Duo may still count, oldest first.
+type history struct {
+	calls   []call
+	pending int           // calls neither answered nor refused nor lost
+	lag     time.Duration // the longest time that an answer took
+}
+
+// add notes that a call is being made. It forgets those older than age, but for
+// the last keep.
+func (h *history) add(now time.Time, age time.Duration, keep int) {
+	i := 0
+	for ; len(h.calls)-i > remembered || len(h.calls)-i > keep && now.Sub(h.calls[i].at) > age; i++ {
+		if h.calls[i].outcome == pending {
+			h.pending--
+		}
+	}
+	h.calls = append(h.calls[i:], call{at: now})
+	h.pending++
+}
+
+// end notes what became, now, of the call made then.
+func (h *history) end(made, now time.Time, o outcome) {
+	h.lag = max(h.lag, now.Sub(made))
+	for i := len(h.calls) - 1; i >= 0; i-- {
+		if c := &h.calls[i]; c.outcome == pending && c.at.Equal(made) {
+			c.outcome = o
+			h.pending--
+			return
+		}
+	}
+}
+
+// answered counts the answered calls made at or after from and not after to.
+func (h *history) answered(from, to time.Time) int {
+	n := 0
+	for i := len(h.calls) - 1; i >= 0 && !h.calls[i].at.Before(from); i-- {
+		if h.calls[i].outcome == answered && !h.calls[i].at.After(to) {
+			n++
+		}
+	}
+	return n
+}
+
+// oldest returns the time of the first answered call made at or after from.
+func (h *history) oldest(from time.Time) time.Time {
+	for _, c := range h.calls {
+		if c.outcome == answered && !c.at.Before(from) {
+			return c.at
+		}
+	}
+	return time.Time{}
+}
+
+// back returns the time of the n-th last call.
+func (h *history) back(n int) (at time.Time, ok bool) {
+	if n > len(h.calls) {
+		return time.Time{}, false
+	}
+	return h.calls[len(h.calls)-n].at, true
+}
+
+// since returns the time from the n-th call before the one made then to it.
+func (h *history) since(made time.Time, n int) (d time.Duration, ok bool) {
+	for i := len(h.calls) - 1; i >= n; i-- {
+		if h.calls[i].at.Equal(made) {
+			return made.Sub(h.calls[i-n].at), true
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,335 @@
+// Package limiter learns how often Duo lets an endpoint be called.
+//
+// Duo allows about one or two calls a minute for each endpoint, and does not say
+// how many nor how long it counts them, whether it counts refused ones, nor whether
+// the accounts of an application count together. So all of it is learned, from
+// answers and refusals alone. The package knows the time only from its callers,
+// waits for nothing and says nothing.
+//
+// # One allowance
+//
+// A learner lets no more than n calls, refused ones included, go in any window.
+// That is legal for each kind of limit that is known: sliding and fixed windows of
+// n calls, buckets of n tokens, distances to be kept (n is 1), and limits that count
+// refused calls. So only two numbers are learned:
+//
+//   - Until the first refusal there is none, and no call waits.
+//   - Then n is what was answered until then, and the window is looked for: calls
+//     are tried after half a minute, a minute and two, and where n is 1 after two
+//     seconds and more.
+//   - From then on a shorter window is tried now and then, after as many answers
+//     as make good what a refusal costs: in the middle of what was refused and what
+//     is proven, then by a thirty-second; and faster while Duo allows more than it
+//     once did.
+//   - An unexpected refusal makes the window longer; or n smaller, if there was
+//     room for more calls; or it spreads the calls, half of them in half of the
+//     window, if calls that follow each other closely are refused. A single call
+//     in an n-th of the window is legal wherever n calls in the window are.
+//
+// # Accounts
+//
+// Each account has a learner. The accounts of a [Group] share one instead once
+// refusals show that Duo counts them together: an account is refused that has no
+// answered call which a limit of its own could count, while others' are answered,
+// twice in turn; or one is refused, again and again, where its own allowance had
+// room. Then turns are handed out in the order in which they were asked for. From
+// time to time calls are let go beyond the shared allowance. If so many of them are
+// answered that no limit explains it, the accounts part.
+//
+// # What cannot be had
+//
+// The tests hold the figures, and print them (go test -run Table -v). These bounds
+// are not the learner's:
+//
+//   - A call that takes an unknown time to arrive, 0 to J, has to be sent so that
+//     it keeps a distance of p after the last one. If at most a tenth may be
+//     refused, it is sent at most J/10 early, and arrives J/2-J/10 late on average:
+//     no more than p/(p+0.4J) of the distance is used, 83 % with p = 6 s and J = 3 s
+//     (10 a minute, calls of 0 to 6 s), less what is refused. With the arrival of
+//     the last call unknown as well, the best of all pauses reaches 72 %. The tables
+//     give it where 90 % is not used.
+//   - 20 pages take 1.2 times the ideal either with 10 calls in half a minute or
+//     with 10 in a minute where refused calls count, not with both. Until the
+//     eleventh call is refused both look the same. The first needs a call that is
+//     answered within 36 s; the second refuses that call and counts it, so that at
+//     most 9 are answered in the minute that follows, and the twentieth page comes
+//     after 90 s, at 1.5 times the ideal. The first try comes after a minute, with
+//     more than five calls.
+//   - The begin of fixed windows is unknown. To find it within 1.2 times would take
+//     a try for each 1.2-fold of the time, 14 of them in a minute: most calls would
+//     be refused. So their ideal is what they promise, n calls in each window.
+//   - One who never tries for more never learns of a higher limit. With a trial in
+//     28 calls, of which a refused one costs two, 7 % are lost; at 2 calls a minute
+//     it takes 14 minutes to notice.
+package limiter
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// longest is the longest window that Duo is believed to have.
+	longest = 2 * time.Minute
+	// grace is how long a turn is kept for one who was told to come.
+	grace = time.Second
+	// testLeast and testMost bound how many calls of accounts that share an
+	// allowance are answered before it is tested whether they share it.
+	testLeast, testMost = 10, 160
+	// proofsLeast and proofsMost bound how many refusals it takes that only other
+	// accounts' calls explain.
+	proofsLeast, proofsMost = 2, 16
+	// refusalWeighs is how many answers an unexpected refusal weighs.
+	refusalWeighs = 16
+)
+
+// Group is the limiters of one endpoint: those of all accounts that one
+// application reads. It is safe for concurrent use.
+type Group struct {
+	most time.Duration
+
+	mu     sync.Mutex
+	pool   learner // of all accounts' calls; learns while they share an allowance
+	shared bool
+	proofs int        // refusals in turn that only other accounts' calls explain
+	doubt  int        // how many it takes
+	queue  []*Limiter // those that wait for a turn, while shared; the longest waiting first
+
+	test test
+}
+
+// test is whether accounts that seem to share an allowance do: calls beyond it are
+// let go. One may be under way at first, and one more for each that is answered.
+type test struct {
+	every    int // answers within the allowance to a test
+	answers  int // since the last test, or since the allowance is shared
+	running  bool
+	began    time.Time
+	underWay int
+	passed   int // calls beyond the allowance that were answered
+}
+
+// Limiter tells one account when to call one endpoint. It is safe for concurrent
+// use beside the others of its group. Its own calls follow each other: after
+// [Limiter.Wait] has returned 0 there is one Called, and then one of Answered,
+// Refused and Lost, before the next Called.
+type Limiter struct {
+	group *Group
+	own   learner
+
+	made   time.Time // the last call
+	last   time.Time // the call before
+	beyond bool      // it is beyond the allowance, for a test
+	pooled bool      // the allowance was shared when it was made
+	queued bool
+	clues  int       // unexpected refusals after others' calls, less the answers
+	due    time.Time // when it was told to come, while queued
+}
+
+// New returns a group without limiters. No pause of theirs after an answer or a
+// refusal is longer than most.
+func New(most time.Duration) *Group {
+	return &Group{most: most, pool: learner{most: most}, test: test{every: testLeast}, doubt: proofsLeast}
+}
+
+// Account returns a limiter for one more account.
+func (g *Group) Account() *Limiter { return &Limiter{group: g, own: learner{most: g.most}} }
+
+// Wait returns how long to wait before the next call; 0 means that it may be made
+// now. One who was told to wait asks again when the time has passed, and may then
+// be told to wait again. While accounts share an allowance, those who asked first
+// come first; one who does not come within a second of the time lets the others
+// go ahead, and keeps the place. Wait returns no more than the longest pause, and,
+// but for one who has to wait for others, nothing that ends later than that after
+// the last answer or refusal.
+func (l *Limiter) Wait(now time.Time) time.Duration {
+	g := l.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l.beyond = false
+	if !g.shared {
+		l.queued = false
+		return max(0, g.cap(&l.own, l.own.ready(0, now)).Sub(now))
+	}
+	if !l.queued {
+		l.queued = true
+		g.queue = append(g.queue, l)
+	}
+	ahead := 0
+	for _, o := range g.queue {
+		if o == l {
+			break
+		}
+		if !o.due.Add(grace).Before(now) {
+			ahead++
+		}
+	}
+	at := g.pool.ready(ahead, now)
+	if ahead == 0 {
+		at = g.cap(&g.pool, at)
+	}
+	wait := min(max(0, at.Sub(now)), g.most)
+	if wait > 0 && g.mayTest(l, now) {
+		l.beyond, wait = true, 0
+	}
+	l.due = now.Add(wait)
+	return wait
+}
+
+// cap keeps the pause after the last answer to the longest.
+func (g *Group) cap(of *learner, at time.Time) time.Time {
+	if last := of.heard.Add(g.most); !of.heard.IsZero() && at.After(last) {
+		return last
+	}
+	return at
+}
+
+// mayTest tells whether l, who would have to wait, may call now, to test whether the
+// accounts do share an allowance. No limit of the account's own may be in the way,
+// and the time for the call must be far.
+func (g *Group) mayTest(l *Limiter, now time.Time) bool {
+	own := l.made.IsZero() || now.Sub(l.made) >= longest || l.own.n > 0 && !l.own.ready(0, now).After(now)
+	if !own || g.pool.window == 0 || g.pool.refusals > 0 || g.pool.ready(0, now).Sub(now) <= g.pool.window/2 {
+		return false
+	}
+	switch t := &g.test; {
+	case !t.running && t.answers >= t.every:
+		t.running, t.began, t.passed, t.answers = true, now, 0, 0
+	case t.running && now.Sub(t.began) > g.pool.whole:
+		t.running, t.answers = false, 0 // it proves nothing any more
+	}
+	return g.test.running && g.test.underWay <= g.test.passed
+}
+
+// Called notes that a call is being made now.
+func (l *Limiter) Called(now time.Time) {
+	g := l.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l.last, l.made, l.pooled = l.made, now, g.shared
+	if l.beyond {
+		g.test.underWay++
+	}
+	l.own.called(now)
+	g.pool.called(now)
+	l.due = time.Time{} // it is not waited for, but keeps its place until it is answered
+}
+
+// leave takes l out of the queue, and all that have not come for long.
+func (g *Group) leave(l *Limiter) {
+	left := g.queue[:0]
+	for _, o := range g.queue {
+		if o == l || !o.due.IsZero() && l.made.Sub(o.due) > memory {
+			o.queued = false
+			continue
+		}
+		left = append(left, o)
+	}
+	clear(g.queue[len(left):])
+	g.queue = left
+}
+
+// Answered notes that the call was answered now, whatever the answer is worth.
+func (l *Limiter) Answered(now time.Time) {
+	g := l.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l.end(now, answered)
+	g.leave(l)
+	if l.alone() {
+		g.proofs = 0
+	}
+	l.clues = max(0, l.clues-1)
+	switch {
+	case !g.shared || !l.pooled:
+		l.own.answered(l.made, now)
+	case l.beyond:
+		g.test.passed++
+		// No kind of limit lets more than twice its calls go in a window.
+		if g.pool.history.answered(now.Add(-g.pool.whole), now) > 2*g.pool.burst {
+			g.part()
+		}
+	default:
+		g.test.answers++
+		g.pool.answered(l.made, now)
+	}
+}
+
+// end notes what became of the call.
+func (l *Limiter) end(now time.Time, o outcome) {
+	l.due = now
+	l.own.end(l.made, now, o)
+	l.group.pool.end(l.made, now, o)
+	if l.beyond {
+		l.group.test.underWay--
+	}
+}
+
+// Refused notes that Duo refused the call now because of its limit, and for how
+// long it asks to be left alone, or 0.
+func (l *Limiter) Refused(now time.Time, after time.Duration) {
+	g := l.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l.end(now, refused)
+	if !g.shared && l.others(now) {
+		if l.alone() {
+			g.proofs++
+		} else if l.own.settled() {
+			l.clues += refusalWeighs
+		}
+		if g.proofs >= g.doubt || l.clues >= 3*refusalWeighs*g.doubt {
+			g.share(now)
+			l.pooled = true
+		}
+	}
+	switch {
+	case !g.shared || !l.pooled:
+		l.own.refused(l.made, now, after)
+	case l.beyond:
+		g.test.running, g.test.every = false, min(2*g.test.every, testMost)
+	default:
+		g.pool.refused(l.made, now, after)
+	}
+}
+
+// Lost notes that the call failed otherwise, or was given up: nothing is learned
+// from it, but Duo may count it.
+func (l *Limiter) Lost(now time.Time) {
+	g := l.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l.end(now, lost)
+}
+
+// share makes the accounts share an allowance from now on.
+func (g *Group) share(now time.Time) {
+	g.shared, g.proofs, g.test.answers = true, 0, 0
+	if now.Sub(g.pool.calls[0].at) > time.Minute { // they have called for long enough to tell
+		g.pool.assume(g.pool.history.answered(now.Add(-time.Minute), now), time.Minute)
+	}
+}
+
+// part forgets that the accounts share an allowance.
+func (g *Group) part() {
+	g.shared, g.test = false, test{every: testLeast, underWay: g.test.underWay}
+	g.doubt = min(2*g.doubt, proofsMost)
+	g.pool = learner{most: g.most, history: g.pool.history}
+	for _, l := range g.queue {
+		l.queued = false
+	}
+	g.queue = nil
+}
+
+// alone tells whether no call of the account's own can be a reason to refuse the
+// last one.
+func (l *Limiter) alone() bool {
+	return l.own.history.answered(l.made.Add(-longest), l.made.Add(-1)) == 0
+}
+
+// others tells whether another account's call was answered that was made after
+// this one's call before the last.
+func (l *Limiter) others(now time.Time) bool {
+	from := later(l.last.Add(1), l.made.Add(-longest))
+	return l.group.pool.history.answered(from, now) > l.own.history.answered(from, now)
+}

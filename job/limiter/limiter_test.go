@@ -1,0 +1,224 @@
+package limiter
+
+import (
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Whatever happens, no pause after an answer or a refusal is longer than the
+// longest, and a call is allowed in the end.
+func TestWaitIsBounded(t *testing.T) {
+	for seed := range uint64(200) {
+		dice := rand.New(rand.NewPCG(seed, 1))
+		refusals := dice.IntN(10) // of ten calls
+		l := New(most).Account()
+		now := begin
+		for range 400 {
+			heard := now
+			for polls := 0; ; polls++ {
+				wait := l.Wait(now)
+				if wait == 0 {
+					break
+				}
+				if wait < 0 || now.Add(wait).Sub(heard) > most || polls > 10 {
+					t.Fatalf("seed %d: a wait of %v, %v after the last answer, asked %d times", seed, wait, now.Sub(heard), polls)
+				}
+				now = now.Add(wait)
+			}
+			l.Called(now)
+			now = now.Add(time.Duration(dice.Int64N(int64(6 * time.Second))))
+			switch {
+			case dice.IntN(20) == 0:
+				l.Lost(now)
+				now = now.Add(time.Minute)
+			case dice.IntN(10) < refusals:
+				l.Refused(now, time.Duration(dice.IntN(3)*dice.IntN(3600))*time.Second)
+			default:
+				l.Answered(now)
+			}
+		}
+	}
+}
+
+// Until Duo refuses a call none waits.
+func TestNoWaitBeforeARefusal(t *testing.T) {
+	g := New(most)
+	now := begin
+	for range 50 {
+		l := g.Account()
+		for range 3 {
+			if wait := l.Wait(now); wait != 0 {
+				t.Fatalf("a wait of %v", wait)
+			}
+			l.Called(now)
+			now = now.Add(time.Millisecond)
+			l.Answered(now)
+		}
+	}
+}
+
+// What Duo asks for is done, and tells the window.
+func TestRetryAfter(t *testing.T) {
+	lim := &sliding{n: 2, window: 100 * time.Second}
+	l := New(most).Account()
+	refused, answered := 0, 0
+	now := begin
+	for now.Sub(begin) < time.Hour {
+		for wait := l.Wait(now); wait > 0; wait = l.Wait(now) {
+			now = now.Add(wait)
+		}
+		l.Called(now)
+		free := lim.free(now)
+		lim.count(now, !free.After(now))
+		if free.After(now) {
+			refused++
+			l.Refused(now, free.Sub(now))
+		} else {
+			answered++
+			l.Answered(now)
+		}
+		now = now.Add(time.Second)
+	}
+	if answered < 65 || refused > 5 {
+		t.Errorf("%d answered and %d refused, want 65 of 72 and at most 5", answered, refused)
+	}
+}
+
+// A limit that changes is learned again: 10 a minute, for an hour 2, and 10. How
+// long it takes to notice that Duo allows more is the price of few refusals: at 2
+// a minute a trial comes every 14 minutes.
+func TestChanges(t *testing.T) {
+	for _, k := range kinds {
+		for _, lat := range latencies[:2] {
+			worst, wasted := 1.0, 0.0
+			for seed := range uint64(seeds) {
+				w := newWorld(k, 10, time.Minute, lat, seed)
+				w.limit = &changing{first: w.limit, then: newWorld(k, 2, time.Minute, lat, seed).limit, from: begin.Add(time.Hour), to: begin.Add(2 * time.Hour)}
+				r := run(New(most).Account(), w, 1e9, 3*time.Hour)
+				worst = min(worst, float64(r.answered)/(600+120+600))
+				wasted = max(wasted, r.wasted())
+			}
+			t.Logf("%s, latency %v: %.0f %% used, %.1f %% refused", k.name, lat, 100*worst, 100*wasted)
+			if worst < changesGoal || wasted > refusedGoal {
+				t.Errorf("%s, latency %v: %.3f used, want %.2f; %.3f refused, want %.2f", k.name, lat, worst, changesGoal, wasted, refusedGoal)
+			}
+		}
+	}
+}
+
+// changing is one limit, but for some time another.
+type changing struct {
+	first, then limit
+	from, to    time.Time
+}
+
+func (c *changing) now(now time.Time) limit {
+	if now.Before(c.from) || now.After(c.to) {
+		return c.first
+	}
+	return c.then
+}
+
+func (c *changing) free(now time.Time) time.Time       { return c.now(now).free(now) }
+func (c *changing) count(now time.Time, answered bool) { c.now(now).count(now, answered) }
+
+// Accounts that share an allowance are served in turn.
+func TestFair(t *testing.T) {
+	for _, lat := range latencies {
+		w := newWorld(kinds[0], 2, time.Minute, lat, 1)
+		_, all := group(w, 60, 12)
+		runAll(all, 8, w, 24*time.Hour, func(*account) {
+			least, top := all[0].pages+all[0].answered, 0
+			for _, a := range all {
+				least, top = min(least, a.answered), max(top, a.answered)
+			}
+			if top-least > 4 { // the first calls before the others begin, and who tests comes out of turn
+				t.Fatalf("latency %v: one account has %d answers, another %d", lat, top, least)
+			}
+		})
+	}
+}
+
+// One who was told to come and does not holds nobody up.
+func TestAbsent(t *testing.T) {
+	w := newWorld(kinds[0], 2, time.Minute, latencies[0], 1)
+	g, all := group(w, 30, 2)
+	gone := g.Account()
+	asked := false
+	r := runAll(all, 8, w, 24*time.Hour, func(*account) {
+		if g.shared && !asked {
+			gone.Wait(g.pool.heard) // and it is never heard of again
+			asked = true
+		}
+	})
+	if r.answered != 60 || r.took > 33*time.Minute {
+		t.Errorf("%d answered in %v", r.answered, r.took)
+	}
+}
+
+// Accounts that seemed to share an allowance, because another program used up that
+// of some of them, are parted again.
+func TestParted(t *testing.T) {
+	for _, k := range kinds {
+		w := newWorld(k, 2, time.Minute, latencies[1], 1)
+		g, all := group(w, 60, 20)
+		for i, a := range all {
+			a.limit = k.make(2, time.Minute, begin)
+			if 0 < i && i < 6 {
+				a.count(begin, true)
+				a.count(begin, true)
+			}
+		}
+		wasShared := false
+		r := runAll(all, 8, w, 24*time.Hour, func(*account) { wasShared = wasShared || g.shared })
+		if !wasShared || g.shared || r.took > 30*time.Minute {
+			t.Errorf("%s: shared %v, then %v; %v for 20 pages at 2 a minute", k.name, wasShared, g.shared, r.took)
+		}
+	}
+}
+
+// Accounts with limits of their own do not delay each other.
+func TestOwnLimits(t *testing.T) {
+	for _, k := range kinds {
+		w := newWorld(k, 2, time.Minute, latencies[1], 1)
+		g, all := group(w, 20, 20)
+		for _, a := range all {
+			a.limit = k.make(2, time.Minute, begin)
+		}
+		r := runAll(all, 20, w, 24*time.Hour, nil)
+		if g.shared || r.took > 12*time.Minute {
+			t.Errorf("%s: shared %v; %v for 20 pages at 2 a minute", k.name, g.shared, r.took)
+		}
+	}
+}
+
+// The limiters of a group are used at the same time.
+func TestConcurrent(t *testing.T) {
+	g := New(most)
+	var all sync.WaitGroup
+	for i := range uint64(16) {
+		all.Go(func() {
+			dice := rand.New(rand.NewPCG(i, 1))
+			l, now := g.Account(), begin
+			for range 300 {
+				now = now.Add(l.Wait(now))
+				l.Called(now)
+				now = now.Add(time.Second)
+				switch dice.IntN(4) {
+				case 0:
+					l.Refused(now, 0)
+				case 1:
+					l.Lost(now)
+				default:
+					l.Answered(now)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if g.pool.pending != 0 {
+		t.Errorf("%d calls are pending", g.pool.pending)
+	}
+}
