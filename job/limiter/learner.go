@@ -3,9 +3,8 @@ package limiter
 import "time"
 
 const (
-	// proofLeast and proofMost bound how many calls in a row are answered before a
-	// shorter window is tried.
-	proofMost = 40
+	// proofMost is the most calls that are answered before a shorter window is tried.
+	proofMost = 28
 	// small is the part by which the window changes when nothing more is known.
 	small = 32
 	// large is the largest part by which it changes.
