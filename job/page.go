@@ -225,6 +225,9 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		if verdict == state.Changed {
 			p.changed++
 		}
+		if within && at < p.facts.RememberedSince {
+			p.facts.Forgotten++
+		}
 		if !within && !(s.row.Cursor == duo.Mintime && at > span.Max) {
 			p.odd++
 		}

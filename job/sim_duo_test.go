@@ -261,13 +261,16 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 		most = dice.between((most+1)/2, most)
 	}
 	trick := sim.plan.tricks[s]
+	if q.cursor == "" && (s.row.Cursor != duo.Mintime || q.min <= turn.since) {
+		turn.repeated = nil // the reading begins again
+	}
 	if trick != nil && call >= trick.from && trick.kind == "repeat" && turn.repeated != nil {
 		records, most = turn.repeated, len(turn.repeated)
 	}
 	last := len(records) <= most
 	page := records[:min(most, len(records))]
 	if trick != nil && call < trick.from && len(page) > 0 || turn.repeated == nil {
-		turn.repeated = page
+		turn.repeated, turn.since = page, q.min
 	}
 	cursor := ""
 	if len(page) > 0 {

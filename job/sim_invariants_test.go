@@ -27,6 +27,7 @@ type simTurn struct {
 	places                 map[string]place
 	snapshot, repeated     []*simRecord
 	shown, before          map[*simRecord]bool // before: shown by earlier runs
+	since                  int64               // the mintime of the call that brought what is repeated
 	tricked, blank, tooOld bool
 	disturbed              string // why what was delivered in the run may not count, or ""
 
@@ -461,7 +462,8 @@ func (sim *simulation) judgeIdle() {
 		if t.sliced {
 			most = 2
 		}
-		if t.known >= s.least() || !slices.Contains([]string{"right", "zero", "null", "page", "absent"}, s.shape.total) || s.row.Cursor == duo.Offset {
+		if t.known >= s.least() || !slices.Contains([]string{"right", "zero", "null", "page", "absent"}, s.shape.total) || s.row.Cursor == duo.Offset ||
+			slices.ContainsFunc(s.records, func(r *simRecord) bool { return r.gone > 0 }) { // the newest may be gone
 			continue
 		}
 		if n := t.calls - t.refused; n > most {

@@ -210,7 +210,8 @@ func NewReading(d *Delivered) *Reading { return &Reading{delivered: d, turn: 1} 
 func (r *Reading) Again() { r.turn++ }
 
 // Judge takes the next record that Duo shows. count is which of equal records
-// without an id it is, else 1; shown tells that the reading has seen it before.
+// without an id it is, else 1; shown tells that the reading has seen it, or an equal
+// one, before.
 func (r *Reading) Judge(id Ident) (v Verdict, count int, shown bool) {
 	other := !id.Counted && (r.seen.has(id.Key) || r.delivered.index.has(id.Key))
 	s := r.seen.find(id.Key, id.Digest)
@@ -225,8 +226,6 @@ func (r *Reading) Judge(id Ident) (v Verdict, count int, shown bool) {
 	count = 1
 	if id.Counted {
 		count = int(s.shown)
-		shown = shown && s.shown <= s.most
-		s.most = max(s.most, s.shown)
 	}
 	if int32(count) <= max(s.count, r.delivered.count(id)) {
 		return Known, count, shown
@@ -259,7 +258,6 @@ type slot struct {
 	marks  int32 // how many marks stand for it
 	shown  int32 // how many were shown in the turn
 	turn   int32
-	most   int32 // the most that were shown in a turn
 	next   int32 // the index of another slot of the key plus one, or 0
 }
 

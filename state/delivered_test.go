@@ -56,9 +56,9 @@ func TestJudge(t *testing.T) {
 		{"three of one id and time", nil, []step{{id(a, 7), false, New, 1, false}, {id(a, 8), false, Changed, 1, false}, {id(a, 9), false, Changed, 1, false}, {id(a, 8), true, Known, 1, true}}},
 		{"delivered", []Mark{{At: 1, Key: a, Digest: 7, Count: 1}}, []step{{id(a, 7), false, Known, 1, false}, {id(a, 8), false, Changed, 1, false}}},
 		{"a mark of version 1 stands for every version", []Mark{{At: 1, Key: a, Count: 1}}, []step{{id(a, 7), false, Known, 1, false}, {id(a, 8), false, Known, 1, false}}},
-		{"equal ones without an id, over two pages", nil, []step{{bare, false, New, 1, false}, {bare, false, New, 2, false}, {bare, false, New, 3, false}}},
-		{"equal ones afresh where reading begins again", nil, []step{{bare, false, New, 1, false}, {bare, false, New, 2, false}, {bare, true, Known, 1, true}, {bare, false, Known, 2, true}, {bare, false, New, 3, false}}},
-		{"equal ones, some delivered", []Mark{mark(1, 2, 1), mark(1, 2, 2)}, []step{{bare, false, Known, 1, false}, {bare, false, Known, 2, false}, {bare, false, New, 3, false}}},
+		{"equal ones without an id, over two pages", nil, []step{{bare, false, New, 1, false}, {bare, false, New, 2, true}, {bare, false, New, 3, true}}},
+		{"equal ones afresh where reading begins again", nil, []step{{bare, false, New, 1, false}, {bare, false, New, 2, true}, {bare, true, Known, 1, true}, {bare, false, Known, 2, true}, {bare, false, New, 3, true}}},
+		{"equal ones, some delivered", []Mark{mark(1, 2, 1), mark(1, 2, 2)}, []step{{bare, false, Known, 1, false}, {bare, false, Known, 2, true}, {bare, false, New, 3, true}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := new(Delivered)

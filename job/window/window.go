@@ -99,7 +99,7 @@ func Open(rules Rules, cp *state.Checkpoint, start time.Time, end int64, overlap
 // begin goes to the beginning of the first span that is left.
 func (w *Window) begin() {
 	w.news, w.shown, w.size, w.most, w.over, w.latest = false, 0, 0, 0, -1, 0
-	w.held, w.highest = 0, 0
+	w.held, w.highest, w.repeats = 0, 0, 0
 	clear(w.given) // the cursors of another span are others, though they may look the same
 	if len(w.spans) > 0 {
 		w.position = position{mintime: w.spans[0].Min, at: -1}
@@ -186,7 +186,11 @@ type Page struct {
 	Times []int64
 	// Fresh is how many of them are to be delivered.
 	Fresh int
-	// Repeated tells that all of them were shown before in this window.
+	// Forgotten is how many of the fresh ones tell a time of the span before which
+	// delivered records are not remembered.
+	Forgotten int
+	// Repeated tells that all of them, or equal ones without an id, were shown before
+	// in this window.
 	Repeated bool
 	// Newest tells that the newest delivered record of the span is among them, or
 	// that there is none.
@@ -224,11 +228,12 @@ func (w *Window) Take(page Page, now time.Time) (step Step) {
 	w.shown += n
 	w.news = w.news || page.Fresh > 0
 	w.sizes(n, now, &step)
-	if n > 0 && (w.cursor != "" || n >= w.size) { // those that begin later and get shorter come to an end
-		w.repeats++
-	}
-	if !page.Repeated {
+	switch {
+	case n == 0:
+	case !page.Repeated || w.cursor == "" && page.Fresh > 0:
 		w.repeats = 0 // something new has come: it goes on
+	case w.cursor != "" || n >= w.size: // pages that begin later and get shorter come to an end
+		w.repeats++
 	}
 	if w.over >= 0 && page.Fresh > 0 && believable(page.Times, span) {
 		step.SteppedOver = w.over
@@ -263,19 +268,11 @@ func (w *Window) Take(page Page, now time.Time) (step Step) {
 	return step
 }
 
-// forgotten tells whether a page that a cursor led to shows nothing but times which
-// were read in this window and are no longer remembered: delivered records would be
-// taken for new.
+// forgotten tells whether all that is new on a page which a cursor led to tells times
+// that were read in this window and are no longer remembered: delivered records would
+// be taken for new.
 func (w *Window) forgotten(page Page) bool {
-	if w.cursor == "" || page.Fresh == 0 || w.at < page.RememberedSince {
-		return false
-	}
-	for _, t := range page.Times {
-		if t < w.spans[0].Min || t >= page.RememberedSince {
-			return false
-		}
-	}
-	return true
+	return w.cursor != "" && w.at >= page.RememberedSince && page.Fresh > 0 && page.Forgotten == page.Fresh
 }
 
 // sizes notes the size of a page, and that an empty one proves the page before it to
@@ -411,31 +408,31 @@ func (w *Window) onward(page Page) int64 {
 
 // skip goes on without a cursor.
 func (w *Window) skip(page Page, step *Step) error {
+	later, within, n := 0, 0, len(page.Times)
+	for _, t := range page.Times {
+		switch {
+		case t > w.spans[0].Max:
+			later++
+		case t == w.mintime-w.mintime%w.rules.Unit:
+			within++
+		}
+	}
 	to := w.onward(page)
-	if to < 0 {
-		later, within := 0, 0
-		for _, t := range page.Times {
-			switch {
-			case t > w.spans[0].Max:
-				later++
-			case t == w.mintime-w.mintime%w.rules.Unit:
-				within++
-			}
+	switch {
+	case w.rules.Paging == Earliest && w.spans[0].Reread && later > 1, // two, since one record's text ends nothing
+		w.rules.Paging == Earliest && to < 0 && later > 0 && later+within == n:
+		w.finish(step) // what is behind is newer than the span
+		return nil
+	case to >= 0:
+	case w.rules.Paging == Earliest && within == n:
+		to, w.over = w.mintime+w.rules.Unit, w.mintime
+		if n >= w.rules.Limit {
+			step.SteppedOver, w.over = w.mintime, -1
 		}
-		switch n := len(page.Times); {
-		case w.rules.Paging == Earliest && later > 0 && later+within == n:
-			w.finish(step) // what is behind is newer than the window
-			return nil
-		case w.rules.Paging == Earliest && within == n:
-			to, w.over = w.mintime+w.rules.Unit, w.mintime
-			if n >= w.rules.Limit {
-				step.SteppedOver, w.over = w.mintime, -1
-			}
-		case w.rules.Paging == Cursor && within == n && page.Fresh == 0 && n < last:
-			to, w.over = w.mintime+w.rules.Unit, w.mintime // all known, and too few to have been cut
-		default:
-			return ErrStuck
-		}
+	case w.rules.Paging == Cursor && within == n && page.Fresh == 0 && n < last:
+		to, w.over = w.mintime+w.rules.Unit, w.mintime // all known, and too few to have been cut
+	default:
+		return ErrStuck
 	}
 	if to > w.spans[0].Max {
 		w.finish(step)
