@@ -18,6 +18,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"dls/state/safefile"
 )
 
 // trust is how the certificate of a receiver is judged, and what we show it.
@@ -294,15 +296,10 @@ type pemFile struct {
 // readPEM reads the file that the configuration names under key. Blocks that
 // are neither a certificate nor a private key are skipped.
 func readPEM(key, path string) (*pemFile, error) {
-	if info, err := os.Stat(path); err == nil {
-		switch {
-		case info.IsDir():
-			return nil, fmt.Errorf("%s %q is a directory: it must name a PEM file", key, path)
-		case !info.Mode().IsRegular(): // it might be waited for for ever
-			return nil, fmt.Errorf("%s %q is no regular file", key, path)
-		}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("%s %q is a directory: it must name a PEM file", key, path)
 	}
-	data, err := os.ReadFile(path)
+	data, _, err := safefile.Read(path, safefile.MaxPEM)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
