@@ -409,9 +409,10 @@ func TestErrorMessage(t *testing.T) {
 	tr := transport{protocol: sinks.TCP, host: "127.0.0.1"}
 	port := sinktest.FreePort(t)
 	err := deliver(t.Context(), tr.sink(t, port), []byte("a\n"))
-	want := fmt.Sprintf(`connect to server "siem" (127.0.0.1:%d): connection refused`, port)
-	if err == nil || err.Error() != want {
-		t.Errorf("got  %v\nwant %s", err, want)
+	// What follows is the system's.
+	want := fmt.Sprintf(`connect to server "siem" (127.0.0.1:%d): `, port)
+	if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "dial") {
+		t.Errorf("got  %v\nwant %s…", err, want)
 	}
 }
 
