@@ -204,9 +204,7 @@ func TestTCPToTLSPort(t *testing.T) {
 		c.ReadLines(1)
 		sinktest.Says("\x15\x03\x01\x00\x02\x02\x46", sinktest.CloseAtOnce)(c)
 	})
-	session := open(t, s, []byte("{\"a\": 1}\n"))
-	<-session.Failed()
-	err := session.Confirm(t.Context())
+	err := deliver(t.Context(), s, []byte("{\"a\": 1}\n"))
 	if e, ok := errors.AsType[*sinks.PermanentError](err); !ok || !strings.Contains(e.Hint, "TCPSSL") {
 		t.Errorf("error %v, hint %q", err, sinks.Hint(err))
 	}
