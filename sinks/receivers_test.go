@@ -60,7 +60,7 @@ func documentedReceiver(t *testing.T, name, program string, args ...string) *rec
 	t.Helper()
 	r := &receiver{dir: t.TempDir(), port: sinktest.FreePort(t), program: program, args: args}
 	config := documented(t, name)
-	port := regexp.MustCompile(`\b(?:2514|5140|6514|20514|54525)\b`)
+	port := regexp.MustCompile(`\b(?:2514|5140|6514|8088|20514|54525)\b`)
 	if ports := port.FindAllString(config, -1); len(ports) != 1 {
 		t.Fatalf("%d ports in configuration %q", len(ports), name)
 	}
@@ -137,7 +137,15 @@ func otelBodies(t *testing.T, data []byte) []byte {
 			ResourceLogs []struct {
 				ScopeLogs []struct {
 					LogRecords []struct {
-						Body       struct{ StringValue string }
+						Body struct {
+							StringValue string
+							KvlistValue struct {
+								Values []struct {
+									Key   string
+									Value struct{ StringValue string }
+								}
+							}
+						}
 						Attributes []struct {
 							Key   string
 							Value struct{ StringValue string }
@@ -153,6 +161,13 @@ func otelBodies(t *testing.T, data []byte) []byte {
 			for _, s := range r.ScopeLogs {
 				for _, l := range s.LogRecords {
 					text := l.Body.StringValue
+					if object := l.Body.KvlistValue.Values; len(object) > 0 { // of HEC, in any order
+						fields := make(map[string]string)
+						for _, v := range object {
+							fields[v.Key] = v.Value.StringValue
+						}
+						text = fmt.Sprintf(`{"id": %q, "pad": %q}`, fields["id"], fields["pad"])
+					}
 					for _, a := range l.Attributes {
 						if a.Key == "message" { // of syslog
 							text = a.Value.StringValue
@@ -260,7 +275,7 @@ func otelCollector(t *testing.T, name string) *receiver {
 	if program == "" {
 		t.Skip("OpenTelemetry Collector: DLS_OTELCOL does not name a build of sinks/sinktest/otelcol")
 	}
-	return documentedReceiver(t, name, program, "--config", "FILE")
+	return documentedReceiver(t, name, program, "--config", "FILE", "--set=service.telemetry.metrics.level=none")
 }
 
 // counted is for receivers of syslog that find the end of a record by its length.
@@ -283,6 +298,7 @@ func TestDocumentedReceivers(t *testing.T) {
 		{"syslog-ng network", syslogNG, sinks.Options{Protocol: sinks.TCP}, false, 128 << 10, false},
 		{"syslog-ng syslog", syslogNG, sinks.Options{Protocol: sinks.TCPSSL, Syslog: counted}, true, 127 << 10, false},
 		{"otel tcplog", otelCollector, sinks.Options{Protocol: sinks.TCP}, false, 1 << 20, false},
+		{"otel splunk_hec", otelCollector, sinks.Options{Protocol: sinks.HEC, HEC: sinks.HECOptions{Token: token, Plaintext: true}}, false, 1 << 20, false},
 		{"otel syslog", otelCollector, sinks.Options{Protocol: sinks.TCP, Syslog: counted}, false, 1 << 20, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
