@@ -313,6 +313,9 @@ func (s *simStream) draw(d dice, begin, span time.Duration) {
 	sh := &s.shape
 	if d.oneIn(2) {
 		sh.cap = pick(d, 7, 20, 45)
+		if s.row.Cursor == duo.Mintime {
+			sh.cap = max(sh.cap, 20) // the last 16 of a page tell where the next begins
+		}
 		sh.varies = d.oneIn(3) && s.row.Cursor != duo.Mintime // without a cursor nobody could tell
 	}
 	sh.total = pick(d, "right", "right", "page", "zero", "null", "absent", "object", "text")
@@ -326,7 +329,18 @@ func (s *simStream) draw(d dice, begin, span time.Duration) {
 	s.texts = d.oneIn(4) && s.row.Cursor == duo.NextOffset
 	sh.lastNull = sh.lastNull && !s.texts // where the last record tells no time, nobody could tell the end
 	s.drawRecords(d, simEpoch+begin.Milliseconds(), span.Milliseconds()+(2*time.Hour).Milliseconds())
+	sh.lastNull = sh.lastNull && s.together() < 16
 	s.exempt()
+}
+
+// together is the most records of one time.
+func (s *simStream) together() (most int) {
+	n := map[int64]int{}
+	for _, r := range s.records {
+		n[r.at]++
+		most = max(most, n[r.at])
+	}
+	return most
 }
 
 // drawRecords draws records from two hours (or more) before the first run on.

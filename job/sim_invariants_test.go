@@ -95,7 +95,7 @@ func (sim *simulation) loaded(id state.ID, cp *state.Checkpoint) {
 	if t.known > s.row.Limit-1 { // the overlap is read in slices
 		t.low, t.sliced = cp.DeliveredUntil, true
 	}
-	sim.note("%s has delivered until %s, and owes from %s on (known %d)", s.name(), sim.clock(t.until), sim.clock(t.low), t.known)
+	sim.note("%s has delivered until %s, and owes from %s on (known %d, pages %+v)", s.name(), sim.clock(t.until), sim.clock(t.low), t.known, cp.Pages)
 }
 
 // owed tells whether the run owes a record: Duo showed it all the time, in the run's

@@ -282,7 +282,7 @@ func (w *Window) sizes(n int, now time.Time, step *Step) {
 	if n > p.Largest || past(p.LargestAt, ms) {
 		p.Largest, p.LargestAt = n, ms
 	}
-	if n == 0 {
+	if n == 0 && !w.spans[0].Reread {
 		w.proved(w.size, now, step)
 	}
 }
@@ -292,6 +292,7 @@ func (w *Window) proved(n int, now time.Time, step *Step) {
 	p, ms := &w.progress.Pages, now.UnixMilli()
 	if n > p.End || past(p.EndAt, ms) {
 		p.End, p.EndAt = n, ms
+		step.Changed = true
 	}
 	step.Changed = step.Changed || past(p.ProvedAt, ms)
 	p.ProvedAt = ms
@@ -305,7 +306,7 @@ func past(at, now int64) bool { return now-at > day.Milliseconds() || at > now }
 // an end was proved within a day.
 func (w *Window) idleEnd(page Page, next string, now time.Time) bool {
 	p, n := &w.progress.Pages, len(page.Times)
-	if page.Fresh > 0 || !page.Newest || w.shown < page.Total {
+	if page.Fresh > 0 || !page.Newest || w.shown < page.Total || w.rules.Paging == Opaque && next != "" {
 		return false
 	}
 	if next == "" && (n < w.most || n == 1 && w.cursor != "") {
