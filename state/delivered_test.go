@@ -127,11 +127,11 @@ func TestDigest(t *testing.T) {
 		t.Error("two streams have one key")
 	}
 	one.DeliveredUntil = 1
-	data, err := one.encode(auth)
+	data, err := one.Encode(auth)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := two.decode(data, auth); err != nil {
+	if err := two.Decode(data, auth); err != nil {
 		t.Fatal(err)
 	}
 	if one.Delivered.Digest(a) != two.Delivered.Digest(a) {

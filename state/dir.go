@@ -140,7 +140,7 @@ func (d *Dir) Load(id ID) (*Checkpoint, error) {
 	}
 	cp := new(Checkpoint)
 	if err == nil {
-		err = cp.decode(data, id)
+		err = cp.Decode(data, id)
 	}
 	if err != nil {
 		return nil, &UntrustedError{d.Path(name), err}
