@@ -207,7 +207,6 @@ func (sim *simulation) taken(one *simSession, endpoint, line string) bool {
 		sim.violation("%s gets %s of %s again, without a fault that accounts for it", one.server.plan.id, sim.names(k.records[:1]), s.name())
 	}
 	k.sent[i] = append(k.sent[i], simDelivery{sim.run, one})
-	one.streams[s] = true
 	return true
 }
 
@@ -281,7 +280,7 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 	sim.due(s, func(r *simRecord) bool { return sim.owed(t, r) && !s.mayEnd(t) }, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
-	sim.due(s, func(r *simRecord) bool { return t.shown[r] || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t) }, func(r *simRecord) {
+	sim.due(s, func(r *simRecord) bool { return t.shown[r] && (r.gone == 0 || r.gone > simDuo{sim}.now()) || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t) }, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s, which Duo has shown, is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
 	if t.disturbed == "" && !slices.ContainsFunc(s.servers, func(i int) bool { return sim.scenario.servers[i].refuses }) {
@@ -462,8 +461,9 @@ func (sim *simulation) judgeIdle() {
 		if t.sliced {
 			most = 2
 		}
-		if t.known >= s.least() || !slices.Contains([]string{"right", "zero", "null", "page", "absent"}, s.shape.total) || s.row.Cursor == duo.Offset ||
-			slices.ContainsFunc(s.records, func(r *simRecord) bool { return r.gone > 0 }) { // the newest may be gone
+		if t.known >= s.least() || s.texts || !slices.Contains([]string{"right", "zero", "null", "page", "absent"}, s.shape.total) || s.row.Cursor == duo.Offset ||
+			slices.ContainsFunc(s.records, func(r *simRecord) bool { return r.gone > 0 }) || // the newest may be gone
+			slices.ContainsFunc(sim.turns, func(run map[*simStream]*simTurn) bool { return run[s] != nil && run[s].tricked }) {
 			continue
 		}
 		if n := t.calls - t.refused; n > most {

@@ -255,7 +255,7 @@ func (w *Window) Take(page Page, now time.Time) (step Step) {
 		w.finish(&step)
 	case next != "":
 		step.Err = w.follow(next, at)
-	case w.rules.Paging == Opaque && page.Unreadable:
+	case w.rules.Paging == Opaque && (page.Unreadable || page.Cursor != ""):
 		step.Err = ErrStuck // there is no other way on, and the end moves the checkpoint
 	case w.rules.Paging == Opaque:
 		w.finish(&step)
