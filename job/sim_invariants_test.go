@@ -280,7 +280,9 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 	sim.due(s, func(r *simRecord) bool { return sim.owed(t, r) && !s.mayEnd(t) }, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
-	sim.due(s, func(r *simRecord) bool { return t.shown[r] && (r.gone == 0 || r.gone > simDuo{sim}.now()) || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t) }, func(r *simRecord) {
+	sim.due(s, func(r *simRecord) bool {
+		return t.shown[r] && (r.gone == 0 || r.gone > simDuo{sim}.now()) || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t)
+	}, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s, which Duo has shown, is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
 	if t.disturbed == "" && !slices.ContainsFunc(s.servers, func(i int) bool { return sim.scenario.servers[i].refuses }) {

@@ -67,6 +67,9 @@ type Pages struct {
 	EndAt int64 `json:"end_at,omitempty"`
 	// ProvedAt is when an end was proved last.
 	ProvedAt int64 `json:"proved_at,omitempty"`
+	// Last is the key of the record that Duo showed last before the end that was
+	// proved last.
+	Last Key `json:"last,omitzero"`
 }
 
 // Checkpoint is what is remembered of a stream.
