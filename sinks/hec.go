@@ -246,7 +246,8 @@ func (s *hecSession) greet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.status == http.StatusBadRequest && a.is(hecNoData, hecBadFormat) {
+	noPayload := bytes.Contains(a.raw, []byte("no payload")) // in Fluent Bit's words
+	if a.status == http.StatusBadRequest && (a.is(hecNoData, hecBadFormat) || noPayload) {
 		return nil
 	}
 	return a.error()
