@@ -222,6 +222,7 @@ func (r *run) connect() error {
 		return fmt.Errorf("dls_settings.api.ca_filepath %q: %w", r.cfg.CAFile, err)
 	}
 	var wrong []error
+	made := 0
 	for _, route := range r.cfg.Routes {
 		for _, i := range route.Servers {
 			if r.servers[i] != nil {
@@ -230,10 +231,15 @@ func (r *run) connect() error {
 			sink, err := r.sink(r.cfg.Servers[i])
 			if err != nil {
 				wrong = append(wrong, err)
-				continue
+				sink = &unmade{r.cfg.Servers[i].ID, err}
+			} else {
+				made++
 			}
 			r.servers[i] = sink
 		}
+	}
+	if made > 0 {
+		return nil // what is wrong with a server stops its own streams
 	}
 	return errors.Join(wrong...)
 }
