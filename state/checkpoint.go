@@ -117,7 +117,9 @@ type form struct {
 	Delivered       []Mark    `json:"delivered,omitempty"`
 }
 
-func (cp *Checkpoint) encode(id ID) ([]byte, error) {
+// Encode returns the content of the stream's checkpoint file: one line. One that would
+// be too large to be read again is [ErrTooLarge].
+func (cp *Checkpoint) Encode(id ID) ([]byte, error) {
 	stamp := func(ms int64) time.Time {
 		if ms == 0 {
 			return time.Time{}
@@ -139,10 +141,16 @@ func (cp *Checkpoint) encode(id ID) ([]byte, error) {
 		}
 		data = m.append(data)
 	}
-	return append(data, "]}\n"...), err
+	data = append(data, "]}\n"...)
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%w: %d bytes, and %d are the most", ErrTooLarge, len(data), maxFile)
+	}
+	return data, err
 }
 
-func (cp *Checkpoint) decode(data []byte, id ID) error {
+// Decode makes cp what the content of a stream's checkpoint file says. The error says
+// why the content cannot be trusted, and does not name the file.
+func (cp *Checkpoint) Decode(data []byte, id ID) error {
 	var version struct {
 		Version int `json:"version"`
 	}

@@ -25,21 +25,30 @@ type Store interface {
 	// Path names a file of the store in messages.
 	Path(name string) string
 
-	// SaveRuns is as [Dir.SaveRuns].
+	// Claim takes the store for a run of the share, and removes what killed runs left.
+	// The error wraps [ErrLocked] while a run is at work that excludes it (see
+	// [Share.Excludes]); ctx ends the wait for others that claim just now. A crash
+	// leaves nothing that keeps later runs out for long.
+	Claim(ctx context.Context, share Share) (release func(), err error)
+	// Shares returns when the whole and each share was last at work, in no order.
+	Shares() ([]ShareRun, error)
+	// Times returns when each checkpoint was last written, by the name of its file;
+	// there may be others among them.
+	Times() (map[string]time.Time, error)
+
+	// LoadRuns, SaveRuns, Began, Turns and SaveTurns are as those of [Notes].
+	LoadRuns(ikey string) ([]StreamRun, error)
 	SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]StreamRun, error)
-	// Turns and SaveTurns are as [Dir.Turns] and [Dir.SaveTurns].
+	Began(suffix, ikey string) []time.Time
 	Turns(ikey string) (map[string]time.Time, error)
 	SaveTurns(suffix, ikey string, turns map[string]time.Time) error
-
-	// Lock, ShareLock and WaitLock are as those of [Dir].
-	Lock(name string) (unlock func(), err error)
-	ShareLock(name string) (unlock func(), err error)
-	WaitLock(ctx context.Context, name string) (unlock func(), err error)
-	// Names returns the names of the files in the store, in order.
-	Names() ([]string, error)
-	// Sweep and SweepOlder are as those of [Dir].
-	Sweep() error
-	SweepOlder(age time.Duration) error
+	// Roster, HasRoster and Enrol are as those of [Notes].
+	Roster(ikey string) (map[string]bool, error)
+	HasRoster(suffix, ikey string) (bool, error)
+	Enrol(suffix, ikey string, streams []string) error
+	// AppendHistory and History are as those of [Dir].
+	AppendHistory(suffix, ikey string, at time.Time, runs []StreamRun) error
+	History(ikey string) ([]RunPoint, error)
 	// Close lets go of the store.
 	Close() error
 }

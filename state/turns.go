@@ -21,8 +21,8 @@ type turnsForm struct {
 // Turns returns when each stream's last turn began, by the name of its checkpoint
 // file, as far as is known. Files that cannot be read are left out, and are the error:
 // only the order of streams depends on them.
-func (d *Dir) Turns(ikey string) (map[string]time.Time, error) {
-	names, err := d.Names()
+func (n Notes) Turns(ikey string) (map[string]time.Time, error) {
+	names, err := n.files.Names()
 	if err != nil {
 		return nil, err
 	}
@@ -32,9 +32,9 @@ func (d *Dir) Turns(ikey string) (map[string]time.Time, error) {
 		if !strings.HasPrefix(name, turnsPrefix) || !strings.HasSuffix(name, turnsSuffix) {
 			continue
 		}
-		f, err := d.loadTurns(name)
+		f, err := n.loadTurns(name)
 		if err != nil {
-			wrong = append(wrong, fmt.Errorf("turns %q: %w", d.Path(name), err))
+			wrong = append(wrong, fmt.Errorf("turns %q: %w", n.files.Path(name), err))
 			continue
 		}
 		if f.IKey != ikey {
@@ -49,9 +49,9 @@ func (d *Dir) Turns(ikey string) (map[string]time.Time, error) {
 	return turns, errors.Join(wrong...)
 }
 
-func (d *Dir) loadTurns(name string) (turnsForm, error) {
+func (n Notes) loadTurns(name string) (turnsForm, error) {
 	var f turnsForm
-	data, _, err := d.dir.Read(name, int64(maxFile))
+	data, err := n.files.ReadFile(name)
 	if err != nil {
 		return f, err
 	}
@@ -63,7 +63,7 @@ func (d *Dir) loadTurns(name string) (turnsForm, error) {
 
 // SaveTurns notes when turns began. The caller holds the lock under which nobody else
 // writes this suffix, which is that of the last runs.
-func (d *Dir) SaveTurns(suffix, ikey string, turns map[string]time.Time) error {
+func (n Notes) SaveTurns(suffix, ikey string, turns map[string]time.Time) error {
 	f := turnsForm{Version: 1, IKey: ikey, Turns: make(map[string]int64, len(turns))}
 	for stream, t := range turns {
 		f.Turns[stream] = t.UnixMilli()
@@ -71,10 +71,10 @@ func (d *Dir) SaveTurns(suffix, ikey string, turns map[string]time.Time) error {
 	name := turnsPrefix + suffix + turnsSuffix
 	data, err := json.Marshal(f)
 	if err == nil {
-		err = d.replace(name, append(data, '\n'))
+		err = n.files.Replace(name, append(data, '\n'))
 	}
 	if err != nil {
-		return fmt.Errorf("write turns %q: %w", d.Path(name), err)
+		return fmt.Errorf("write turns %q: %w", n.files.Path(name), err)
 	}
 	return nil
 }
