@@ -135,7 +135,7 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 		defer r.store.Close()
 	}
 	if r.saves() {
-		unlock, err := opts.Shard.claim(ctx, r.store)
+		unlock, err := r.store.Claim(ctx, opts.Shard.share())
 		switch {
 		case errors.Is(err, state.ErrLocked):
 			return nil, err
