@@ -70,7 +70,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := interruptible()
 	defer stop()
-	return await(ctx, func() int { return command(ctx, args, stdout, stderr) })
+	return await(ctx, stderr, func() int { return command(ctx, args, stdout, stderr) })
 }
 
 // command carries out one command line.

@@ -83,6 +83,8 @@ type lines struct {
 	mapping *cef.Mapping
 	account string
 	sought  string // an id that is looked for, or ""
+
+	delivered *state.Delivered // makes the digests
 }
 
 // append appends the line of the record at body[i] and fills in the fields of w.
@@ -128,7 +130,7 @@ func (l *lines) ident(f *record.Fields, raw []byte, told [4]int64) state.Ident {
 	}
 	var ms [8]byte
 	binary.BigEndian.PutUint64(ms[:], uint64(at))
-	id := state.Ident{Digest: state.NewDigest(raw)}
+	id := state.Ident{Digest: l.delivered.Digest(raw)}
 	if len(l.row.ID) == 1 {
 		id.Key = state.NewKey(f.Values[0], ms[:])
 	} else {
@@ -227,10 +229,16 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		if verdict == state.Changed {
 			p.changed++
 		}
+		if within && at < p.facts.RememberedSince {
+			p.facts.Forgotten++
+		}
 		if !within && !(s.row.Cursor == duo.Mintime && at > span.Max) {
 			p.odd++
 		}
-		kept += copy(p.bytes[kept:], line)
+		if kept < e.end-len(line) { // lines before this one were taken out
+			copy(p.bytes[kept:], line)
+		}
+		kept += len(line)
 		m := state.Mark{At: until, Key: e.id.Key, Digest: e.id.Digest, Count: count}
 		p.marks = append(p.marks, m)
 		p.times = append(p.times, at)

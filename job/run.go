@@ -82,7 +82,6 @@ type Options struct {
 // hooks are what tests put in the place of a run's parts; nil is the part itself.
 type hooks struct {
 	transport http.RoundTripper                         // of calls to Duo
-	step      func(name string) error                   // what can fail in a checkpoint's write
 	sink      func(*sinks.Options)                      // changes what a server's sink is made of
 	receiver  func(config.Server) (sinks.Sink, error)   // makes a server's sink
 	store     func(*config.Config) (state.Store, error) // opens the store
@@ -274,7 +273,6 @@ func (r *run) open() error {
 	if why := dir.Exposed(); why != "" {
 		r.log.Warn(fmt.Sprintf("checkpoint directory %q: %s", r.cfg.Directory, why), "hint", state.Private)
 	}
-	dir.Step = r.opts.hooks.step
 	r.store, r.commits = dir, &commits{store: dir}
 	return nil
 }

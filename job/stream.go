@@ -157,6 +157,7 @@ func (s *stream) open() (*window.Window, error) {
 			s.result.Until = time.UnixMilli(cp.DeliveredUntil).UTC()
 		}
 	}
+	s.lines.delivered = &s.cp.Delivered
 	w, err := window.Open(s.rules(), s.cp, s.run.start, s.run.end, s.run.cfg.Overlap)
 	if err == nil && w.Done() {
 		err = s.first() // there is nothing to ask Duo for

@@ -116,7 +116,11 @@ func receiver(server config.Server, r sinks.Report, err error) Finding {
 			int(time.Until(r.NotAfter).Hours()/24), r.NotAfter.UTC().Format(time.DateOnly)))
 		hints = append(hints, "have it renewed: from then on nothing is delivered")
 	}
-	if !r.Closed {
+	for _, w := range r.Warnings {
+		f.Outcome = Warning
+		details = append(details, w)
+	}
+	if p := sinks.Protocol(server.Protocol); !r.Closed && (p == sinks.TCP || p == sinks.TCPSSL) {
 		f.Outcome = Warning
 		details = append(details, "it leaves the connection open when ours ends, so delivery is confirmed by its system alone, not by the receiver")
 		hints = append(hints, "have it, or the load balancer before it, close a connection whose sender is done")
@@ -133,6 +137,9 @@ func receiver(server config.Server, r sinks.Report, err error) Finding {
 		case server.KeyFile != "":
 			details = append(details, "our certificate was not asked for")
 		}
+	}
+	if r.Proves != "" {
+		details = append(details, "a confirmed delivery proves "+r.Proves)
 	}
 	f.Detail, f.Hint = strings.Join(details, "; "), strings.Join(hints, "; ")
 	return f

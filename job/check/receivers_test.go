@@ -97,7 +97,8 @@ func TestReceiverDetails(t *testing.T) {
 	w.expect(findings)
 	got := findings[len(findings)-2:]
 	want := []check.Finding{
-		{Name: `server "tls"`, Detail: fmt.Sprintf("TCPSSL %s; TLS 1.3, certificate of %q issued by %q; expires %s; our certificate was asked for and shown",
+		{Name: `server "tls"`, Detail: fmt.Sprintf("TCPSSL %s; TLS 1.3, certificate of %q issued by %q; expires %s; our certificate was asked for and shown; "+
+			"a confirmed delivery proves that the nearest peer's system took every byte; a proxy with nothing behind it looks the same as a receiver",
 			w.siem.Addr(), leaf.X509.Subject.String(), ca.X509.Subject.String(), until.Format(time.DateOnly))},
 		{Name: `server "udp"`, Detail: fmt.Sprintf("UDP %s: the name resolves; whether anybody listens cannot be known", udp.Addr())},
 	}
