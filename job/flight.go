@@ -161,7 +161,11 @@ func (s *stream) deliver(page *page, next state.Progress, write bool) error {
 		progress: next, marks: slices.Clone(page.marks), write: write || len(page.marks) > 0 || s.from != nil,
 		odd: page.odd, changed: page.changed, bytes: len(page.bytes),
 	}
-	if len(page.bytes) > 0 {
+	if s.run.collect != nil {
+		if err := s.run.collect(s, page); err != nil {
+			return err
+		}
+	} else if len(page.bytes) > 0 {
 		if err := s.ready(sent); err != nil {
 			return err
 		}
@@ -433,11 +437,7 @@ func (s *stream) turn(ctx context.Context) error {
 		s.take(slot)
 	}
 	s.pages++
-	if s.flight.tokens == nil {
-		for _, l := range s.lanes {
-			s.flight.tokens = append(s.flight.tokens, l.group.Expect())
-		}
-	}
+	s.expect()
 	return nil
 }
 

@@ -117,6 +117,8 @@ type run struct {
 	limits map[*duo.Endpoint]*limiter.Group
 	line   line
 	turned map[string]time.Time // when each stream's last turn began
+
+	collect func(*stream, *page) error // takes the place of every server in an audit
 }
 
 // Sync runs the job once: it fetches everything new, delivers it, and moves the
