@@ -264,7 +264,15 @@ func (r *run) sink(server config.Server) (sinks.Sink, error) {
 
 // open opens the checkpoint directory.
 func (r *run) open() error {
-	if !r.cfg.Checkpointing && !slices.ContainsFunc(r.cfg.Servers, func(s config.Server) bool { return s.Protocol == config.UDP }) {
+	needed, useful := r.cfg.Checkpointing, false
+	for _, route := range r.cfg.Routes {
+		for _, i := range route.Servers {
+			s := r.cfg.Servers[i]
+			needed = needed || s.Protocol == config.UDP
+			useful = useful || s.Protocol == config.EventCollector || s.MaxRecordBytes > 0
+		}
+	}
+	if !needed && !useful {
 		return nil
 	}
 	if r.opts.hooks.store != nil {
@@ -273,6 +281,9 @@ func (r *run) open() error {
 		return err
 	}
 	dir, err := state.Open(r.cfg.Directory)
+	if err != nil && !needed {
+		return nil // a record that a server does not take fails its stream
+	}
 	if err != nil {
 		return err
 	}
