@@ -305,3 +305,25 @@ func TestGroupEnds(t *testing.T) {
 		}
 	})
 }
+
+// Sessions with different bounds do not keep each other open: where four take pages,
+// and a page comes that none of them takes, one of them settles.
+func TestGroupBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &model{settle: time.Second}
+		g := sinks.NewGroup(t.Context(), m)
+		hold := g.Expect() // other streams have pages on their way
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		for _, limit := range []int{0, 32, 16, 8, 4, 2} {
+			if _, _, err := g.Send(ctx, pageOf(fmt.Sprint(limit)), limit); err != nil {
+				t.Fatalf("a session of at most %d pages: %v", limit, err)
+			}
+		}
+		hold()
+		g.Close()
+		if n := len(m.carried()); n != 6 {
+			t.Errorf("%d sessions count", n)
+		}
+	})
+}
