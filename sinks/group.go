@@ -288,6 +288,7 @@ func (s *shared) carry(ctx context.Context) error {
 func (s *shared) diagnose(ctx context.Context, err error) error {
 	g := s.group
 	g.mu.Lock()
+	g.finish(s) // nobody joins what has failed: the page would be taken for its reason
 	pages := s.pages
 	g.mu.Unlock()
 	failed := &SessionError{Err: err, Pages: pages}
