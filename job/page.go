@@ -37,6 +37,7 @@ type page struct {
 	facts   window.Page
 	changed int // how many of them are new versions of known records
 	odd     int // how many of them tell no time that could be theirs
+	longest int // the length of the longest line to be delivered, without its newline
 }
 
 // entry is one record of a page.
@@ -164,7 +165,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		r.Again()
 	}
 	span, unit, newest := w.Span(), s.unit(), w.Newest()
-	p.marks, p.times, p.changed, p.odd = p.marks[:0], p.times[:0], 0, 0
+	p.marks, p.times, p.changed, p.odd, p.longest = p.marks[:0], p.times[:0], 0, 0, 0
 	p.facts = window.Page{
 		Times: p.facts.Times[:0], Repeated: true,
 		RememberedSince: s.cp.Delivered.RememberedSince(), Cursor: meta.Cursor, Unreadable: meta.Unreadable, Total: meta.Total,
@@ -208,6 +209,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 			copy(p.bytes[kept:], line)
 		}
 		kept += len(line)
+		p.longest = max(p.longest, len(line)-1)
 		p.marks = append(p.marks, state.Mark{At: until, Key: e.id.Key, Digest: e.id.Digest, Count: count})
 		p.times = append(p.times, at)
 	}
