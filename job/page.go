@@ -38,6 +38,7 @@ type page struct {
 	facts   window.Page
 	changed int // how many of them are new versions of known records
 	odd     int // how many of them tell no time that could be theirs
+	longest int // the length of the longest line to be delivered, without its newline
 }
 
 // entry is one record of a page.
@@ -166,7 +167,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		r.Again()
 	}
 	span, unit, newest := w.Span(), s.unit(), w.Newest()
-	p.marks, p.times, p.raws, p.changed, p.odd = p.marks[:0], p.times[:0], p.raws[:0], 0, 0
+	p.marks, p.times, p.raws, p.changed, p.odd, p.longest = p.marks[:0], p.times[:0], p.raws[:0], 0, 0, 0
 	p.facts = window.Page{
 		Times: p.facts.Times[:0], Repeated: true,
 		RememberedSince: s.cp.Delivered.RememberedSince(), Cursor: meta.Cursor, Unreadable: meta.Unreadable, Total: meta.Total,
@@ -210,6 +211,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 			copy(p.bytes[kept:], line)
 		}
 		kept += len(line)
+		p.longest = max(p.longest, len(line)-1)
 		p.marks = append(p.marks, state.Mark{At: until, Key: e.id.Key, Digest: e.id.Digest, Count: count})
 		p.times = append(p.times, at)
 		p.raws = append(p.raws, e.raw)
