@@ -87,6 +87,7 @@ func examples(help string) (text string, lines []usage.Example) {
 			for line := range strings.SplitSeq(paragraph, "\n") {
 				lines = append(lines, usage.Example{Line: strings.TrimSpace(line)})
 			}
+			lines[0].Text = "Examples:"
 		case strings.HasPrefix(paragraph, "Example"):
 		default:
 			paragraphs = append(paragraphs, paragraph)

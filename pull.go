@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"dls/job"
@@ -94,8 +95,14 @@ func (c *pullCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	c.report(log, opts, sum, where)
 	switch {
 	case err != nil:
-		log.Error(err.Error(), "hint", job.Hint(err))
+		hint := ""
+		if errors.Is(err, syscall.ENOSPC) {
+			hint = "make room on the disk, and pull again"
+		}
+		log.Error(err.Error(), "hint", hint)
 		code = max(code, exitNone)
+	case code != exitDone && where != "":
+		log.Warn("what came is in " + where)
 	case code == exitDone && c.FailEmpty && delivered(sum) == 0:
 		log.Error("Duo has no record of that time", "hint", "--fail-empty makes this an error")
 		code = exitNone
@@ -124,7 +131,7 @@ func (c *pullCommand) report(log *slog.Logger, opts job.PullOptions, sum *job.Su
 	switch {
 	case c.Server != "":
 		text += fmt.Sprintf(", at server %q", c.Server)
-	case where != "":
+	case where != "" && len(sum.Failed()) == 0:
 		text += ", in " + where
 	}
 	log.Info(text)
@@ -143,12 +150,13 @@ type destination struct {
 	table *flat.CSV // nil unless a table is asked for
 	file  *os.File  // nil for the standard output
 	path  string
+	flag  string // that names the path
 }
 
 // open opens what the flags name. A file is written beside the one that it
 // replaces in the end.
 func (c *pullCommand) open(stdout io.Writer) (*destination, error) {
-	d := &destination{Writer: stdout}
+	d := &destination{Writer: stdout, flag: "--output"}
 	if c.Output != "" && c.Output != "-" {
 		d.path = c.Output
 		if info, err := os.Stat(d.path); err == nil && !info.Mode().IsRegular() {
@@ -197,6 +205,9 @@ func (d *destination) finish(whole bool) (where string, err error) {
 	}
 	path := d.path
 	if !whole {
+		if info, err := d.file.Stat(); err == nil && info.Size() == 0 {
+			return "", nil
+		}
 		path += ".partial"
 	}
 	if err = d.file.Sync(); err == nil {
@@ -206,7 +217,7 @@ func (d *destination) finish(whole bool) (where string, err error) {
 		err = os.Rename(d.file.Name(), path)
 	}
 	if err != nil {
-		return "", fmt.Errorf("--output %q: %w", d.path, safefile.Cause(err))
+		return "", fmt.Errorf("%s %q: %w", d.flag, d.path, safefile.Cause(err))
 	}
 	return fmt.Sprintf("%q", path), nil
 }

@@ -140,7 +140,7 @@ var duoFaults = []fault{
 			s.wire = noTransport
 			s.cfg = func(c *config.Config) { c.Proxy = config.Proxy{Host: "127.0.0.1", Port: s.port} }
 		},
-		mend: direct, err: "connection refused", hint: "check dls_settings.proxy or HTTPS_PROXY",
+		mend: direct, err: refused, hint: "check dls_settings.proxy or HTTPS_PROXY",
 	},
 	{
 		name: "proxy cannot reach Duo", what: "says so", all: true, real: true,

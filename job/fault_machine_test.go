@@ -44,6 +44,10 @@ var machineFaults = []fault{
 		name: "checkpoint belongs to another user", what: "does not read it, and says so",
 		test: "TestFaultForeignCheckpoint",
 	},
+	{name: "a neighbour plants a checkpoint, a lock, a thousand files", what: "believes none of them, and says that somebody may have put them there", test: "TestNeighbourPlants"},
+	{name: "others can write to the checkpoint directory", what: "warns, and delivers", test: "TestNeighbourSharesDirectory"},
+	{name: "a file that is named is a FIFO", what: "refuses it by its name at once", test: "TestNeighbourFIFO"},
+	{name: "root runs by hand what a user of its own runs", what: "writes as that user, who goes on from there", test: "TestNeighbourRoot"},
 	{
 		name: "checkpoint is torn", what: "does not guess, and says so",
 		breaks: spoils(func(_ *scene, path string) error { return os.Truncate(path, 100) }),

@@ -37,7 +37,7 @@ var receiverFaults = []fault{
 	},
 	{
 		name: "receiver refuses connections", what: "tries for `--retry-for`, then says so; the next run sends everything",
-		mend: listens, err: "connection refused", hint: "check that the receiver is running",
+		mend: listens, err: refused, hint: "check that the receiver is running",
 	},
 	{
 		name: "receiver stops and returns after two minutes", what: "waits for it; the run succeeds",
@@ -83,7 +83,7 @@ var receiverFaults = []fault{
 	},
 	{
 		name: "one of an endpoint's two receivers is down", what: "moves the checkpoint only when both have confirmed",
-		repeats: unconfirmed, err: "connection refused", hint: "check that the receiver is running",
+		repeats: unconfirmed, err: refused, hint: "check that the receiver is running",
 		breaks: func(s *scene) { s.text.endpoints["siem"] = slices.Concat(bystanders, []string{victim}) },
 		mend: func(s *scene) {
 			s.listen()
@@ -148,7 +148,7 @@ var receiverFaults = []fault{
 		name: "UDP port is closed", what: "says so (ICMP); the next run sends everything. UDP confirms nothing else",
 		breaks: (*scene).few,
 		mend:   listens, udp: true, real: true, repeats: unconfirmed,
-		err: "connection refused", hint: "check that the receiver is running",
+		err: refused, hint: "check that the receiver is running",
 	},
 	{
 		name: "record larger than a datagram", what: "keeps the record in a file, counts it and warns",

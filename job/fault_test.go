@@ -214,7 +214,7 @@ func TestFaultTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(readme), text) {
-		t.Error("README.md has another table of faults: write it with go test -run TestFaultTable -faults FILE ./job")
+		t.Error("README.md has another table of faults: write it with go test ./job -run TestFaultTable -faults FILE")
 	}
 }
 

@@ -114,3 +114,37 @@ func TestNewKey(t *testing.T) {
 		keys[key] = name
 	}
 }
+
+// Digests tell any two versions apart, are those of the checkpoint's own key, and
+// outlive it in the file.
+func TestDigest(t *testing.T) {
+	var one, two Checkpoint
+	a, b := []byte(`{"txid":"a","result":"success"}`), []byte(`{"txid":"a","result":"denied"}`)
+	first, again := one.Delivered.Digest(a), one.Delivered.Digest(a)
+	if first == one.Delivered.Digest(b) || first != again {
+		t.Error("the digests of one stream do not tell records apart")
+	}
+	if one.Delivered.Digest(a) == two.Delivered.Digest(a) {
+		t.Error("two streams have one key")
+	}
+	one.DeliveredUntil = 1
+	data, err := one.Encode(auth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := two.Decode(data, auth); err != nil {
+		t.Fatal(err)
+	}
+	if one.Delivered.Digest(a) != two.Delivered.Digest(a) {
+		t.Error("the key is lost with the file")
+	}
+}
+
+func BenchmarkDigest(b *testing.B) {
+	var d Delivered
+	raw := make([]byte, 1150)
+	b.SetBytes(int64(len(raw)))
+	for b.Loop() {
+		d.Digest(raw)
+	}
+}

@@ -18,7 +18,6 @@ import (
 	"sync"
 	"time"
 
-	"dls/state/internal/steps"
 	"dls/state/safefile"
 )
 
@@ -53,12 +52,10 @@ func (e *UntrustedError) Unwrap() error { return e.Err }
 // Dir is a checkpoint directory. Its methods are safe for concurrent use, but
 // for two writers of the same file.
 type Dir struct {
+	Notes
 	path      string
 	dir       *safefile.Dir
 	appending sync.Mutex
-	// Step, when set, is called before each step of a write, as
-	// [dls/state/statetest.Break] has it. Set it before the first use.
-	Step func(name string) error
 }
 
 // Open opens the directory, which must be there.
@@ -67,16 +64,13 @@ func Open(path string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open checkpoint directory: %w", err)
 	}
-	return &Dir{path: path, dir: dir}, nil
+	d := &Dir{path: path, dir: dir}
+	d.Notes = NewNotes(dirFiles{d})
+	return d, nil
 }
 
 // Close closes the directory. It does not release a lock.
-func (d *Dir) Close() error {
-	if d.Step != nil {
-		steps.Set(d.path, nil)
-	}
-	return d.dir.Close()
-}
+func (d *Dir) Close() error { return d.dir.Close() }
 
 // Path returns the path of a file in the directory.
 func (d *Dir) Path(name string) string { return filepath.Join(d.path, name) }
@@ -149,7 +143,7 @@ func (d *Dir) Load(id ID) (*Checkpoint, error) {
 	}
 	cp := new(Checkpoint)
 	if err == nil {
-		err = cp.decode(data, id)
+		err = cp.Decode(data, id)
 	}
 	if err != nil {
 		return nil, &UntrustedError{d.Path(name), err}

@@ -43,7 +43,7 @@ func TestFiles(t *testing.T) {
 			}},
 		{"checkpoint directory is a file", func(w *world) { w.cfg.Directory = w.path("ca.pem") },
 			func(w *world) []want {
-				return append([]want{{check.Failed, "checkpoint directory " + w.cfg.Directory, "not a directory", "must name a directory"}},
+				return append([]want{{check.Failed, "checkpoint directory " + w.cfg.Directory, "", "must name a directory"}},
 					skipped("cannot be opened", "run lock", "checkpoints")...)
 			}},
 		{"checkpointing is off", func(w *world) { w.cfg.Checkpointing, w.cfg.Directory = false, w.path("none") },

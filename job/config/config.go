@@ -303,22 +303,24 @@ const maxFile = 256 << 10
 // Load reads a file and checks it as [Parse] does. A relative directory of the
 // checkpoints is taken where checkpoints are: in the working directory or, with a
 // warning, beside the file; in both is an error. A file that holds a secret and may
-// be read by others than its owner is a warning. What is no regular file is refused, but for what this process was started with ([safefile.Stdin]). The error
+// be read by others than its owner, or to which anybody can write, is a warning. What
+// is no regular file is refused, but for what this process was started with
+// ([safefile.Stdin]). The error
 // is an [*Errors], or that of reading the file.
 func Load(path string, env Env) (*Config, error) { return load(&parser{file: path, env: env}) }
 
 func load(p *parser) (*Config, error) {
 	path := p.file
 	var data []byte
-	var shared bool
+	var access safefile.Access
 	var err error
 	if safefile.Stdin(path) {
 		data, err = safefile.ReadStdin(path, maxFile)
 	} else {
-		data, shared, err = readFile(path, maxFile)
+		data, access, err = safefile.Read(path, maxFile)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read config %q: %w", path, err)
+		return nil, fmt.Errorf("read config %q: %w", path, safefile.Cause(err))
 	}
 	c, err := p.parse(data)
 	if err != nil {
@@ -327,7 +329,10 @@ func load(p *parser) (*Config, error) {
 	if err := c.findDirectory(p); err != nil {
 		return nil, err
 	}
-	if shared && p.holdsSecret {
+	if access.Anybody {
+		c.Warnings = append(c.Warnings, path+": any user of this machine can write to it, and so send the records elsewhere; "+private())
+	}
+	if access.Readers != "" && p.holdsSecret {
 		c.Warnings = append(c.Warnings, path+": holds a secret and can be read by other users; "+private())
 	}
 	return c, nil

@@ -135,9 +135,9 @@ func TestParse(t *testing.T) {
 			c.Account.BlockList = []string{"DA1"}
 			c.Warnings = []string{"c.yml:8: account.block_list: has no effect unless is_msp is true"}
 		}},
-		{"block list of all kinds", []string{"  ikey", "  is_msp: yes\n  block_list: [1, '', DA1, ~, [DA2], 2.5, on]\n  ikey"}, func(c *Config) {
+		{"block list of all kinds", []string{"  ikey", "  is_msp: yes\n  block_list: [1, '', DA1, ~, [DA2], 2.5, on, “DA3”, 'DA4 ']\n  ikey"}, func(c *Config) {
 			c.Account.MSP, c.Account.BlockList = true, []string{"DA1"}
-			for _, one := range []string{"[0]: 1: ", "[1]: ", "[3]: ", "[4]: ", "[5]: 2.5: ", "[6]: on: "} {
+			for _, one := range []string{"[0]: 1: ", "[1]: ", "[3]: ", "[4]: ", "[5]: 2.5: ", "[6]: on: ", "[7]: \"“DA3”\": ", "[8]: \"DA4 \": "} {
 				c.Warnings = append(c.Warnings, "c.yml:9: account.block_list"+one+"is no account id, and is ignored")
 			}
 		}},
@@ -607,6 +607,30 @@ func TestLoadRelative(t *testing.T) {
 	}
 }
 
+// Who can write to the configuration can have the records sent elsewhere.
+func TestLoadOpenToAll(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has access lists, not modes")
+	}
+	path := filepath.Join(t.TempDir(), "config.yml")
+	if err := os.WriteFile(path, []byte(strings.Replace(base, "  skey: "+testSecret+"\n", "", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := environment(map[string]string{"DLS_SKEY": testSecret})
+	for mode, want := range map[os.FileMode]int{0o664: 0, 0o646: 1} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Load(path, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(c.Warnings) != want || want > 0 && !strings.Contains(c.Warnings[0], "any user of this machine can write to it") {
+			t.Errorf("mode %o: warnings %q", mode, c.Warnings)
+		}
+	}
+}
+
 func unwrap(err error) error {
 	for {
 		u, ok := err.(interface{ Unwrap() error })
@@ -654,6 +678,25 @@ func TestSecretStaysSecret(t *testing.T) {
 		_, err := Parse("c.yml", []byte(edit(t, edits...)), Env{})
 		if err == nil || strings.Contains(err.Error(), duoSecret) {
 			t.Errorf("in place of %q: no error, or the secret shows", edits[0])
+		}
+	}
+}
+
+// A token is no less secret than the secret key.
+func TestTokenStaysSecret(t *testing.T) {
+	const token = "B5A79AAD-D822-46CC-80D1-819F80D7BFB0"
+	for name, edits := range map[string][]string{
+		"with another protocol": {"TCP", "TCP\n    token: " + token},
+		"with blanks":           {"TCP", "HEC\n    token: '" + token + " '"},
+		"a list":                {"TCP", "HEC\n    token: [" + token + "]"},
+		"an alias":              {"TCP", "HEC\n    token: &t " + token, "server: siem", "server: *t"},
+		"in another place":      {"TCP", "HEC\n    token: x\n    path: " + token},
+		"as an endpoint":        {"[auth]", "[" + token + "]"},
+		"in quotes":             {"TCP", "HEC\n    token: “" + token + "”"},
+	} {
+		_, err := Parse("c.yml", []byte(edit(t, edits...)), Env{})
+		if err == nil || strings.Contains(err.Error(), token) {
+			t.Errorf("%s: no error, or the token shows: %v", name, err)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -246,6 +247,8 @@ func (p *parser) account(s *section, c *Config) {
 	p.routes(s, c)
 }
 
+var accountID = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)
+
 // blockList returns the ids of account.block_list. What can be no id is ignored
 // with a warning: duologsync takes it, and ignores the whole list.
 func (s *section) blockList() (ids []string) {
@@ -254,7 +257,7 @@ func (s *section) blockList() (ids []string) {
 		return nil
 	}
 	for i, n := range s.list("block_list", "a list of account ids, such as ['DA…']") {
-		if id, ok := pyyaml.Text(n); ok && id != "" {
+		if id, ok := pyyaml.Text(n); ok && accountID.MatchString(id) {
 			ids = append(ids, id)
 			continue
 		}

@@ -441,8 +441,8 @@ func showText(s string) string {
 	return strconv.Quote(s)
 }
 
-// A secret key of Duo has 40 letters and digits.
-var secretShape = regexp.MustCompile(`[A-Za-z0-9]{40}|(?i:skey) *[:=]|@`)
+// A secret key of Duo has 40 letters and digits; a token of a collector is a UUID.
+var secretShape = regexp.MustCompile(`[A-Za-z0-9]{40}|(?i:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})|(?i:skey|token) *[:=]|@`)
 
 // sensitive tells whether a text that stands in a wrong place may be or hold a
 // secret: the secret key, keys that ran into each other, a proxy's password.

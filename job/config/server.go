@@ -60,6 +60,10 @@ func (p *parser) servers(root *section, c *Config) {
 	variables := map[string]string{} // of tokens → path
 	for _, s := range list {
 		var server Server
+		if v, ok := s.value("token"); ok { // whatever the protocol
+			s.holdsSecret = true
+			s.secrets = append(s.secrets, v.node.Value)
+		}
 		s.require("id", "hostname", "port", "protocol")
 		if id, ok := s.text("id"); ok {
 			if first, ok := seen[id]; ok {

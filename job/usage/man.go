@@ -130,12 +130,15 @@ func (m *manual) synopsis(name string, c Command) {
 	m.raw(s + arguments(c))
 }
 
+// mostShown is how many values of an argument the synopsis shows.
+const mostShown = 6
+
 // arguments are a command's arguments as the synopsis shows them.
 func arguments(c Command) string {
 	s := ""
 	for _, a := range c.Args {
 		shown := italic(a.Name)
-		if a.Values != nil {
+		if n := len(a.Values); n > 0 && n <= mostShown {
 			shown = bold(strings.Join(a.Values, "|"))
 		}
 		if a.Optional {

@@ -99,6 +99,9 @@ func run(ctx context.Context, args []string) error {
 	if r.epoch, err = sourceDate(ctx, r.root); err != nil {
 		return err
 	}
+	if changed, err := output(ctx, r.root, nil, "git", "status", "--porcelain"); err == nil && len(changed) > 0 {
+		fmt.Fprintln(os.Stderr, "release: warning: there are changes that are not committed: nobody can build the same again")
+	}
 	if r.signer, err = signerFromEnv(); err != nil {
 		return err
 	}

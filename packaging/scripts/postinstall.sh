@@ -3,7 +3,7 @@
 # so that files which it owned never become another's.
 set -e
 
-if ! grep -q '^dls:' /etc/passwd; then
+if ! id -u dls >/dev/null 2>&1; then
 	if command -v systemd-sysusers >/dev/null 2>&1; then
 		systemd-sysusers dls.conf
 	elif command -v useradd >/dev/null 2>&1; then

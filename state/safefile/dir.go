@@ -167,7 +167,7 @@ func (d *Dir) Read(name string, limit int64) ([]byte, fs.FileInfo, error) {
 	if severalNames(info) {
 		return nil, nil, ErrLinked
 	}
-	if openToAll(f, info) {
+	if accessOf(f, info).Anybody {
 		return nil, nil, ErrShared
 	}
 	data, err := readAll(f, limit)

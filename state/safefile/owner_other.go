@@ -15,5 +15,4 @@ func (owner) none() owner                         { return owner{} }
 func (d *Dir) keeper(string) owner                { return owner{} }
 func (d *Dir) trusts(*os.File, fs.FileInfo) error { return nil }
 func severalNames(fs.FileInfo) bool               { return false }
-func openToAll(*os.File, fs.FileInfo) bool        { return false }
 func accessOf(*os.File, fs.FileInfo) Access       { return Access{} }

@@ -56,17 +56,14 @@ func severalNames(info fs.FileInfo) bool {
 	return ok && st.Nlink > 1
 }
 
-// openToAll tells whether any user can write to a file.
-func openToAll(_ *os.File, info fs.FileInfo) bool { return info.Mode().Perm()&0o002 != 0 }
-
 // accessOf says who can do what.
 func accessOf(_ *os.File, info fs.FileInfo) Access {
-	a := Access{Known: true}
+	mode := info.Mode().Perm()
+	a := Access{Known: true, Anybody: mode&0o002 != 0}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		a.Owner = fmt.Sprintf("uid %d", st.Uid)
 		a.Foreign = st.Uid != 0 && os.Geteuid() != 0 && int(st.Uid) != os.Geteuid()
 	}
-	mode := info.Mode().Perm()
 	if mode&0o044 != 0 {
 		a.Readers = fmt.Sprintf("mode %04o", mode)
 	}

@@ -127,15 +127,6 @@ func trusted(sid string, directory owner) error {
 // severalNames is not asked: links need the right to write to the file here.
 func severalNames(fs.FileInfo) bool { return false }
 
-// openToAll tells whether any user can write to a file.
-func openToAll(f *os.File, _ fs.FileInfo) bool {
-	sd, err := security(f)
-	if err != nil {
-		return false
-	}
-	return slices.ContainsFunc(granted(sd, writing), func(sid string) bool { return everybody[sid] != "" })
-}
-
 const (
 	reading = windows.FILE_READ_DATA | windows.GENERIC_READ | windows.GENERIC_ALL
 	// writing is also what leads to it: to remove a file, or to change whose it is.
@@ -192,6 +183,7 @@ func accessIn(sd *windows.SECURITY_DESCRIPTOR) Access {
 		return strings.Join(names, ", ")
 	}
 	a := Access{Known: true, Owner: ownerOf(sd), Readers: others(reading), Writers: others(writing)}
+	a.Anybody = slices.ContainsFunc(granted(sd, writing), func(sid string) bool { return everybody[sid] != "" })
 	a.Foreign = a.Owner != me() && !slices.Contains(system, a.Owner) && !slices.Contains(services, a.Owner) && !elevated()
 	return a
 }

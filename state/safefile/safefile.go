@@ -83,8 +83,10 @@ type Access struct {
 	Owner   string
 	Foreign bool
 	// Readers and Writers say who but the owner and the system can read and write,
-	// for a message; "" is nobody.
+	// for a message; "" is nobody. Anybody tells that any user of the machine can
+	// write.
 	Readers, Writers string
+	Anybody          bool
 }
 
 // MaxPEM is a limit for files of certificates and keys: a bundle of all public

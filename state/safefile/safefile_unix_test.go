@@ -119,7 +119,7 @@ func TestAccess(t *testing.T) {
 		0o700: {},
 		0o755: {Readers: "mode 0755"},
 		0o770: {Readers: "mode 0770", Writers: "mode 0770"},
-		0o777: {Readers: "mode 0777", Writers: "mode 0777"},
+		0o777: {Readers: "mode 0777", Writers: "mode 0777", Anybody: true},
 	} {
 		if err := os.Chmod(d.Path(""), mode.Perm()); err != nil {
 			t.Fatal(err)

@@ -77,6 +77,7 @@ func TestGranted(t *testing.T) {
 	for list, want := range map[string]Access{
 		"O:SYD:P(A;;FA;;;SY)(A;;FA;;;BA)":                                    {},
 		"O:SYD:P(A;;FA;;;SY)(A;;FR;;;WD)":                                    {Readers: "Everyone"},
+		"O:SYD:P(A;;FA;;;SY)(A;;0x1301bf;;;AU)":                              {Readers: "Authenticated Users", Writers: "Authenticated Users", Anybody: true},
 		"O:SYD:P(A;;FA;;;SY)(A;;0x1200a9;;;BU)(A;;FA;;;S-1-5-21-1-2-3-1001)": {Readers: "Users, S-1-5-21-1-2-3-1001", Writers: "S-1-5-21-1-2-3-1001"},
 		"O:SYD:P(A;;FA;;;SY)(A;OICIIO;FA;;;WD)":                              {},
 		"O:SYD:P(A;;FA;;;SY)(A;;FA;;;CO)(A;;FA;;;LS)":                        {},
@@ -86,7 +87,7 @@ func TestGranted(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := accessIn(sd)
-		if !got.Known || got.Foreign || got.Readers != want.Readers || got.Writers != want.Writers {
+		if !got.Known || got.Foreign || got.Readers != want.Readers || got.Writers != want.Writers || got.Anybody != want.Anybody {
 			t.Errorf("%s: %+v, want %+v", list, got, want)
 		}
 	}

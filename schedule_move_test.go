@@ -1,0 +1,44 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"dls/job/schedule"
+)
+
+// A job whose checkpoints would lie elsewhere than duologsync's tells how to bring
+// them along.
+func TestScheduleMoves(t *testing.T) {
+	if runtime.GOOS != "linux" || !strings.HasPrefix(t.TempDir(), "/tmp/") {
+		t.Skip("the temporary folder is not /tmp")
+	}
+	dir := t.TempDir()
+	config, stray := filepath.Join(dir, "config.yml"), filepath.Join(dir, "auth_checkpoint_data.txt")
+	text := `version: '1.0.0'
+dls_settings: {checkpointing: {directory: ` + dir + `}}
+servers: [{id: a, hostname: 127.0.0.1, port: 5140, protocol: TCP}]
+account:
+  ikey: DISCRIPT000000000000
+  skey: ` + scriptSecret + `
+  hostname: api-12345678.duosecurity.com
+  endpoint_server_mappings: [{endpoints: [auth], server: a}]
+`
+	for name, data := range map[string]string{config: text, stray: `["1795397947000", "x"]`} {
+		if err := os.WriteFile(name, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := &scheduleCommand{Kind: string(schedule.Systemd), Every: period(5 * 60e9), Name: "dls-absent"}
+	c.Config = config
+	_, err := c.definition()
+	// The test's own program lies in the temporary folder, too, and is refused first.
+	for _, part := range []string{"must come along", "install -d -m 700 /var/lib/dls-absent && mv " + stray + " /var/lib/dls-absent/"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("error %v does not say %q", err, part)
+		}
+	}
+}
