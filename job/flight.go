@@ -293,10 +293,10 @@ func lineAt(lines []byte, index int) []byte {
 func (s *stream) settle() error {
 	s.flight.land()
 	for {
+		undecided := s.flight.undecided() // before the commit: what is decided after it waits for the next
 		if err := s.commit(); err != nil {
 			return err
 		}
-		undecided := s.flight.undecided()
 		if undecided == nil {
 			return nil
 		}

@@ -138,7 +138,7 @@ func (sim *simulation) play() {
 		sim.violate("a clean run at the end does not end with all streams done")
 		return
 	}
-	for n := 0; ; n++ {
+	for n, quiet := 0, 0; n < 60 && quiet < 3; n++ {
 		time.Sleep(2 * time.Minute)
 		if !clean() {
 			sim.violate("an idle run does not end with all streams done")
@@ -147,8 +147,8 @@ func (sim *simulation) play() {
 		if n > 0 {
 			sim.judgeIdle()
 		}
-		if n > 1 && (n > 40 || !sim.slicing()) {
-			break
+		if quiet++; sim.slicing() {
+			quiet = 0
 		}
 	}
 	time.Sleep(25 * time.Hour) // the end is proved once a day
