@@ -92,10 +92,7 @@ func (s *stream) read(ctx context.Context) error {
 		err = s.next(ctx, w)
 	}
 	s.give()
-	if _, failed := errors.AsType[*laneError](err); failed {
-		return err
-	}
-	if failed := s.settle(); failed != nil {
+	if failed := s.settle(); failed != nil { // what older sessions carry may count
 		return failed
 	}
 	return err
