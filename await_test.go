@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -25,9 +27,13 @@ func TestAwait(t *testing.T) {
 				began := time.Now()
 				ctx, cancel := context.WithCancelCause(t.Context())
 				time.AfterFunc(2*time.Second, func() { cancel(&interrupted{syscall.SIGTERM}) })
-				code := await(ctx, func() int { time.Sleep(tt.takes); return 7 })
+				var stderr bytes.Buffer
+				code := await(ctx, &stderr, func() int { time.Sleep(tt.takes); return 7 })
 				if took := time.Since(began); code != tt.want || took != tt.took {
 					t.Errorf("code %d after %v, want %d after %v", code, took, tt.want, tt.took)
+				}
+				if told := strings.Contains(stderr.String(), "; a file or a disk does not answer"); told != (code != 7) {
+					t.Errorf("stderr: %q", stderr.String())
 				}
 				time.Sleep(time.Until(began.Add(tt.takes))) // for what was left behind
 			})

@@ -94,10 +94,14 @@ func (c *scheduleCommand) definition() (*schedule.Definition, error) {
 		}
 		cfg, secretFile = other, target[:strings.LastIndexByte(target, '/')+1]+"skey"
 	}
-	// This system may have joined the task's temporary folder with a slash.
+	// What lies in the temporary folder was joined to it with this system's separator.
+	separator := "/"
+	if kind == schedule.Windows {
+		separator = `\`
+	}
 	joined := func(p string) string {
-		if rest, ok := strings.CutPrefix(p, env.TempDir); ok && kind == schedule.Windows {
-			return env.TempDir + strings.ReplaceAll(rest, "/", `\`)
+		if name := filepath.Base(p); p == filepath.Join(env.TempDir, name) {
+			return env.TempDir + separator + name
 		}
 		return p
 	}

@@ -46,8 +46,8 @@ func (w *world) inBucket(name, endpoint string, ca []byte) {
 
 var bucketNames = []string{"auth", "telephony", "activity", "adminaction"}
 
-// children adds n child accounts with some records each, and returns the lines of all.
-func (w *world) children(n, records int) (want []string) {
+// family adds n child accounts with some records each, and returns the lines of all.
+func (w *world) family(n, records int) (want []string) {
 	w.t.Helper()
 	for i := range n {
 		id := fmt.Sprintf("DACHILD%013d", i)
@@ -63,7 +63,7 @@ func (w *world) children(n, records int) (want []string) {
 func TestBucketShares(t *testing.T) {
 	w, siem := newWorld(t)
 	model := w.modelBucket()
-	want := w.children(12, 3)
+	want := w.family(12, 3)
 	runs := func(n int) {
 		t.Helper()
 		cfg := w.config()
@@ -230,7 +230,7 @@ func TestMustExist(t *testing.T) {
 // Each run of a share says which one nobody runs, and that another N is at work.
 func TestShareOwners(t *testing.T) {
 	w, siem := newWorld(t)
-	w.children(6, 1)
+	w.family(6, 1)
 	run := func(k, n int) *job.Summary {
 		t.Helper()
 		return w.sync(func(o *job.Options) { o.Shard = job.Shard{K: k, N: n} })
@@ -262,7 +262,7 @@ func TestShareOwners(t *testing.T) {
 // it begins anew.
 func TestShareElsewhere(t *testing.T) {
 	w, _ := newWorld(t)
-	w.children(12, 1)
+	w.family(12, 1)
 	run := func(k, n int) {
 		t.Helper()
 		w.clean(w.sync(func(o *job.Options) { o.Shard = job.Shard{K: k, N: n} }))

@@ -6,13 +6,34 @@ import (
 	"dls/job/config"
 	"dls/sinks"
 	"dls/state"
+	"dls/state/statetest"
 )
 
 // SetTransport puts t in the place of the network to Duo.
 func (o *Options) SetTransport(t http.RoundTripper) { o.hooks.transport = t }
 
 // SetStep has f called before each step of a checkpoint's write; its error fails it.
-func (o *Options) SetStep(f func(name string) error) { o.hooks.step = f }
+func (o *Options) SetStep(f func(name string) error) {
+	o.hooks.store = func(cfg *config.Config) (state.Store, error) {
+		dir, err := state.Open(cfg.Directory)
+		if err != nil {
+			return nil, err
+		}
+		statetest.Break(cfg.Directory, f)
+		return &broken{dir, cfg.Directory}, nil
+	}
+}
+
+// broken is a checkpoint directory that is broken until it is closed.
+type broken struct {
+	*state.Dir
+	path string
+}
+
+func (b *broken) Close() error {
+	statetest.Break(b.path, nil)
+	return b.Dir.Close()
+}
 
 // SetSink lets f change what a server's sink is made of.
 func (o *Options) SetSink(f func(*sinks.Options)) { o.hooks.sink = f }

@@ -14,6 +14,7 @@ import (
 	"dls/job/duo"
 	"dls/sinks"
 	"dls/state"
+	"dls/state/statetest"
 )
 
 // writerFunc is a standard output.
@@ -50,12 +51,14 @@ func TestHintNamesTheRightPlace(t *testing.T) {
 // saving is the error of a checkpoint that cannot be written.
 func saving(t *testing.T, cause error) error {
 	t.Helper()
-	dir, err := state.Open(t.TempDir())
+	path := t.TempDir()
+	dir, err := state.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	dir.Step = func(string) error { return cause }
+	statetest.Break(path, func(string) error { return cause })
+	defer statetest.Break(path, nil)
 	return dir.Save(state.ID{Endpoint: "auth"}, &state.Checkpoint{})
 }
 

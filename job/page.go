@@ -3,7 +3,6 @@ package job
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"dls/cef"
 	"dls/job/duo"
@@ -34,10 +33,12 @@ type page struct {
 	entries []entry
 	sought  bool // a record has the id that the stream seeks
 	marks   []state.Mark
-	times   []int64 // of the records to be delivered, for their receivers
+	times   []int64  // of the records to be delivered, for their receivers
+	raws    [][]byte // the records to be delivered as Duo wrote them, for an audit
 	facts   window.Page
 	changed int // how many of them are new versions of known records
 	odd     int // how many of them tell no time that could be theirs
+	longest int // the length of the longest line to be delivered, without its newline
 }
 
 // entry is one record of a page.
@@ -45,6 +46,7 @@ type entry struct {
 	end  int // where its line ends; it begins where the one before ends
 	told [4]int64
 	id   state.Ident
+	raw  []byte // valid as long as the answer that it lies in
 }
 
 func (p *page) reset(call window.Call) {
@@ -64,7 +66,7 @@ func (p *page) read(body []byte, i int) (end int, err error) {
 		return 0, fmt.Errorf("record %d: %w", len(p.entries)+1, err)
 	}
 	fields := &p.writer.Fields
-	e := entry{end: len(p.bytes)}
+	e := entry{end: len(p.bytes), raw: body[i:end]}
 	e.told = p.of.times(fields)
 	e.id = p.of.ident(fields, body[i:end], e.told)
 	p.sought = p.sought || p.of.sought != "" && record.Text(fields.Values[0]) == p.of.sought
@@ -81,6 +83,8 @@ type lines struct {
 	mapping *cef.Mapping
 	account string
 	sought  string // an id that is looked for, or ""
+
+	delivered *state.Delivered // makes the digests
 }
 
 // append appends the line of the record at body[i] and fills in the fields of w.
@@ -126,7 +130,7 @@ func (l *lines) ident(f *record.Fields, raw []byte, told [4]int64) state.Ident {
 	}
 	var ms [8]byte
 	binary.BigEndian.PutUint64(ms[:], uint64(at))
-	id := state.Ident{Digest: state.NewDigest(raw)}
+	id := state.Ident{Digest: l.delivered.Digest(raw)}
 	if len(l.row.ID) == 1 {
 		id.Key = state.NewKey(f.Values[0], ms[:])
 	} else {
@@ -154,47 +158,18 @@ func (e *entry) believed(span window.Span, unit int64) (at int64, within bool) {
 	return at, false
 }
 
-// reading is what one reading of a window is held against.
-type reading struct {
-	*state.Reading
-	window *window.Window
-	span   window.Span
-	newest state.Mark // the newest delivered record of the span; its Key is zero for none
-}
-
-// against begins a reading of the window.
-func (s *stream) against(w *window.Window) *reading {
-	return &reading{Reading: state.NewReading(&s.cp.Delivered), window: w}
-}
-
-// enter notes where in the window the page to come lies.
-func (r *reading) enter(d *state.Delivered, call window.Call) {
-	if call.Cursor == "" {
-		r.Again()
-	}
-	span := r.window.Span()
-	if span == r.span {
-		return
-	}
-	r.span, r.newest = span, state.Mark{}
-	for _, m := range slices.Backward(d.Since(span.Min)) {
-		if m.At <= span.Max {
-			r.newest = m
-			break
-		}
-	}
-}
-
 // dedupe takes the lines of records that are delivered already, or on their way, out
 // of the page, and makes the marks of the others. They are known to the reading from
 // now on; if their delivery fails, the reading is dropped.
 func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 	p, r := &s.slot.page, s.reading
-	r.enter(&s.cp.Delivered, p.call)
-	span, unit := r.span, s.unit()
-	p.marks, p.times, p.changed, p.odd = p.marks[:0], p.times[:0], 0, 0
+	if p.call.Cursor == "" {
+		r.Again()
+	}
+	span, unit, newest := w.Span(), s.unit(), w.Newest()
+	p.marks, p.times, p.raws, p.changed, p.odd, p.longest = p.marks[:0], p.times[:0], p.raws[:0], 0, 0, 0
 	p.facts = window.Page{
-		Times: p.facts.Times[:0], Repeated: true, Newest: r.newest == state.Mark{},
+		Times: p.facts.Times[:0], Repeated: true,
 		RememberedSince: s.cp.Delivered.RememberedSince(), Cursor: meta.Cursor, Unreadable: meta.Unreadable, Total: meta.Total,
 	}
 	running, latest := w.Bounds(p.facts)
@@ -218,23 +193,28 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		}
 		verdict, count, shown := r.Judge(e.id)
 		p.facts.Repeated = p.facts.Repeated && shown
-		p.facts.Newest = p.facts.Newest || e.id.Key == r.newest.Key && (e.id.Digest == r.newest.Digest || r.newest.Digest == 0)
+		p.facts.Newest = p.facts.Newest || e.id.Key == newest
+		p.facts.Last = e.id.Key
 		if verdict == state.Known {
 			continue
 		}
 		if verdict == state.Changed {
 			p.changed++
 		}
+		if within && at < p.facts.RememberedSince {
+			p.facts.Forgotten++
+		}
 		if !within && !(s.row.Cursor == duo.Mintime && at > span.Max) {
 			p.odd++
 		}
-		kept += copy(p.bytes[kept:], line)
-		m := state.Mark{At: until, Key: e.id.Key, Digest: e.id.Digest, Count: count}
-		p.marks = append(p.marks, m)
-		p.times = append(p.times, at)
-		if m.At >= r.newest.At {
-			r.newest = m
+		if kept < e.end-len(line) { // lines before this one were taken out
+			copy(p.bytes[kept:], line)
 		}
+		kept += len(line)
+		p.longest = max(p.longest, len(line)-1)
+		p.marks = append(p.marks, state.Mark{At: until, Key: e.id.Key, Digest: e.id.Digest, Count: count})
+		p.times = append(p.times, at)
+		p.raws = append(p.raws, e.raw)
 	}
 	p.bytes = p.bytes[:kept]
 	p.facts.Fresh = len(p.marks)

@@ -82,7 +82,6 @@ type Options struct {
 // hooks are what tests put in the place of a run's parts; nil is the part itself.
 type hooks struct {
 	transport http.RoundTripper                         // of calls to Duo
-	step      func(name string) error                   // what can fail in a checkpoint's write
 	sink      func(*sinks.Options)                      // changes what a server's sink is made of
 	receiver  func(config.Server) (sinks.Sink, error)   // makes a server's sink
 	store     func(*config.Config) (state.Store, error) // opens the store
@@ -119,6 +118,8 @@ type run struct {
 	line   line
 	turned map[string]time.Time // when each stream's last turn began
 	roster roster
+
+	collect func(*stream, *page) error // takes the place of every server in an audit
 }
 
 // Sync runs the job once: it fetches everything new, delivers it, and moves the
@@ -227,6 +228,7 @@ func (r *run) connect() error {
 		return fmt.Errorf("dls_settings.api.ca_filepath %q: %w", r.cfg.CAFile, err)
 	}
 	var wrong []error
+	made := 0
 	for _, route := range r.cfg.Routes {
 		for _, i := range route.Servers {
 			if r.servers[i] != nil {
@@ -235,10 +237,15 @@ func (r *run) connect() error {
 			sink, err := r.sink(r.cfg.Servers[i])
 			if err != nil {
 				wrong = append(wrong, err)
-				continue
+				sink = &unmade{r.cfg.Servers[i].ID, err}
+			} else {
+				made++
 			}
 			r.servers[i] = sink
 		}
+	}
+	if made > 0 {
+		return nil // what is wrong with a server stops its own streams
 	}
 	return errors.Join(wrong...)
 }
@@ -261,7 +268,15 @@ func (r *run) sink(server config.Server) (sinks.Sink, error) {
 
 // open opens the store.
 func (r *run) open() error {
-	if !r.cfg.Checkpointing && !slices.ContainsFunc(r.cfg.Servers, func(s config.Server) bool { return s.Protocol == config.UDP }) {
+	needed, useful := r.cfg.Checkpointing, false
+	for _, route := range r.cfg.Routes {
+		for _, i := range route.Servers {
+			s := r.cfg.Servers[i]
+			needed = needed || s.Protocol == config.UDP
+			useful = useful || s.Protocol == config.EventCollector || s.MaxRecordBytes > 0
+		}
+	}
+	if !needed && !useful {
 		return nil
 	}
 	if r.opts.hooks.store != nil {
@@ -270,6 +285,9 @@ func (r *run) open() error {
 		return err
 	}
 	store, err := OpenStore(r.late, r.cfg, r.opts.Version, func(msg string) { r.log.Warn(msg) })
+	if err != nil && !needed {
+		return nil // a record that a server does not take fails its stream
+	}
 	if err != nil {
 		return err
 	}
@@ -277,7 +295,6 @@ func (r *run) open() error {
 		if why := dir.Exposed(); why != "" {
 			r.log.Warn(fmt.Sprintf("checkpoint directory %q: %s", r.cfg.Directory, why), "hint", state.Private)
 		}
-		dir.Step = r.opts.hooks.step
 	}
 	r.store, r.commits = store, &commits{store: store}
 	return nil

@@ -300,8 +300,8 @@ func (sc *scenario) drawTricks(d dice, r *simRun) {
 			kind = "repeat"
 		case s.row.Cursor == duo.Offset && kind == "outside":
 			kind = "circle"
-		case s.texts && (kind == "blank" || kind == "same"):
-			kind = "circle" // without a cursor, only what records tell is left
+		case (s.texts || s.shape.varies || s.least() < 16) && s.row.Cursor != duo.Offset && (kind == "blank" || kind == "same" || kind == "circle"):
+			kind = "repeat" // without a cursor, only what records tell is left
 		}
 		r.tricks[s] = &simTrick{kind: kind, from: d.between(1, 4)}
 	}
@@ -313,18 +313,34 @@ func (s *simStream) draw(d dice, begin, span time.Duration) {
 	sh := &s.shape
 	if d.oneIn(2) {
 		sh.cap = pick(d, 7, 20, 45)
-		sh.varies = d.oneIn(3)
+		if s.row.Cursor == duo.Mintime {
+			sh.cap = max(sh.cap, 20) // the last 16 of a page tell where the next begins
+		}
+		sh.varies = d.oneIn(3) && s.row.Cursor != duo.Mintime // without a cursor nobody could tell
 	}
 	sh.total = pick(d, "right", "right", "page", "zero", "null", "absent", "object", "text")
 	sh.lastNull, sh.array, sh.mixed = d.oneIn(3), d.oneIn(2), d.oneIn(6)
+	sh.mixed = sh.mixed && !sh.lastNull && s.row.Cursor == duo.NextOffset
 	if d.oneIn(4) {
 		sh.limit = pick(d, 1, 2, 5, 10)
 		sh.fixed, sh.attempts, sh.ok, sh.after = d.oneIn(2), d.oneIn(3), d.oneIn(4), d.oneIn(4)
 	}
 	s.idless = s.row.Cursor != duo.Offset && (len(s.row.ID) == 0 || d.oneIn(4))
 	s.texts = d.oneIn(4) && s.row.Cursor == duo.NextOffset
+	sh.lastNull = sh.lastNull && !s.texts // where the last record tells no time, nobody could tell the end
 	s.drawRecords(d, simEpoch+begin.Milliseconds(), span.Milliseconds()+(2*time.Hour).Milliseconds())
+	sh.lastNull = sh.lastNull && s.together() < 16
 	s.exempt()
+}
+
+// together is the most records of one time.
+func (s *simStream) together() (most int) {
+	n := map[int64]int{}
+	for _, r := range s.records {
+		n[r.at]++
+		most = max(most, n[r.at])
+	}
+	return most
 }
 
 // drawRecords draws records from two hours (or more) before the first run on.

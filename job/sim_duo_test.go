@@ -243,6 +243,9 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 		sim.violation("%s: a call that Duo refuses: %s (%s)", s.name(), wrong, v.Encode())
 		return http.StatusBadRequest, fmt.Sprintf(`{"stat": "FAIL", "code": 40002, "message": "Invalid request parameters", "message_detail": %q}`, wrong)
 	}
+	if _, known := turn.places[q.cursor]; s.row.Cursor == duo.Offset && q.cursor != "" && !known {
+		return http.StatusBadRequest, `{"stat": "FAIL", "code": 40002, "message": "Invalid request parameters", "message_detail": "offset"}`
+	}
 	oldest := d.now() - simRetention.Milliseconds()
 	if q.min < oldest && sim.refuses {
 		turn.tooOld = true
@@ -258,17 +261,21 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 		most = dice.between((most+1)/2, most)
 	}
 	trick := sim.plan.tricks[s]
+	if q.cursor == "" && (s.row.Cursor != duo.Mintime || q.min <= turn.since) {
+		turn.repeated = nil // the reading begins again
+	}
 	if trick != nil && call >= trick.from && trick.kind == "repeat" && turn.repeated != nil {
 		records, most = turn.repeated, len(turn.repeated)
 	}
 	last := len(records) <= most
 	page := records[:min(most, len(records))]
 	if trick != nil && call < trick.from && len(page) > 0 || turn.repeated == nil {
-		turn.repeated = page
+		turn.repeated, turn.since = page, q.min
 	}
 	cursor := ""
 	if len(page) > 0 {
 		cursor = s.cursor(turn, records, page, last)
+		turn.blank = turn.blank || cursor == "" && len(page) >= q.limit // as if there were more
 	}
 	if trick != nil && call >= trick.from {
 		cursor = s.mislead(turn, trick, q, page, cursor, call)
@@ -276,6 +283,9 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 	meta := s.metadata(dice, cursor, all, len(page))
 	if trick != nil && call >= trick.from && trick.kind == "blank" && dice.oneIn(2) {
 		meta = pick(dice, `"metadata": null`, `"metadata": {}`, `"metadata": {"next_offset": {"after": 1}, "total_objects": 1}`, `"metadata": {"next_offset": ["x"]}`, `"metadata": []`, "")
+		if s.row.Cursor == duo.Offset {
+			meta = pick(dice, `"metadata": null`, `"metadata": []`, "", `"metadata": {"next_offset": {"after": 1}}`) // {} is the end
+		}
 		turn.blank = true
 	}
 	if cursor != "" && cursor != "null" {

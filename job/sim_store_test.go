@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"math"
 	"strings"
 	"time"
 
@@ -61,13 +60,16 @@ func (s *simStore) fails(what string, id state.ID) error {
 	return errDisk
 }
 
-// copied is a copy of a checkpoint by way of what its package shows of it.
-func copied(cp *state.Checkpoint) *state.Checkpoint {
-	c := &state.Checkpoint{Progress: cp.Progress}
-	if since := cp.Delivered.RememberedSince(); since != 0 {
-		c.Delivered.Forget(since)
+// copied is a copy of a checkpoint by way of its file.
+func copied(id state.ID, cp *state.Checkpoint) *state.Checkpoint {
+	data, err := cp.Encode(id)
+	c := new(state.Checkpoint)
+	if err == nil {
+		err = c.Decode(data, id)
 	}
-	c.Delivered.Add(cp.Delivered.Since(math.MinInt64))
+	if err != nil {
+		panic(err)
+	}
 	return c
 }
 
@@ -83,7 +85,7 @@ func (s *simStore) Load(id state.ID) (*state.Checkpoint, error) {
 	if cp == nil {
 		return nil, nil
 	}
-	return copied(cp), nil
+	return copied(id, cp), nil
 }
 
 // Stage implements [state.Store].
@@ -91,7 +93,7 @@ func (s *simStore) Stage(id state.ID, cp *state.Checkpoint) (state.Staged, error
 	if err := s.fails("stage", id); err != nil {
 		return nil, err
 	}
-	return simStaged{id, copied(cp)}, nil
+	return simStaged{id, copied(id, cp)}, nil
 }
 
 // Commit implements [state.Store]. One that fails may count all the same.

@@ -151,6 +151,10 @@ func (sim *simulation) play() {
 			break
 		}
 	}
+	time.Sleep(25 * time.Hour) // the end is proved once a day
+	if !clean() {
+		sim.violate("the last run does not end with all streams done")
+	}
 	sim.judgeEnd()
 }
 

@@ -33,10 +33,10 @@ type stream struct {
 
 	verified bool // Duo's first page bears from out
 	feed     *feed.Feed
-	backoff  retry.Backoff // of sessions
-	slot     *slot         // what a worker works with, while the stream has one
-	pages    int           // since it has
-	reading  *reading
+	backoff  retry.Backoff  // of sessions
+	slot     *slot          // what a worker works with, while the stream has one
+	pages    int            // since it has
+	reading  *state.Reading // what Duo shows of the window, against what is delivered
 	flight   flight
 	trouble  error // the last failure, until there is progress
 
@@ -87,17 +87,18 @@ func (s *stream) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.reading = s.against(w)
+	s.reading = state.NewReading(&s.cp.Delivered)
 	defer s.flight.drop()
 	for !w.Done() && err == nil {
 		err = s.next(ctx, w)
 	}
 	s.give()
-	if _, failed := errors.AsType[*laneError](err); failed {
-		return err
-	}
-	if failed := s.settle(); failed != nil {
-		return failed
+	// Whatever ended the reading: what older sessions confirm counts.
+	settled := s.settle()
+	_, cut := errors.AsType[*laneError](err)
+	_, failed := errors.AsType[*laneError](settled)
+	if settled != nil && (err == nil || cut || !failed) {
+		return settled
 	}
 	return err
 }
@@ -161,6 +162,7 @@ func (s *stream) open() (*window.Window, error) {
 			s.result.Until = time.UnixMilli(cp.DeliveredUntil).UTC()
 		}
 	}
+	s.lines.delivered = &s.cp.Delivered
 	w, err := window.Open(s.rules(), s.cp, s.run.start, s.run.end, s.run.cfg.Overlap)
 	if err == nil && w.Done() {
 		err = s.first() // there is nothing to ask Duo for

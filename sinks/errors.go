@@ -161,8 +161,9 @@ func bare(err error) error {
 	}
 }
 
-// classify marks the faults of TLS that a repetition does not mend.
-func classify(err error) error {
+// classify marks the faults of TLS that a repetition does not mend. missing says
+// that the receiver has asked for a client certificate and got none.
+func classify(err error, missing bool) error {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return &PermanentError{err, certificateHint(err)}
 	}
@@ -173,12 +174,22 @@ func classify(err error) error {
 		return &PermanentError{err, "the receiver does not speak TLS on this port: use its TLS port, or protocol TCP"}
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "remote error" {
-		if hint, ok := alertHint(e.Err); ok {
+		hint, ok := alertHint(e.Err)
+		if ok && missing {
+			hint = missingHint
+		}
+		if ok {
 			return &PermanentError{err, hint}
 		}
 	}
+	if missing && (errors.Is(err, errReset) || errors.Is(err, errPipe) || errors.Is(err, errClosedEarly)) {
+		return &hintedError{err, missingHint} // it may ask and not insist
+	}
 	return err
 }
+
+// missingHint is the hint about a client certificate that was asked for.
+const missingHint = "the receiver asked for a client certificate, and there is none: put it and its key into cert_filepath or key_filepath"
 
 func certificateHint(err error) string {
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
@@ -223,14 +234,14 @@ func alertHint(alert error) (hint string, permanent bool) {
 	}
 	switch {
 	case is(alertCertificateRequired):
-		return "the receiver wants a client certificate: put it and its key into cert_filepath or key_filepath", true
+		return missingHint, true
 	case is(alertBadCertificate, alertUnsupportedCertificate, alertCertificateRevoked, alertCertificateExpired,
 		alertCertificateUnknown, alertUnknownCA, alertAccessDenied):
-		return "the receiver refused our client certificate, or the lack of one: its log says why", true
+		return "the receiver refused our client certificate: its log says why", true
 	case is(alertUnrecognizedName):
 		return "the receiver does not know this name: set server_name", true
 	case is(alertHandshakeFailure, alertProtocolVersion, alertInsufficientSecurity):
-		return "the receiver may want a client certificate, whose key goes into cert_filepath or key_filepath; or it does not offer TLS 1.2 or later", true
+		return "the receiver does not offer TLS 1.2 or later, or no cipher of ours", true
 	}
 	return "", false
 }

@@ -67,6 +67,59 @@ func TestNoLossGoesUnnoticed(t *testing.T) {
 	}
 }
 
+// TestBrokenAnywhere holds every protocol to the same promise while a connection
+// to a good receiver breaks after any number of bytes.
+func TestBrokenAnywhere(t *testing.T) {
+	for name, how := range map[string]sinktest.Break{
+		"reset": sinktest.Reset, "closed": sinktest.Close, "stalled": sinktest.Stall, "silent": sinktest.Silence,
+	} {
+		t.Run(name, func(t *testing.T) {
+			forEach(t, transports(t), func(t *testing.T, tr transport) {
+				if tr.protocol == sinks.UDP {
+					t.Skip("datagrams have no connection")
+				}
+				if how == sinktest.Stall && !tr.answers() {
+					t.Skip("what the nearest system takes counts: see TestBlackHole")
+				}
+				certain := tr.protocol != sinks.HEC // which compresses: the break may come too late
+				n := *trials
+				if how == sinktest.Stall || how == sinktest.Silence {
+					n, certain = max(1, n/4), how == sinktest.Stall && certain // each waits for a time-out
+				}
+				for i := range n {
+					lines := page(fmt.Sprint("t", i), 1+rand.IntN(200), 1+rand.IntN(1000))
+					_, r := tr.start(t, nil)
+					after := rand.IntN(len(lines))
+					if how == sinktest.Silence {
+						after = rand.IntN(400) // of the answers
+					}
+					s := tr.sink(t, sinktest.Between(t, r, how, after), func(o *sinks.Options) {
+						o.Warn = func(string) {}
+						switch how {
+						case sinktest.Reset, sinktest.Close:
+							// It must be seen before the session ends: it is long over by then.
+							o.Settle = time.Minute
+						default:
+							impatient(o)
+						}
+					})
+					err := deliver(t.Context(), s, lines)
+					switch {
+					case err == nil && !hasAll(r.Lines(), lines):
+						t.Errorf("trial %d: after %d bytes: everything counts, and %d lines were received", i, after, len(r.Lines()))
+					case err == nil && certain:
+						t.Errorf("trial %d: after %d of more than %d bytes: no error", i, after, len(lines))
+					case err != nil:
+						if _, ok := errors.AsType[*sinks.PermanentError](err); ok {
+							t.Errorf("trial %d: permanent: %v", i, err)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
 // A proxy that has lost its receiver may end its own stream and go on to
 // acknowledge: then the early end is all there is to notice.
 func TestEndOfStreamBeforeOurs(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,8 +60,8 @@ type HECOptions struct {
 // hecSink delivers records as the events of HTTP requests.
 type hecSink struct {
 	opts  Options
-	tls   *tls.Config // nil: in the clear
-	proxy *url.URL    // or nil
+	trust *trust   // nil: in the clear
+	proxy *url.URL // or nil
 
 	events, acks, health string // URLs
 }
@@ -120,15 +119,11 @@ func newHEC(o Options) (*hecSink, error) {
 }
 
 func (s *hecSink) setTLS() (err error) {
-	if s.opts.CertFile != "" {
-		s.tls, err = tlsConfig(s.opts)
-		return err
-	}
-	if s.opts.KeyFile != "" {
+	if s.opts.CertFile == "" && s.opts.KeyFile != "" {
 		return errors.New("key_filepath needs cert_filepath, with the certificate of that key")
 	}
-	s.tls = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.opts.ServerName}
-	return nil
+	s.trust, err = newTrust(&s.opts)
+	return err
 }
 
 func (s *hecSink) ID() string { return s.opts.ID }
@@ -137,10 +132,10 @@ func (s *hecSink) MaxRecord() int { return s.opts.MaxRecordBytes }
 
 // Open has the receiver accept the token.
 func (s *hecSink) Open(ctx context.Context) (Session, error) {
-	session := s.newSession(s.tls)
+	session := s.newSession(s.trust.begin(&s.opts))
 	if err := session.greet(ctx); err != nil {
 		session.Abort()
-		return nil, s.wrap(ctx, "connect to", err)
+		return nil, s.wrap(ctx, "connect to", session.handshake.classify(err))
 	}
 	return session, nil
 }
@@ -148,8 +143,7 @@ func (s *hecSink) Open(ctx context.Context) (Session, error) {
 // Check asks the receiver for its health and has it accept the token.
 func (s *hecSink) Check(ctx context.Context) (report Report, err error) {
 	report.Proves = "that the collector has taken each record, or, where the token has indexer acknowledgement, that the indexer has stored it"
-	config, asked := noteClientCert(s.tls)
-	session := s.newSession(config)
+	session := s.newSession(s.trust.check(&report))
 	defer session.Abort()
 	session.report = &report
 	session.trace = &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
@@ -158,18 +152,18 @@ func (s *hecSink) Check(ctx context.Context) (report Report, err error) {
 	if err = session.healthy(ctx); err == nil {
 		err = session.greet(ctx)
 	}
-	report.ClientCert = asked()
-	return report, s.wrap(ctx, "check", err)
+	report.ClientCert = session.handshake.shown()
+	return report, s.wrap(ctx, "check", session.handshake.classify(err))
 }
 
 func (s *hecSink) wrap(ctx context.Context, what string, err error) error {
-	return s.opts.wrap(ctx, what, classify(err))
+	return s.opts.wrap(ctx, what, err)
 }
 
-func (s *hecSink) newSession(config *tls.Config) *hecSession {
+func (s *hecSink) newSession(h *handshake) *hecSession {
 	transport := &http.Transport{
 		DialContext:         s.opts.Dial,
-		TLSClientConfig:     config,
+		TLSClientConfig:     h.config(),
 		TLSHandshakeTimeout: s.opts.DialTimeout,
 		MaxConnsPerHost:     1,
 		DisableCompression:  true, // of answers, which are small and foreign
@@ -180,6 +174,7 @@ func (s *hecSink) newSession(config *tls.Config) *hecSession {
 	jar, _ := cookiejar.New(nil) // never fails; a load balancer's cookie keeps a channel at its indexer
 	session := &hecSession{
 		sink:      s,
+		handshake: h,
 		transport: transport,
 		client: &http.Client{Transport: transport, Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // the token is for nobody else
@@ -205,6 +200,7 @@ func newGUID() string {
 // hecSession is some requests, one after the other, with a channel of their own.
 type hecSession struct {
 	sink      *hecSink
+	handshake *handshake // nil: in the clear
 	transport *http.Transport
 	client    *http.Client
 	channel   string
@@ -250,7 +246,8 @@ func (s *hecSession) greet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.status == http.StatusBadRequest && a.is(hecNoData, hecBadFormat) {
+	noPayload := bytes.Contains(a.raw, []byte("no payload")) // in Fluent Bit's words
+	if a.status == http.StatusBadRequest && (a.is(hecNoData, hecBadFormat) || noPayload) {
 		return nil
 	}
 	return a.error()
@@ -268,7 +265,7 @@ func (s *hecSession) Send(ctx context.Context, b Batch) ([]Refused, error) {
 	refused, err := s.sendBatch(ctx, b)
 	if err != nil {
 		s.Abort()
-		return nil, s.sink.wrap(ctx, "deliver to", err)
+		return nil, s.sink.wrap(ctx, "deliver to", s.handshake.classify(err))
 	}
 	return refused, nil
 }
@@ -428,7 +425,7 @@ func (s *hecSession) sleep(ctx context.Context, d time.Duration) error {
 func (s *hecSession) Confirm(ctx context.Context) error {
 	err := s.acknowledged(ctx)
 	s.Abort()
-	return s.sink.wrap(ctx, "deliver to", err)
+	return s.sink.wrap(ctx, "deliver to", s.handshake.classify(err))
 }
 
 func (s *hecSession) acknowledged(ctx context.Context) error {

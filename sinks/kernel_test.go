@@ -68,9 +68,9 @@ func TestKernelTells(t *testing.T) {
 	t.Run("not acknowledged", func(t *testing.T) {
 		ours, theirs := pair(t)
 		theirs.SetReadBuffer(4 << 10)
-		ours.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-		if _, err := ours.Write(flood()); err == nil {
-			t.Fatal("the system took all of it")
+		for taken := 1; taken > 0; { // until both systems' buffers are full
+			ours.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+			taken, _ = ours.Write(flood())
 		}
 		ours.CloseWrite()
 		if known, all, err := sinks.Tells(ours); err != nil || known != tells || all {

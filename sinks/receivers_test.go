@@ -1,3 +1,5 @@
+//go:build unix
+
 package sinks_test
 
 import (
@@ -9,7 +11,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -46,15 +47,11 @@ type receiver struct {
 	dir     string
 	port    int
 	program string
-	args    []string // FILE stands for the configuration
-	env     []string
+	args    []string // FILE stands for the configuration, DIR for dir
 
-	config string
-	out    string // the file that records are stored in
-
-	cmd   *exec.Cmd
-	ended chan error
-	log   *os.File
+	config  string
+	out     string // the file that records are stored in
+	running *sinktest.Program
 }
 
 // documentedReceiver prepares a receiver with a configuration of the document: the
@@ -63,106 +60,54 @@ func documentedReceiver(t *testing.T, name, program string, args ...string) *rec
 	t.Helper()
 	r := &receiver{dir: t.TempDir(), port: sinktest.FreePort(t), program: program, args: args}
 	config := documented(t, name)
-	port := regexp.MustCompile(`\b(?:2514|5140|6514|20514|54525)\b`)
+	port := regexp.MustCompile(`\b(?:2514|5140|6514|8088|20514|54525)\b`)
 	if ports := port.FindAllString(config, -1); len(ports) != 1 {
 		t.Fatalf("%d ports in configuration %q", len(ports), name)
 	}
 	r.config = port.ReplaceAllString(config, strconv.Itoa(r.port))
 	r.config = regexp.MustCompile(`/(?:var/log|etc/dls)/`).ReplaceAllString(r.config, r.dir+"/")
 	r.out = filepath.Join(r.dir, "duo.log")
-	var err error
-	if r.log, err = os.Create(filepath.Join(r.dir, "output")); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			b, _ := os.ReadFile(r.log.Name())
-			t.Logf("configuration:\n%s\noutput:\n%s", r.config, b[:min(len(b), 4000)])
-		}
-		r.log.Close()
-	})
 	return r
 }
 
 // start starts the receiver and waits until it listens.
 func (r *receiver) start(t *testing.T) {
 	t.Helper()
-	file := filepath.Join(r.dir, "config")
-	if err := os.WriteFile(file, []byte(r.config), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := configuration(t, r.config)
 	args := make([]string, len(r.args))
 	for i, arg := range r.args {
 		args[i] = strings.NewReplacer("FILE", file, "DIR", r.dir).Replace(arg)
 	}
-	r.cmd = exec.Command(r.program, args...)
-	r.cmd.Env = append(os.Environ(), r.env...)
-	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
-	if err := r.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	r.ended = ended
-	cmd := r.cmd
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() { r.stop(syscall.SIGKILL) })
-	r.await(t, "it listens", func() bool {
-		c, err := net.Dial("tcp", r.address())
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
-}
-
-// stop ends the receiver with a signal, and waits for its end.
-func (r *receiver) stop(sig syscall.Signal) {
-	if r.cmd != nil {
-		r.cmd.Process.Signal(sig)
-		select {
-		case <-r.ended:
-		case <-time.After(20 * time.Second):
-			r.cmd.Process.Kill()
-			<-r.ended
-		}
-		r.cmd = nil
-	}
-}
-
-// killer returns what sends the process of now a signal.
-func (r *receiver) killer(sig syscall.Signal) func() {
-	process := r.cmd.Process
-	return func() { process.Signal(sig) }
+	r.running = sinktest.Start(t, r.port, r.program, args...)
 }
 
 // revive starts the receiver again if it has ended, and waits until s reaches it.
 func (r *receiver) revive(t *testing.T, s sinks.Sink) {
 	t.Helper()
-	r.await(t, "it is reached", func() bool {
-		select {
-		case <-r.ended:
-			r.cmd = nil
+	await(t, "the receiver is reached", func() bool {
+		c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port)))
+		if err != nil {
+			r.running.Kill()
 			r.start(t)
-		default:
+		} else {
+			c.Close()
 		}
-		_, err := s.Check(t.Context())
+		_, err = s.Check(t.Context())
 		return err == nil
 	})
 }
 
-func (r *receiver) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port)) }
-
 // await waits until something is so.
-func (r *receiver) await(t *testing.T, what string, so func() bool) {
+func await(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	late := time.After(30 * time.Second)
+	late := time.After(time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !so() {
 		select {
 		case <-tick.C:
 		case <-late:
-			t.Fatalf("%s: too late until %s", r.program, what)
+			t.Fatalf("too late until %s", what)
 		}
 	}
 }
@@ -175,7 +120,7 @@ func (r *receiver) stored(t *testing.T) map[string]int {
 		t.Fatal(err)
 	}
 	have := make(map[string]int)
-	if filepath.Base(r.program) == "otelcol" {
+	if strings.HasSuffix(r.program, "otelcol") {
 		data = otelBodies(t, data)
 	}
 	for line := range bytes.Lines(data) {
@@ -192,7 +137,15 @@ func otelBodies(t *testing.T, data []byte) []byte {
 			ResourceLogs []struct {
 				ScopeLogs []struct {
 					LogRecords []struct {
-						Body       struct{ StringValue string }
+						Body struct {
+							StringValue string
+							KvlistValue struct {
+								Values []struct {
+									Key   string
+									Value struct{ StringValue string }
+								}
+							}
+						}
 						Attributes []struct {
 							Key   string
 							Value struct{ StringValue string }
@@ -208,6 +161,13 @@ func otelBodies(t *testing.T, data []byte) []byte {
 			for _, s := range r.ScopeLogs {
 				for _, l := range s.LogRecords {
 					text := l.Body.StringValue
+					if object := l.Body.KvlistValue.Values; len(object) > 0 { // of HEC, in any order
+						fields := make(map[string]string)
+						for _, v := range object {
+							fields[v.Key] = v.Value.StringValue
+						}
+						text = fmt.Sprintf(`{"id": %q, "pad": %q}`, fields["id"], fields["pad"])
+					}
 					for _, a := range l.Attributes {
 						if a.Key == "message" { // of syslog
 							text = a.Value.StringValue
@@ -232,7 +192,7 @@ func (r *receiver) expect(t *testing.T, once bool, pages ...[]byte) {
 		}
 	}
 	var have map[string]int
-	r.await(t, "all is stored", func() bool {
+	await(t, "all is stored", func() bool {
 		have = r.stored(t)
 		missing := 0
 		for line := range want {
@@ -286,11 +246,7 @@ func (r *receiver) certificates(t *testing.T) string {
 
 func rsyslog(t *testing.T, name string) *receiver {
 	t.Helper()
-	program, err := exec.LookPath("rsyslogd")
-	if err != nil {
-		t.Skip("rsyslogd is not installed")
-	}
-	return documentedReceiver(t, name, program, "-n", "-f", "FILE", "-i", "DIR/pid")
+	return documentedReceiver(t, name, "rsyslogd", "-n", "-f", "FILE", "-i", "DIR/pid")
 }
 
 // syslogNG runs syslog-ng from its packages unpacked at $DLS_SYSLOG_NG.
@@ -298,33 +254,32 @@ func syslogNG(t *testing.T, name string) *receiver {
 	t.Helper()
 	root := os.Getenv("DLS_SYSLOG_NG")
 	if root == "" {
-		t.Skip("DLS_SYSLOG_NG does not name unpacked packages of syslog-ng")
+		t.Skip("syslog-ng: DLS_SYSLOG_NG does not name its unpacked packages")
 	}
 	lib := root + "/usr/lib/syslog-ng"
 	modules, err := filepath.Glob(lib + "/[0-9]*")
-	libraries, _ := filepath.Glob(root + "/usr/lib/*-linux-gnu")
-	more, _ := filepath.Glob(root + "/lib/*-linux-gnu")
-	if err != nil || len(modules) == 0 {
-		t.Fatalf("no modules of syslog-ng below %q: %v", root, err)
+	if err != nil || len(modules) != 1 {
+		t.Fatalf("modules of syslog-ng below %q: %q, %v", root, modules, err)
 	}
-	r := documentedReceiver(t, name, root+"/usr/sbin/syslog-ng", "-F", "--no-caps", "-f", "FILE",
-		"-R", "DIR/persist", "-c", "DIR/ctl", "-p", "DIR/pid", "--module-path="+modules[0])
-	r.env = []string{"LD_LIBRARY_PATH=" + strings.Join(append(append(libraries, more...), lib), ":")}
-	return r
+	for _, pattern := range []string{"/usr/lib/*-linux-gnu", "/lib/*-linux-gnu"} {
+		libraries, _ := filepath.Glob(root + pattern)
+		lib += ":" + strings.Join(libraries, ":")
+	}
+	return documentedReceiver(t, name, "env", "LD_LIBRARY_PATH="+lib, root+"/usr/sbin/syslog-ng", "-F", "--no-caps",
+		"-f", "FILE", "-R", "DIR/persist", "-c", "DIR/ctl", "-p", "DIR/pid", "--module-path="+modules[0])
 }
 
 func otelCollector(t *testing.T, name string) *receiver {
 	t.Helper()
 	program := os.Getenv("DLS_OTELCOL")
 	if program == "" {
-		t.Skip("DLS_OTELCOL does not name a build of sinks/sinktest/otelcol")
+		t.Skip("OpenTelemetry Collector: DLS_OTELCOL does not name a build of sinks/sinktest/otelcol")
 	}
-	return documentedReceiver(t, name, program, "--config", "FILE")
+	return documentedReceiver(t, name, program, "--config", "FILE", "--set=service.telemetry.metrics.level=none")
 }
 
-var (
-	counted = sinks.SyslogOptions{Envelope: sinks.RFC5424, Framing: sinks.OctetCounted}
-)
+// counted is for receivers of syslog that find the end of a record by its length.
+var counted = sinks.SyslogOptions{Envelope: sinks.RFC5424, Framing: sinks.OctetCounted}
 
 // Each documented configuration stores every record whole, up to its limit.
 func TestDocumentedReceivers(t *testing.T) {
@@ -343,6 +298,7 @@ func TestDocumentedReceivers(t *testing.T) {
 		{"syslog-ng network", syslogNG, sinks.Options{Protocol: sinks.TCP}, false, 128 << 10, false},
 		{"syslog-ng syslog", syslogNG, sinks.Options{Protocol: sinks.TCPSSL, Syslog: counted}, true, 127 << 10, false},
 		{"otel tcplog", otelCollector, sinks.Options{Protocol: sinks.TCP}, false, 1 << 20, false},
+		{"otel splunk_hec", otelCollector, sinks.Options{Protocol: sinks.HEC, HEC: sinks.HECOptions{Token: token, Plaintext: true}}, false, 1 << 20, false},
 		{"otel syslog", otelCollector, sinks.Options{Protocol: sinks.TCP, Syslog: counted}, false, 1 << 20, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -399,63 +355,105 @@ func insist(t *testing.T, s sinks.Sink, p []byte, repair func()) (failed int) {
 	}
 }
 
+// deliverThroughKills delivers n pages through s, sends the receiver a signal at
+// some moment of each third, and revives it.
+func (r *receiver) deliverThroughKills(t *testing.T, s sinks.Sink, n int) (pages [][]byte) {
+	t.Helper()
+	failed := 0
+	for i := range n {
+		p := page(fmt.Sprint("p", i), 1000, 1400)
+		pages = append(pages, p)
+		if i%3 == 2 {
+			process, sig := r.running, []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}[i%2]
+			timer := time.AfterFunc(rand.N(15*time.Millisecond), func() { process.Signal(sig) })
+			failed += insist(t, s, p, func() { r.revive(t, s) })
+			timer.Stop()
+			r.revive(t, s)
+			continue
+		}
+		failed += insist(t, s, p, func() { r.revive(t, s) })
+	}
+	t.Logf("%d signals: %d deliveries failed and were repeated", n/3, failed)
+	return pages
+}
+
 // With queue.type="Direct" rsyslog answers what it has written: a restart or a kill
 // in mid-run loses nothing of what was confirmed.
 func TestIMRELPRestart(t *testing.T) {
 	r := rsyslog(t, "rsyslog imrelp")
 	r.start(t)
 	s := r.sink(t, sinks.Options{Protocol: sinks.RELP})
-	failed := 0
-	var pages [][]byte
-	for i := range 20 {
-		p := page(fmt.Sprint("p", i), 1000, 1400)
-		pages = append(pages, p)
-		if i%3 == 2 {
-			sig := []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}[i%2]
-			timer := time.AfterFunc(rand.N(15*time.Millisecond), r.killer(sig))
-			failed += insist(t, s, p, func() { r.revive(t, s) })
-			timer.Stop()
-			r.revive(t, s)
-			continue
-		}
-		failed += insist(t, s, p, func() {})
-	}
-	t.Logf("%d deliveries failed and were repeated", failed)
-	r.expect(t, false, pages...)
+	r.expect(t, false, r.deliverThroughKills(t, s, 20)...)
 }
 
-// Behind a load balancer whose backend is down nothing is confirmed, and nothing is
-// lost when the backend is killed at random.
-func TestRELPBehindHAProxy(t *testing.T) {
-	program, err := exec.LookPath("haproxy")
-	if err != nil {
-		t.Skip("haproxy is not installed")
+// Behind a proxy whose backend is down nothing is confirmed, and nothing is lost
+// when the backend is killed at some moment.
+func TestIMRELPBehindProxy(t *testing.T) {
+	documentedHAProxy := proxy{name: "documented haproxy", start: func(t *testing.T, port, backend int, _ string) {
+		config := strings.NewReplacer("bind :2514\n", fmt.Sprintf("bind 127.0.0.1:%d\n", port),
+			"192.0.2.10:2514", fmt.Sprintf("127.0.0.1:%d", backend)).Replace(documented(t, "haproxy"))
+		sinktest.Start(t, port, "haproxy", "-db", "-f", configuration(t, config))
+	}}
+	for _, p := range append([]proxy{documentedHAProxy}, proxies...) {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			r := rsyslog(t, "rsyslog imrelp")
+			s := p.before(t, r.port, func(o *sinks.Options) {
+				o.Protocol = map[bool]sinks.Protocol{false: sinks.RELP, true: sinks.RELPSSL}[p.tls]
+			})
+			for _, n := range []int{1, 3, 900} {
+				if err := deliver(t.Context(), s, page("down", n, 1400)); err == nil {
+					t.Errorf("%d records are confirmed although nothing is behind the proxy", n)
+				}
+			}
+			r.start(t)
+			r.revive(t, s)
+			r.expect(t, false, r.deliverThroughKills(t, s, 12)...)
+		})
 	}
-	r := rsyslog(t, "rsyslog imrelp")
-	proxy := &receiver{dir: t.TempDir(), port: sinktest.FreePort(t), program: program, args: []string{"-f", "FILE", "-db"}}
-	proxy.config = strings.NewReplacer(
-		":2514\n", fmt.Sprintf(":%d\n", proxy.port), "192.0.2.10:2514", r.address()).Replace(documented(t, "haproxy"))
-	proxy.start(t)
-	s := proxy.sink(t, sinks.Options{Protocol: sinks.RELP})
-	for _, n := range []int{1, 3, 900} {
-		if err := deliver(t.Context(), s, page("down", n, 1400)); err == nil {
-			t.Errorf("%d records are confirmed although nothing is behind the proxy", n)
-		}
+}
+
+// The same for a collector, which stores what it answers.
+func TestHECBehindProxy(t *testing.T) {
+	for _, p := range proxies {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			port := sinktest.FreePort(t)
+			s := p.before(t, port, func(o *sinks.Options) {
+				o.Protocol, o.HEC = sinks.HEC, sinks.HECOptions{Token: token, Plaintext: !p.tls}
+			})
+			for _, n := range []int{1, 3, 900} {
+				if err := deliver(t.Context(), s, page("down", n, 1400)); err == nil {
+					t.Errorf("%d records are confirmed although nothing is behind the proxy", n)
+				}
+			}
+			h := &sinktest.HEC{T: t, Token: token, Acks: true}
+			up := func() *sinktest.Receiver {
+				r := sinktest.Listen(t, sinktest.Options{Port: port, Behave: h.Behave})
+				await(t, "the collector is reached", func() bool { _, err := s.Check(t.Context()); return err == nil })
+				return r
+			}
+			failed := 0
+			for i := range 4 {
+				lines := page(fmt.Sprint("p", i), 1000, 1400)
+				r := up()
+				timer := time.AfterFunc(rand.N(15*time.Millisecond), r.Close)
+				failed += insist(t, s, lines, func() { r.Close(); r = up() })
+				timer.Stop()
+				r.Close()
+				have := make(map[string]bool)
+				for _, e := range h.Events() {
+					have[string(e.Line())] = true
+				}
+				for line := range strings.Lines(string(lines)) {
+					if !have[line] {
+						t.Fatalf("confirmed, but not stored: %.60q", line)
+					}
+				}
+			}
+			t.Logf("4 kills: %d deliveries failed and were repeated", failed)
+		})
 	}
-	r.start(t)
-	r.revive(t, s)
-	var pages [][]byte
-	failed := 0
-	for i := range 20 {
-		p := page(fmt.Sprint("p", i), 1000, 1400)
-		pages = append(pages, p)
-		timer := time.AfterFunc(rand.N(15*time.Millisecond), r.killer(syscall.SIGKILL))
-		failed += insist(t, s, p, func() { r.revive(t, s) })
-		timer.Stop()
-		r.revive(t, s)
-	}
-	t.Logf("%d deliveries failed and were repeated", failed)
-	r.expect(t, false, pages...)
 }
 
 // A record above the limit makes imrelp end the connection, which fails the

@@ -36,7 +36,7 @@ const (
 // relpSink delivers each record as a transaction, over TCP or TLS.
 type relpSink struct {
 	opts    Options
-	tls     *tls.Config // nil: in the clear
+	trust   *trust // nil: in the clear
 	wrapper *wrapper
 }
 
@@ -45,7 +45,7 @@ var _ Sink = (*relpSink)(nil)
 func newRELP(o Options, w *wrapper) (s *relpSink, err error) {
 	s = &relpSink{opts: o, wrapper: w}
 	if o.Protocol == RELPSSL {
-		s.tls, err = tlsConfig(o)
+		s.trust, err = newListedTrust(&o)
 	}
 	return s, err
 }
@@ -56,22 +56,28 @@ func (s *relpSink) MaxRecord() int { return s.opts.MaxRecordBytes }
 
 // Open connects and has the receiver accept the session.
 func (s *relpSink) Open(ctx context.Context) (Session, error) {
-	session, err := s.open(ctx, s.tls)
+	session, err := s.open(ctx, s.trust.begin(&s.opts))
 	if err != nil {
 		return nil, s.wrap(ctx, "connect to", err)
 	}
 	return session, nil
 }
 
-func (s *relpSink) open(ctx context.Context, config *tls.Config) (*relpSession, error) {
-	conn, err := s.opts.dial(ctx, config)
+func (s *relpSink) open(ctx context.Context, h *handshake) (*relpSession, error) {
+	conn, client, err := s.opts.dial(ctx, h)
 	if err != nil {
 		return nil, err
 	}
+	stream := conn
+	if client != nil {
+		stream = client
+	}
 	session := &relpSession{
 		sink:       s,
-		conn:       conn,
-		in:         bufio.NewReader(conn),
+		handshake:  h,
+		tcp:        conn,
+		conn:       stream,
+		in:         bufio.NewReader(stream),
 		slots:      make(chan struct{}, relpWindow),
 		unanswered: make(map[int]bool, relpWindow),
 		ended:      make(chan struct{}),
@@ -80,7 +86,7 @@ func (s *relpSink) open(ctx context.Context, config *tls.Config) (*relpSession, 
 	defer release()
 	if err := session.greet(); err != nil {
 		session.cut()
-		return nil, err
+		return nil, h.classify(err)
 	}
 	go session.read()
 	return session, nil
@@ -89,8 +95,8 @@ func (s *relpSink) open(ctx context.Context, config *tls.Config) (*relpSession, 
 // Check opens a session and closes it.
 func (s *relpSink) Check(ctx context.Context) (report Report, err error) {
 	report.Proves = "that the receiving program has taken each record; what it then holds in memory is its own"
-	config, asked := noteClientCert(s.tls)
-	session, err := s.open(ctx, config)
+	h := s.trust.check(&report)
+	session, err := s.open(ctx, h)
 	if err == nil {
 		report.Remote = session.conn.RemoteAddr().String()
 		if t, ok := session.conn.(*tls.Conn); ok {
@@ -98,20 +104,22 @@ func (s *relpSink) Check(ctx context.Context) (report Report, err error) {
 		}
 		report.Closed, err = session.end(ctx)
 	}
-	report.ClientCert = asked()
+	report.ClientCert = h.shown()
 	return report, s.wrap(ctx, "check", err)
 }
 
 func (s *relpSink) wrap(ctx context.Context, what string, err error) error {
-	return s.opts.wrap(ctx, what, classify(err))
+	return s.opts.wrap(ctx, what, err)
 }
 
 // relpSession is one connection. The goroutine that uses the session writes to it;
 // a reader, which ends with the connection, takes the answers.
 type relpSession struct {
-	sink *relpSink
-	conn net.Conn
-	in   *bufio.Reader // the reader's
+	sink      *relpSink
+	handshake *handshake // nil: in the clear
+	tcp       net.Conn
+	conn      net.Conn      // TLS over tcp, or tcp
+	in        *bufio.Reader // the reader's
 
 	out  []byte // frames that are not yet written
 	txnr int    // of the last command
@@ -147,8 +155,11 @@ func (s *relpSession) greet() error {
 	case isTimeout(err):
 		return timeoutError("the receiver did not answer RELP's open", timeout)
 	case errors.Is(err, io.EOF):
-		return &hintedError{errors.New("the receiver ended the connection instead of opening a RELP session"),
-			"check that the receiver's RELP input listens on this port; a port that expects TLS needs protocol RELPSSL"}
+		hint := "check that the receiver's RELP input listens on this port"
+		if s.handshake == nil {
+			hint += "; a port that expects TLS needs protocol RELPSSL"
+		}
+		return &hintedError{errors.New("the receiver ended the connection instead of opening a RELP session"), hint}
 	case err != nil:
 		return err
 	case f.command != "rsp" || f.txnr != s.txnr:
@@ -185,7 +196,7 @@ func (s *relpSession) Send(ctx context.Context, b Batch) ([]Refused, error) {
 	refused, err := s.send(b)
 	if err != nil {
 		s.Abort()
-		return nil, s.sink.wrap(ctx, "deliver to", err)
+		return nil, s.sink.wrap(ctx, "deliver to", s.handshake.classify(err))
 	}
 	return refused, nil
 }
@@ -348,7 +359,7 @@ func (s *relpSession) because(err error) error {
 // answered they count, whatever becomes of the close.
 func (s *relpSession) Confirm(ctx context.Context) error {
 	_, err := s.end(ctx)
-	return s.sink.wrap(ctx, "deliver to", err)
+	return s.sink.wrap(ctx, "deliver to", s.handshake.classify(err))
 }
 
 // end reports whether the receiver answered the close.
@@ -393,9 +404,10 @@ func (s *relpSession) Abort() {
 	<-s.ended
 }
 
-// cut ends the connection, and so whatever waits for it. A frame that is cut is
-// no message: that the system may still send what it holds does no harm.
-func (s *relpSession) cut() { s.conn.Close() }
+// cut ends the connection, and so whatever waits for it; TLS might wait itself,
+// to say goodbye. A frame that is cut is no message: that the system may still
+// send what it holds does no harm.
+func (s *relpSession) cut() { s.tcp.Close() }
 
 // errNotRELP: what came is no answer of a RELP server.
 var errNotRELP = errors.New("the receiver does not speak RELP as it should")

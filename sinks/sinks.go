@@ -56,12 +56,16 @@ type Options struct {
 	Port     int      // required
 
 	// CertFile is a PEM file with the only certificates that TLS trusts:
-	// certificate authorities, or the receiver's own certificate. If it also
-	// holds a private key, that key's certificate is presented to the receiver.
+	// certificate authorities, or the receiver's own certificate, which is then
+	// accepted whatever its name. If it also holds a private key, that key's
+	// certificate is presented to the receiver; neither it nor the intermediates
+	// that only its chain needs are trusted.
 	CertFile string
 	// KeyFile is a PEM file with that private key instead, and perhaps its certificate.
 	KeyFile string
-	// ServerName is the name that the receiver's certificate must have, instead of Hostname.
+	// ServerName is the name that the receiver's certificate must have, instead of
+	// Hostname: a DNS name or address in it or, where it has no DNS name at all,
+	// its Common Name.
 	ServerName string
 
 	DialTimeout  time.Duration // name look-up, connection and TLS handshake together; 30 s
@@ -230,6 +234,7 @@ type Report struct {
 	NotAfter   time.Time // when the receiver's certificate expires
 	ClientCert bool      // the receiver asked for our certificate and was shown one
 	Closed     bool      // TCP, TCPSSL: the receiver answered the half-close; RELP, RELPSSL: the close
+	Warnings   []string  // what the user should know although nothing failed
 	Proves     string    // in words, what a confirmed session proves with this protocol
 }
 
@@ -278,11 +283,11 @@ func newSink(o Options) (Sink, error) {
 	case TCP:
 		return newTCP(o, nil, w), nil
 	case TCPSSL:
-		config, err := tlsConfig(o)
+		trust, err := newListedTrust(&o)
 		if err != nil {
 			return nil, err
 		}
-		return newTCP(o, config, w), nil
+		return newTCP(o, trust, w), nil
 	case UDP:
 		return newUDP(o, w), nil
 	case RELP, RELPSSL:
@@ -296,6 +301,11 @@ func newSink(o Options) (Sink, error) {
 // address is the host and port as a dialer wants them.
 func (o *Options) address() string {
 	return net.JoinHostPort(o.Hostname, strconv.Itoa(o.Port))
+}
+
+// warn says what the user should know about the server.
+func (o *Options) warn(msg string) {
+	o.Warn(fmt.Sprintf("server %q (%s): %s", o.ID, o.address(), msg))
 }
 
 func unbracket(host string) string {

@@ -2,7 +2,6 @@ package sinks
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -18,8 +17,8 @@ const chunkSize = 128 << 10
 // tcpSink delivers over TCP or TLS.
 type tcpSink struct {
 	opts    Options
-	tls     *tls.Config // nil: in the clear
-	wrapper *wrapper    // nil: a record a line
+	trust   *trust   // nil: in the clear
+	wrapper *wrapper // nil: a record a line
 
 	// staysOpen is set once the receiver has left the connection open after our
 	// half-close. From then on the close is not waited for.
@@ -28,19 +27,20 @@ type tcpSink struct {
 
 var _ Sink = (*tcpSink)(nil)
 
-func newTCP(o Options, config *tls.Config, w *wrapper) *tcpSink {
-	return &tcpSink{opts: o, tls: config, wrapper: w}
+func newTCP(o Options, trust *trust, w *wrapper) *tcpSink {
+	return &tcpSink{opts: o, trust: trust, wrapper: w}
 }
 
 func (s *tcpSink) ID() string     { return s.opts.ID }
 func (s *tcpSink) MaxRecord() int { return s.opts.MaxRecordBytes }
 
 func (s *tcpSink) Open(ctx context.Context) (Session, error) {
-	c, err := s.open(ctx, s.tls)
+	session, err := s.open(ctx, s.trust.begin(&s.opts))
 	if err != nil {
-		return nil, s.wrap(ctx, "deliver to", err)
+		return nil, s.wrap(ctx, "connect to", err)
 	}
-	return &tcpSession{sink: s, conn: c, wait: !s.staysOpen.Load()}, nil
+	session.wait = !s.staysOpen.Load()
+	return session, nil
 }
 
 func (s *tcpSink) Check(ctx context.Context) (Report, error) {
@@ -50,24 +50,17 @@ func (s *tcpSink) Check(ctx context.Context) (Report, error) {
 
 func (s *tcpSink) check(ctx context.Context) (Report, error) {
 	report := Report{Proves: s.proves()}
-	config := s.tls
-	if config != nil && config.GetClientCertificate != nil {
-		config = config.Clone()
-		config.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			report.ClientCert = true
-			return s.tls.GetClientCertificate(r)
-		}
-	}
-	c, err := s.open(ctx, config)
+	session, err := s.open(ctx, s.trust.check(&report))
 	if err != nil {
 		return report, err
 	}
-	session := &tcpSession{sink: s, conn: c, wait: true}
 	defer session.Abort()
-	report.Remote = c.tcp.RemoteAddr().String()
-	if c.tls != nil {
-		describe(&report, c.tls.ConnectionState())
+	session.wait = true
+	report.Remote = session.conn.tcp.RemoteAddr().String()
+	if client := session.conn.tls; client != nil {
+		describe(&report, client.ConnectionState())
 	}
+	report.ClientCert = session.handshake.shown()
 	err = session.end(ctx)
 	report.Closed = session.closed
 	return report, err
@@ -83,45 +76,30 @@ func (s *tcpSink) proves() string {
 }
 
 // open connects, and for TLS shakes hands.
-func (s *tcpSink) open(ctx context.Context, config *tls.Config) (*conn, error) {
-	dialing, cancel := context.WithTimeout(ctx, s.opts.DialTimeout)
-	defer cancel()
-	opened, err := s.opts.Dial(dialing, "tcp", s.opts.address())
+func (s *tcpSink) open(ctx context.Context, h *handshake) (*tcpSession, error) {
+	conn, client, err := s.opts.dial(ctx, h)
 	if err != nil {
-		if isTimeout(err) {
-			err = timeoutError("no connection", s.opts.DialTimeout)
-		}
 		return nil, err
 	}
-	tcp, ok := opened.(Link)
+	tcp, ok := conn.(Link)
 	if !ok {
-		opened.Close()
-		return nil, fmt.Errorf("a connection of type %T cannot be half-closed", opened)
+		conn.Close()
+		return nil, fmt.Errorf("a connection of type %T cannot be half-closed", conn)
 	}
-	if config == nil {
-		return newConn(tcp, nil), nil
-	}
-	client := tls.Client(tcp, config)
-	if err := client.HandshakeContext(dialing); err != nil {
-		tcp.Close()
-		if isTimeout(err) {
-			err = timeoutError("no TLS handshake", s.opts.DialTimeout)
-		}
-		return nil, err
-	}
-	return newConn(tcp, client), nil
+	return &tcpSession{sink: s, handshake: h, conn: newConn(tcp, client)}, nil
 }
 
 func (s *tcpSink) wrap(ctx context.Context, what string, err error) error {
-	return s.opts.wrap(ctx, what, classify(err))
+	return s.opts.wrap(ctx, what, err)
 }
 
 // tcpSession is one connection.
 type tcpSession struct {
-	sink   *tcpSink
-	conn   *conn
-	wait   bool // whether the peer's close is waited for
-	closed bool // whether it came, after Confirm
+	sink      *tcpSink
+	handshake *handshake // nil: in the clear
+	conn      *conn
+	wait      bool // whether the peer's close is waited for
+	closed    bool // whether it came, after Confirm
 
 	over atomic.Bool
 	once sync.Once // for closing conn
@@ -141,7 +119,7 @@ func (s *tcpSession) Send(ctx context.Context, b Batch) ([]Refused, error) {
 	refused, err := s.send(ctx, b)
 	if err != nil {
 		s.Abort()
-		return nil, s.sink.wrap(ctx, "deliver to", err)
+		return nil, s.sink.wrap(ctx, "deliver to", s.classify(err))
 	}
 	return refused, nil
 }
@@ -170,10 +148,9 @@ func (s *tcpSession) send(ctx context.Context, b Batch) ([]Refused, error) {
 func (s *tcpSession) Confirm(ctx context.Context) error {
 	err := s.end(ctx)
 	if err == nil && s.wait && !s.closed && s.sink.staysOpen.CompareAndSwap(false, true) {
-		o := &s.sink.opts
-		o.Warn(fmt.Sprintf("server %q (%s) does not close the connection when ours ends: "+
-			"from now on what was sent counts as delivered when the receiver's system has acknowledged it, "+
-			"which does not prove that the receiver has read it", o.ID, o.address()))
+		s.sink.opts.warn("it does not close the connection when ours ends: " +
+			"from now on what was sent counts as delivered when the receiver's system has acknowledged it, " +
+			"which does not prove that the receiver has read it")
 	}
 	return s.sink.wrap(ctx, "deliver to", err)
 }
@@ -188,6 +165,22 @@ func (s *tcpSession) end(ctx context.Context) error {
 	err := s.confirm(ctx)
 	release()
 	s.close(err == nil)
+	return s.classify(err)
+}
+
+// classify gives an error the hints that hang on the protocol, and marks the
+// faults of TLS that a repetition does not mend.
+func (s *tcpSession) classify(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case s.handshake != nil:
+		return s.handshake.classify(err)
+	}
+	ended := errors.Is(err, errClosedEarly) || errors.Is(err, errReset) || errors.Is(err, errPipe)
+	if early, ok := errors.AsType[*earlyError](err); ended && (!ok || early.after < time.Second) {
+		return &hintedError{err, Hint(err) + "; a port that expects TLS needs protocol TCPSSL"}
+	}
 	return err
 }
 

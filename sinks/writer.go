@@ -34,7 +34,7 @@ func (s *writer) Open(ctx context.Context) (Session, error) {
 }
 
 func (*writer) Check(context.Context) (Report, error) {
-	return Report{Proves: "what was written was taken by the system"}, nil
+	return Report{Proves: "that the system took it"}, nil
 }
 
 type writerSession struct {

@@ -67,6 +67,9 @@ type Pages struct {
 	EndAt int64 `json:"end_at,omitempty"`
 	// ProvedAt is when an end was proved last.
 	ProvedAt int64 `json:"proved_at,omitempty"`
+	// Last is the key of the record that Duo showed last before the end that was
+	// proved last.
+	Last Key `json:"last,omitzero"`
 }
 
 // Checkpoint is what is remembered of a stream.
@@ -94,6 +97,7 @@ func (cp *Checkpoint) With(p Progress, marks []Mark, since int64) *Checkpoint {
 	next := &Checkpoint{Progress: p}
 	d := &next.Delivered
 	d.since = max(cp.Delivered.since, since)
+	d.digester = cp.Delivered.digester
 	d.marks = slices.Concat(cp.Delivered.Since(since), marks)
 	slices.SortStableFunc(d.marks, byTime)
 	i, _ := slices.BinarySearchFunc(d.marks, Mark{At: since}, byTime)
@@ -114,6 +118,7 @@ type form struct {
 	RereadFrom      time.Time `json:"reread_from,omitzero"`
 	RereadBegan     time.Time `json:"reread_began,omitzero"`
 	Pages           Pages     `json:"pages,omitzero"`
+	DigestKey       []byte    `json:"digest_key,omitempty"`
 	Delivered       []Mark    `json:"delivered,omitempty"`
 }
 
@@ -131,6 +136,7 @@ func (cp *Checkpoint) Encode(id ID) ([]byte, error) {
 		Began: time.UnixMilli(cp.Began).UTC(), DeliveredUntil: time.UnixMilli(cp.DeliveredUntil).UTC(),
 		RememberedSince: stamp(cp.Delivered.since), LookedUntil: stamp(cp.LookedUntil),
 		RereadFrom: stamp(cp.RereadFrom), RereadBegan: stamp(cp.RereadBegan), Pages: cp.Pages,
+		DigestKey: cp.Delivered.digestKey(),
 	})
 	// The marks can be tens of thousands, and are written after each session.
 	data = slices.Grow(data, 60*cp.Delivered.Len()+24)
@@ -186,6 +192,11 @@ func (cp *Checkpoint) Decode(data []byte, id ID) error {
 		RereadFrom: ms(f.RereadFrom), RereadBegan: ms(f.RereadBegan), Pages: f.Pages,
 	}}
 	cp.Delivered.since = ms(f.RememberedSince)
+	if f.DigestKey != nil {
+		if len(f.DigestKey) != 16 || cp.Delivered.digester.set([16]byte(f.DigestKey)) != nil {
+			return errors.New("it is damaged")
+		}
+	}
 	cp.Delivered.Add(f.Delivered)
 	return nil
 }

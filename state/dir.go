@@ -18,7 +18,6 @@ import (
 	"sync"
 	"time"
 
-	"dls/state/internal/steps"
 	"dls/state/safefile"
 )
 
@@ -57,9 +56,6 @@ type Dir struct {
 	path      string
 	dir       *safefile.Dir
 	appending sync.Mutex
-	// Step, when set, is called before each step of a write, as
-	// [dls/state/statetest.Break] has it. Set it before the first use.
-	Step func(name string) error
 }
 
 // Open opens the directory, which must be there.
@@ -74,12 +70,7 @@ func Open(path string) (*Dir, error) {
 }
 
 // Close closes the directory. It does not release a lock.
-func (d *Dir) Close() error {
-	if d.Step != nil {
-		steps.Set(d.path, nil)
-	}
-	return d.dir.Close()
-}
+func (d *Dir) Close() error { return d.dir.Close() }
 
 // Path returns the path of a file in the directory.
 func (d *Dir) Path(name string) string { return filepath.Join(d.path, name) }

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -134,7 +133,7 @@ func (d *Dir) AppendHistory(suffix, ikey string, at time.Time, runs []StreamRun)
 }
 
 // History returns what is kept of the last runs, ordered by time, of an integration
-// key's streams. Lines that cannot be read are left out.
+// key's streams. Files and lines that cannot be used are left out.
 func (d *Dir) History(ikey string) ([]RunPoint, error) {
 	names, err := d.Names()
 	if err != nil {
@@ -146,11 +145,8 @@ func (d *Dir) History(ikey string) ([]RunPoint, error) {
 			continue
 		}
 		data, _, err := d.dir.Read(name, int64(maxFile))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
 		if err != nil {
-			return nil, err
+			continue
 		}
 		points = append(points, ParseHistory(data, ikey)...)
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"dls/state/statetest"
 )
 
 const ikey = "DIAAAAAAAAAAAAAAAAAA"
@@ -236,12 +238,13 @@ func TestRunsThroughSymlink(t *testing.T) {
 func TestRunsOnFullDisk(t *testing.T) {
 	d := open(t)
 	save(t, d, "", true, done("auth", "", noon))
-	d.Step = func(name string) error {
+	statetest.Break(d.path, func(name string) error {
 		if name == "write" {
 			return syscall.ENOSPC
 		}
 		return nil
-	}
+	})
+	defer statetest.Break(d.path, nil)
 	fresh := done("auth", "", noon.Add(time.Hour))
 	known, err := d.SaveRuns("", ikey, []StreamRun{fresh}, true)
 	if !errors.Is(err, syscall.ENOSPC) {

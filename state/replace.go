@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"dls/state/internal/steps"
 	"dls/state/safefile"
 )
 
@@ -26,19 +25,12 @@ func (d *Dir) Stage(id ID, cp *Checkpoint) (Staged, error) {
 	data, err := cp.Encode(id)
 	var s *safefile.Staged
 	if err == nil {
-		s, err = d.stage(id.File(), data)
+		s, err = d.dir.Stage(id.File(), data, 0o600)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("write checkpoint %q: %w", d.Path(id.File()), err)
 	}
 	return s, nil
-}
-
-func (d *Dir) stage(name string, data []byte) (*safefile.Staged, error) {
-	if d.Step != nil {
-		steps.Set(d.path, d.Step)
-	}
-	return d.dir.Stage(name, data, 0o600)
 }
 
 // Commit makes staged checkpoints of this directory count together: it renames
@@ -64,7 +56,7 @@ func (d *Dir) replace(name string, data []byte) error {
 	if len(data) > maxFile {
 		return ErrTooLarge
 	}
-	s, err := d.stage(name, data)
+	s, err := d.dir.Stage(name, data, 0o600)
 	if err != nil {
 		return err
 	}

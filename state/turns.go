@@ -19,22 +19,27 @@ type turnsForm struct {
 }
 
 // Turns returns when each stream's last turn began, by the name of its checkpoint
-// file, as far as is known. Files that cannot be read are left out, and are the error:
-// only the order of streams depends on them.
+// file, as far as is known. Files that cannot be used are left out, and the error names
+// the first of them: only the order of streams depends on them.
 func (n Notes) Turns(ikey string) (map[string]time.Time, error) {
 	names, err := n.files.Names()
 	if err != nil {
 		return nil, err
 	}
 	turns := map[string]time.Time{}
-	var wrong []error
+	var wrong error
+	more := 0
 	for _, name := range names {
 		if !strings.HasPrefix(name, turnsPrefix) || !strings.HasSuffix(name, turnsSuffix) {
 			continue
 		}
 		f, err := n.loadTurns(name)
 		if err != nil {
-			wrong = append(wrong, fmt.Errorf("turns %q: %w", n.files.Path(name), err))
+			if wrong != nil {
+				more++
+			} else {
+				wrong = fmt.Errorf("turns %q: %w", n.files.Path(name), err)
+			}
 			continue
 		}
 		if f.IKey != ikey {
@@ -46,7 +51,10 @@ func (n Notes) Turns(ikey string) (map[string]time.Time, error) {
 			}
 		}
 	}
-	return turns, errors.Join(wrong...)
+	if more > 0 {
+		wrong = fmt.Errorf("%w; and %d more such files cannot be used", wrong, more)
+	}
+	return turns, wrong
 }
 
 func (n Notes) loadTurns(name string) (turnsForm, error) {

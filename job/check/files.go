@@ -154,7 +154,7 @@ func (c *checker) bucket(ctx context.Context) {
 		c.tell(f)
 		return
 	}
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := bounded(ctx, bound)
 	defer cancel()
 	store, err := job.OpenStore(ctx, c.cfg, c.opts.Version, nil)
 	if err == nil {

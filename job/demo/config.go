@@ -80,7 +80,7 @@ func configure(dir string, sim *duosim.Server, siem *net.TCPAddr, offset int, en
 
 // local is a list of one server on loopback.
 func local(addr *net.TCPAddr) *yaml.Node {
-	return parsed("- id: siem\n  hostname: 127.0.0.1\n  port: " + strconv.Itoa(addr.Port) + "\n  protocol: TCP\n")
+	return parsed("- id: siem\n  hostname: 127.0.0.1\n  port: " + strconv.Itoa(addr.Port) + "\n  protocol: TCP\n  settle: 0\n")
 }
 
 // mapped is a list of one mapping.

@@ -113,6 +113,7 @@ func (p *page) response(i int) (int, error) {
 		return record.Array(p.body, i, p.each)
 	}
 	found := false
+	p.meta.Unreadable = p.row.Cursor == Offset // nothing but the metadata tells whether there is more
 	end, err := record.Object(p.body, i, func(key []byte, i int) (int, error) {
 		switch string(key) {
 		case p.row.Records:

@@ -104,6 +104,7 @@ type fetch struct {
 	body    []byte
 	err     error
 	began   time.Time
+	told    bool // the limiter knows that it was answered
 }
 
 // TooOldError is a call that Duo refused because it no longer keeps what lies so far
@@ -252,14 +253,12 @@ func (f *Feed) read(ctx context.Context, p *fetch, r Reader) (duo.Meta, error) {
 	next := duo.Foresee(f.Row, p.body)
 	if next.Cursor != "" {
 		f.Limiter.Answered(now) // who else knows of cursors?
+		p.told = true
 		f.ask(ctx, p.call, next, now)
 	}
 	r.Reset(p.call)
 	meta, err := duo.ReadPage(f.Row, p.body, func(i int) (int, error) { return r.Read(p.body, i) })
-	switch {
-	case err != nil && next.Cursor == "":
-		f.Limiter.Lost(now)
-	case err == nil && next.Cursor == "":
+	if err == nil && !p.told {
 		f.Limiter.Answered(now)
 	}
 	if err == nil {
@@ -284,8 +283,8 @@ func (f *Feed) failed(ctx context.Context, p *fetch, err error) error {
 	now := time.Now()
 	api, _ := errors.AsType[*duo.APIError](err)
 	switch {
-	case p.err == nil: // what came could not be read, and the limiter has had its word
-	case api != nil && api.Limited():
+	case p.told: // what came could not be read
+	case api != nil && api.Limited(): // whatever its status is
 		f.Stats.Limited++
 		f.Limiter.Refused(now, api.RetryAfter)
 	case api != nil:

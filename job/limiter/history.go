@@ -36,9 +36,11 @@ type history struct {
 // add notes that a call is being made. It forgets those older than age, but for
 // the last keep.
 func (h *history) add(now time.Time, age time.Duration, keep int) {
-	i := max(0, len(h.calls)-remembered)
-	for len(h.calls)-i > keep && now.Sub(h.calls[i].at) > age {
-		i++
+	i := 0
+	for ; len(h.calls)-i > remembered || len(h.calls)-i > keep && now.Sub(h.calls[i].at) > age; i++ {
+		if h.calls[i].outcome == pending {
+			h.pending--
+		}
 	}
 	h.calls = append(h.calls[i:], call{at: now})
 	h.pending++
@@ -83,4 +85,14 @@ func (h *history) back(n int) (at time.Time, ok bool) {
 		return time.Time{}, false
 	}
 	return h.calls[len(h.calls)-n].at, true
+}
+
+// since returns the time from the n-th call before the one made then to it.
+func (h *history) since(made time.Time, n int) (d time.Duration, ok bool) {
+	for i := len(h.calls) - 1; i >= n; i-- {
+		if h.calls[i].at.Equal(made) {
+			return made.Sub(h.calls[i-n].at), true
+		}
+	}
+	return 0, false
 }

@@ -3,9 +3,8 @@ package limiter
 import "time"
 
 const (
-	// proofLeast and proofMost bound how many calls in a row are answered before a
-	// shorter window is tried.
-	proofMost = 40
+	// proofMost is the most calls that are answered before a shorter window is tried.
+	proofMost = 28
 	// small is the part by which the window changes when nothing more is known.
 	small = 32
 	// large is the largest part by which it changes.
@@ -37,7 +36,8 @@ type learner struct {
 type trial struct {
 	proven time.Duration // the window before; no trial runs while it is the window
 	low    time.Duration // a window that was refused, or a guess; 0: none is known
-	since  time.Time     // when the window changed
+	since  time.Time     // when the call was made that changed the window
+	begun  time.Time     // and when the window changed
 	calm   int           // answers since then
 	proof  int           // the least answers before the next trial
 	down   int           // the window is shortened by a part of so many
@@ -85,23 +85,33 @@ func (l *learner) answered(made, now time.Time) {
 		l.found(made)
 	}
 	t := &l.trial
+	if made.Before(t.begun) {
+		return // it tells nothing of the window
+	}
+	if e, ok := l.since(made, l.n); l.window < t.proven && ok && e >= t.proven {
+		return // it would have been allowed before
+	}
 	t.calm++
-	lasted := made.Sub(t.since) >= l.window*3/4
+	least := l.window * 3 / 4
+	if t.low == 0 {
+		least = max(least, l.whole) // a limit may be felt no sooner
+	}
+	lasted := made.Sub(t.since) >= least
 	if l.window < t.proven {
 		if t.calm < max(min(l.n, 4), t.down/8) || !lasted {
 			return
 		}
-		if t.down = small; l.window < t.low { // Duo allows more than it did
+		if l.window < t.low || t.low == 0 { // Duo allows more than it did
 			t.low, t.down = 0, max(t.down/2, large)
 		}
-		t.proven, t.since, t.calm = l.window, made, 0
+		t.proven, t.since, t.begun, t.calm = l.window, made, now, 0
 		lasted = false
 	}
 	if w := l.shorter(); l.window > time.Duration(l.n)*time.Millisecond && (t.low == 0 || t.calm >= l.patience(w) && lasted) {
 		if l.window-w < l.window/16 {
 			t.up = small
 		}
-		l.window, t.since, t.calm, t.proof = w, made, 0, 0
+		l.window, t.since, t.begun, t.calm, t.proof = w, made, now, 0, 0
 	}
 }
 

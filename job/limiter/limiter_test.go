@@ -86,19 +86,23 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// A limit that changes is learned again.
+// A limit that changes is learned again: 10 a minute, for an hour 2, and 10. How
+// long it takes to notice that Duo allows more is the price of few refusals: at 2
+// a minute a trial comes every 14 minutes.
 func TestChanges(t *testing.T) {
 	for _, k := range kinds {
 		for _, lat := range latencies[:2] {
-			for seed := range uint64(5) {
-				l := New(most).Account()
+			worst, wasted := 1.0, 0.0
+			for seed := range uint64(seeds) {
 				w := newWorld(k, 10, time.Minute, lat, seed)
-				ten := w.limit
-				w.limit = &changing{first: ten, then: newWorld(k, 2, time.Minute, lat, seed).limit, from: begin.Add(time.Hour), to: begin.Add(2 * time.Hour)}
-				r := run(l, w, 1e9, 3*time.Hour)
-				if used := float64(r.answered) / (600 + 120 + 600); used < 0.80 || r.wasted() > 0.10 {
-					t.Errorf("%s, latency %v, seed %d: %.3f used, %.3f refused", k.name, lat, seed, used, r.wasted())
-				}
+				w.limit = &changing{first: w.limit, then: newWorld(k, 2, time.Minute, lat, seed).limit, from: begin.Add(time.Hour), to: begin.Add(2 * time.Hour)}
+				r := run(New(most).Account(), w, 1e9, 3*time.Hour)
+				worst = min(worst, float64(r.answered)/(600+120+600))
+				wasted = max(wasted, r.wasted())
+			}
+			t.Logf("%s, latency %v: %.0f %% used, %.1f %% refused", k.name, lat, 100*worst, 100*wasted)
+			if worst < changesGoal || wasted > refusedGoal {
+				t.Errorf("%s, latency %v: %.3f used, want %.2f; %.3f refused, want %.2f", k.name, lat, worst, changesGoal, wasted, refusedGoal)
 			}
 		}
 	}
@@ -124,13 +128,13 @@ func (c *changing) count(now time.Time, answered bool) { c.now(now).count(now, a
 func TestFair(t *testing.T) {
 	for _, lat := range latencies {
 		w := newWorld(kinds[0], 2, time.Minute, lat, 1)
-		_, all := group(w, 60, 4)
+		_, all := group(w, 60, 12)
 		runAll(all, 8, w, 24*time.Hour, func(*account) {
-			least, top := 4, 0
+			least, top := all[0].pages+all[0].answered, 0
 			for _, a := range all {
 				least, top = min(least, a.answered), max(top, a.answered)
 			}
-			if top-least > 2 {
+			if top-least > 4 { // the first calls before the others begin, and who tests comes out of turn
 				t.Fatalf("latency %v: one account has %d answers, another %d", lat, top, least)
 			}
 		})
@@ -142,9 +146,11 @@ func TestAbsent(t *testing.T) {
 	w := newWorld(kinds[0], 2, time.Minute, latencies[0], 1)
 	g, all := group(w, 30, 2)
 	gone := g.Account()
+	asked := false
 	r := runAll(all, 8, w, 24*time.Hour, func(*account) {
-		if g.shared {
+		if g.shared && !asked {
 			gone.Wait(g.pool.heard) // and it is never heard of again
+			asked = true
 		}
 	})
 	if r.answered != 60 || r.took > 33*time.Minute {
@@ -160,7 +166,7 @@ func TestParted(t *testing.T) {
 		g, all := group(w, 60, 20)
 		for i, a := range all {
 			a.limit = k.make(2, time.Minute, begin)
-			if i == 3 || i == 4 {
+			if 0 < i && i < 6 {
 				a.count(begin, true)
 				a.count(begin, true)
 			}

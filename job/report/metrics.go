@@ -163,6 +163,12 @@ func (m Metrics) append(b []byte) []byte {
 		b = appendHead(b, "dls_shares_other", "Shares of another N, or runs of all accounts, that were at work within three intervals.")
 		b = appendValue(append(b, "dls_shares_other"...), float64(len(m.Shares.Others)))
 	}
+	longest := 0
+	for _, r := range live {
+		longest = max(longest, r.Longest)
+	}
+	b = appendHead(b, "dls_longest_record_bytes", "The longest record that the last run of any stream delivered, to be held against what the receiver takes.")
+	b = appendValue(append(b, "dls_longest_record_bytes"...), float64(longest))
 	for _, m := range streamMetrics {
 		if len(live) == 0 {
 			break

@@ -24,21 +24,21 @@ import (
 // The faults of Duo's answers that end the reading of a window.
 var (
 	// ErrCircle: the cursor was given earlier in this window, or leads back.
-	ErrCircle = errors.New("Duo's cursor leads back to what was read already, so the records behind it cannot be had")
+	ErrCircle = errors.New("the cursor of Duo's answer leads back to what was read already, so the records behind it cannot be had")
 	// ErrRepeats: page after page shows what was shown already.
-	ErrRepeats = errors.New("Duo shows the same records again and again, so those behind them cannot be had")
+	ErrRepeats = errors.New("the same records come again and again from Duo, so those behind them cannot be had")
 	// ErrStuck: the page has no usable cursor, and its records show no way on.
-	ErrStuck = errors.New("Duo's answer shows no way on from a page, so the records behind it cannot be had")
+	ErrStuck = errors.New("there is no way on from a page of Duo's, so the records behind it cannot be had")
 	// ErrForgotten: a page shows only what was read before and is no longer
 	// remembered. It must not be delivered.
-	ErrForgotten = errors.New("Duo shows again what lies before the records that are remembered, so what is new cannot be told")
+	ErrForgotten = errors.New("what comes from Duo is what lies before the records that are remembered, so what is new cannot be told")
 )
 
 // last is how many of a page's last records tell where to go on without a cursor.
 // The lowest of their times counts, so that one record's odd text leads past none.
 const last = 16
 
-// repeats is how many pages without anything not yet shown end a window.
+// repeats is how many pages in a row without anything not yet shown end a window.
 const repeats = 3
 
 // Window is the reading of one window of a stream. It is not safe for concurrent
@@ -69,10 +69,11 @@ type reading struct {
 	given   map[uint64]bool // the cursors given in this window
 	highest int64           // the latest time of a cursor within the window
 	held    int64           // the latest cursor that a page out of order held back, or 0
-	repeats int             // pages without anything not yet shown
+	repeats int             // pages in a row without anything not yet shown
 
-	news   bool  // the span has brought a new record
-	shown  int   // records since the span's mintime
+	news   bool // the span has brought a new record
+	shown  int  // records since the span's mintime
+	last   state.Key
 	size   int   // of the last page that had records
 	most   int   // of the largest page
 	latest int64 // the latest believable time shown, where records come in any order
@@ -91,7 +92,7 @@ func Open(rules Rules, cp *state.Checkpoint, start time.Time, end int64, overlap
 		return nil, &AheadError{by}
 	}
 	w.plan(&cp.Delivered, overlap)
-	w.note(max(cp.DeliveredUntil, cp.LookedUntil), start)
+	w.note(0, start)
 	w.begin()
 	return w, nil
 }
@@ -99,7 +100,9 @@ func Open(rules Rules, cp *state.Checkpoint, start time.Time, end int64, overlap
 // begin goes to the beginning of the first span that is left.
 func (w *Window) begin() {
 	w.news, w.shown, w.size, w.most, w.over, w.latest = false, 0, 0, 0, -1, 0
-	w.held, w.highest = 0, 0
+	w.last = state.Key{}
+	w.held, w.highest, w.repeats = 0, 0, 0
+	clear(w.given) // the cursors of another span are others, though they may look the same
 	if len(w.spans) > 0 {
 		w.position = position{mintime: w.spans[0].Min, at: -1}
 	}
@@ -145,6 +148,7 @@ func (w *Window) Call(now time.Time) Call {
 
 // note notes a gap where what lies from from on is older than Duo keeps.
 func (w *Window) note(from int64, now time.Time) {
+	from = max(from, w.progress.DeliveredUntil, w.progress.LookedUntil) // the overlap is read once more, not for the first time
 	if to := now.Add(w.inside - Retention).UnixMilli(); from < to && w.progress.DeliveredUntil != 0 {
 		if w.gap == (Gap{}) {
 			w.gap.From = from
@@ -184,10 +188,15 @@ type Page struct {
 	Times []int64
 	// Fresh is how many of them are to be delivered.
 	Fresh int
-	// Repeated tells that all of them were shown before in this window.
+	// Forgotten is how many of the fresh ones tell a time of the span before which
+	// delivered records are not remembered.
+	Forgotten int
+	// Repeated tells that all of them, or equal ones without an id, were shown before
+	// in this window.
 	Repeated bool
-	// Newest tells that the newest delivered record of the span is among them, or
-	// that there is none.
+	// Last is the key of the last of them. Newest tells that the one of [Window.Newest]
+	// is among them.
+	Last   state.Key
 	Newest bool
 	// RememberedSince is the time before which delivered records are not remembered.
 	RememberedSince int64
@@ -222,7 +231,11 @@ func (w *Window) Take(page Page, now time.Time) (step Step) {
 	w.shown += n
 	w.news = w.news || page.Fresh > 0
 	w.sizes(n, now, &step)
-	if n > 0 && page.Repeated {
+	switch {
+	case n == 0:
+	case !page.Repeated || w.cursor == "" && page.Fresh > 0:
+		w.repeats = 0 // something new has come: it goes on
+	case w.cursor != "" || n >= w.size: // pages that begin later and get shorter come to an end
 		w.repeats++
 	}
 	if w.over >= 0 && page.Fresh > 0 && believable(page.Times, span) {
@@ -230,7 +243,7 @@ func (w *Window) Take(page Page, now time.Time) (step Step) {
 	}
 	w.over = -1
 	if n > 0 {
-		w.size, w.most = n, max(w.most, n)
+		w.size, w.most, w.last = n, max(w.most, n), page.Last
 	}
 	next, at := w.cursorOf(page)
 	step.NoCursor = w.rules.Paging == Cursor && next == "" && (page.Unreadable || n > 0 && (page.Cursor != "" || n >= w.rules.Limit))
@@ -238,13 +251,15 @@ func (w *Window) Take(page Page, now time.Time) (step Step) {
 	switch {
 	case n == 0:
 		w.finish(&step)
-	case w.idleEnd(page, next, now) && (!w.news || next == ""):
+	case w.idleEnd(page, next, now):
 		if next == "" && n < w.most {
 			w.proved(w.most, now, &step)
 		}
 		w.finish(&step)
 	case next != "":
 		step.Err = w.follow(next, at)
+	case w.rules.Paging == Opaque && (page.Unreadable || page.Cursor != ""):
+		step.Err = ErrStuck // there is no other way on, and the end moves the checkpoint
 	case w.rules.Paging == Opaque:
 		w.finish(&step)
 	default:
@@ -256,19 +271,11 @@ func (w *Window) Take(page Page, now time.Time) (step Step) {
 	return step
 }
 
-// forgotten tells whether a page that a cursor led to shows nothing but times which
-// were read in this window and are no longer remembered: delivered records would be
-// taken for new.
+// forgotten tells whether all that is new on a page which a cursor led to tells times
+// that were read in this window and are no longer remembered: delivered records would
+// be taken for new.
 func (w *Window) forgotten(page Page) bool {
-	if w.cursor == "" || page.Fresh == 0 || w.at < page.RememberedSince {
-		return false
-	}
-	for _, t := range page.Times {
-		if t < w.spans[0].Min || t >= page.RememberedSince {
-			return false
-		}
-	}
-	return true
+	return w.cursor != "" && w.at >= page.RememberedSince && page.Fresh > 0 && page.Forgotten == page.Fresh
 }
 
 // sizes notes the size of a page, and that an empty one proves the page before it to
@@ -278,7 +285,7 @@ func (w *Window) sizes(n int, now time.Time, step *Step) {
 	if n > p.Largest || past(p.LargestAt, ms) {
 		p.Largest, p.LargestAt = n, ms
 	}
-	if n == 0 {
+	if n == 0 && !w.spans[0].Reread {
 		w.proved(w.size, now, step)
 	}
 }
@@ -288,9 +295,20 @@ func (w *Window) proved(n int, now time.Time, step *Step) {
 	p, ms := &w.progress.Pages, now.UnixMilli()
 	if n > p.End || past(p.EndAt, ms) {
 		p.End, p.EndAt = n, ms
+		step.Changed = true
 	}
-	step.Changed = step.Changed || past(p.ProvedAt, ms)
-	p.ProvedAt = ms
+	step.Changed = step.Changed || past(p.ProvedAt, ms) || p.Last != w.last
+	p.ProvedAt, p.Last = ms, w.last
+}
+
+// Newest is the key of the record behind which there was nothing when Duo was asked
+// last, in Duo's order: a page without it cannot be the last one. It is zero where no
+// record was shown, or no end was proved.
+func (w *Window) Newest() state.Key {
+	if w.last != (state.Key{}) {
+		return w.last
+	}
+	return w.progress.Pages.Last
 }
 
 // past tells whether a time is no longer of the day that ends at now.
@@ -301,13 +319,13 @@ func past(at, now int64) bool { return now-at > day.Milliseconds() || at > now }
 // an end was proved within a day.
 func (w *Window) idleEnd(page Page, next string, now time.Time) bool {
 	p, n := &w.progress.Pages, len(page.Times)
-	if page.Fresh > 0 || !page.Newest || w.shown < page.Total {
+	if page.Fresh > 0 || !page.Newest && !w.spans[0].Reread || w.shown < page.Total || w.rules.Paging == Opaque && next != "" {
 		return false
 	}
 	if next == "" && (n < w.most || n == 1 && w.cursor != "") {
 		return true // it began later than a larger page and brought no more: that was not cut
 	}
-	return (n < p.Largest || n <= p.End) && (w.spans[0].Reread || !past(p.ProvedAt, now.UnixMilli()))
+	return !w.news && (n < p.Largest || n <= p.End && n < w.rules.Limit) && (w.spans[0].Reread || !past(p.ProvedAt, now.UnixMilli()))
 }
 
 // cursorOf returns the page's cursor and its time, which is -1 where the cursor does
@@ -404,29 +422,31 @@ func (w *Window) onward(page Page) int64 {
 
 // skip goes on without a cursor.
 func (w *Window) skip(page Page, step *Step) error {
+	later, within, n := 0, 0, len(page.Times)
+	for _, t := range page.Times {
+		switch {
+		case t > w.spans[0].Max:
+			later++
+		case t == w.mintime-w.mintime%w.rules.Unit:
+			within++
+		}
+	}
 	to := w.onward(page)
-	if to < 0 {
-		later, within := 0, 0
-		for _, t := range page.Times {
-			switch {
-			case t > w.spans[0].Max:
-				later++
-			case t == w.mintime-w.mintime%w.rules.Unit:
-				within++
-			}
+	switch {
+	case w.rules.Paging == Earliest && w.spans[0].Reread && later > 1, // two, since one record's text ends nothing
+		w.rules.Paging == Earliest && to < 0 && later > 0 && later+within == n:
+		w.finish(step) // what is behind is newer than the span
+		return nil
+	case to >= 0:
+	case w.rules.Paging == Earliest && within == n:
+		to, w.over = w.mintime+w.rules.Unit, w.mintime
+		if n >= w.rules.Limit {
+			step.SteppedOver, w.over = w.mintime, -1
 		}
-		switch n := len(page.Times); {
-		case w.rules.Paging == Earliest && later > 0 && later+within == n:
-			w.finish(step) // what is behind is newer than the window
-			return nil
-		case w.rules.Paging == Earliest && within == n:
-			to, w.over = w.mintime+w.rules.Unit, w.mintime
-			if n >= w.rules.Limit {
-				step.SteppedOver, w.over = w.mintime, -1
-			}
-		default:
-			return ErrStuck
-		}
+	case w.rules.Paging == Cursor && within == n && page.Fresh == 0 && n < last:
+		to, w.over = w.mintime+w.rules.Unit, w.mintime // all known, and too few to have been cut
+	default:
+		return ErrStuck
 	}
 	if to > w.spans[0].Max {
 		w.finish(step)

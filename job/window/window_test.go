@@ -134,7 +134,7 @@ func TestWindow(t *testing.T) {
 		}},
 		{"what was read and is forgotten is never new", v2, state.Pages{}, []step{
 			{Page{Times: run(0, 999), Fresh: 999, Cursor: cursor(998, "a")}, 998, "0 " + cursor(998, "a"), nil, ""},
-			{Page{Times: run(0, 99), Fresh: 99, RememberedSince: at(500)[0], Cursor: cursor(999, "a")}, 998, "0 " + cursor(998, "a"), ErrForgotten, ""},
+			{Page{Times: run(0, 99), Fresh: 99, Forgotten: 99, RememberedSince: at(500)[0], Cursor: cursor(999, "a")}, 998, "0 " + cursor(998, "a"), ErrForgotten, ""},
 		}},
 		{"a record that tells 1970 is new all the same", v2, state.Pages{}, []step{
 			{Page{Times: run(0, 999), Fresh: 999, Cursor: cursor(998, "a")}, 998, "0 " + cursor(998, "a"), nil, ""},

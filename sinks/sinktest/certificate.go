@@ -1,6 +1,7 @@
 package sinktest
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -26,10 +27,12 @@ type Certificate struct {
 // CertificateOptions describe a certificate. The zero value is one of a server
 // called localhost, 127.0.0.1 and ::1, valid now.
 type CertificateOptions struct {
-	Names    []string  // DNS names and IP addresses
-	NotAfter time.Time // tomorrow when zero
-	CA       bool      // a certificate authority
-	Client   bool      // for TLS clients, not servers
+	Names      []string  // DNS names and IP addresses; empty but not nil: none
+	CommonName string    // a random one when empty
+	NotAfter   time.Time // tomorrow when zero
+	CA         bool      // a certificate authority
+	Only       []string  // of an authority: the DNS domains that it may vouch for
+	Client     bool      // for TLS clients, not servers
 }
 
 // NewAuthority makes a certificate authority.
@@ -62,7 +65,7 @@ func issue(t testing.TB, ca *Certificate, o CertificateOptions) *Certificate {
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: "sinktest " + serial.Text(36)},
+		Subject:               pkix.Name{CommonName: cmp.Or(o.CommonName, "sinktest "+serial.Text(36))},
 		NotBefore:             time.Now().Add(-48 * time.Hour),
 		NotAfter:              o.NotAfter,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
@@ -75,6 +78,7 @@ func issue(t testing.TB, ca *Certificate, o CertificateOptions) *Certificate {
 	case o.CA:
 		template.IsCA = true
 		template.KeyUsage = x509.KeyUsageCertSign
+		template.PermittedDNSDomains = o.Only
 	case o.Client:
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	default:

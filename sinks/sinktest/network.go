@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -19,6 +20,15 @@ type Network struct {
 	listeners map[string]*listener // by address
 }
 
+// The system's own numbers of what the network imitates.
+var errRefused, errReset = syscall.ECONNREFUSED, syscall.ECONNRESET
+
+func init() {
+	if runtime.GOOS == "windows" { // whose package syscall has others of that name
+		errRefused, errReset = 10061, 10054
+	}
+}
+
 // Dial connects to a receiver of the network. Its form is that of a dialer's
 // DialContext.
 func (n *Network) Dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -26,14 +36,14 @@ func (n *Network) Dial(ctx context.Context, network, address string) (net.Conn, 
 	l := n.listeners[address]
 	n.mu.Unlock()
 	if l == nil {
-		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", errRefused)}
 	}
 	ours, theirs := link(l.addr)
 	select {
 	case l.accepted <- theirs:
 		return ours, nil
 	case <-l.closed:
-		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", errRefused)}
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -145,7 +155,7 @@ func (e *end) Read(p []byte) (int, error) {
 		case e.until[reading].past():
 			return 0, e.fail("read", os.ErrDeadlineExceeded)
 		case e.reset:
-			return 0, e.fail("read", os.NewSyscallError("read", syscall.ECONNRESET))
+			return 0, e.fail("read", os.NewSyscallError("read", errReset))
 		case len(e.buf) > 0:
 			n := copy(p, e.buf)
 			e.buf = e.buf[n:]
@@ -168,7 +178,7 @@ func (e *end) Write(p []byte) (n int, err error) {
 		case e.until[writing].past():
 			return n, e.fail("write", os.ErrDeadlineExceeded)
 		case e.reset:
-			return n, e.fail("write", os.NewSyscallError("write", syscall.ECONNRESET))
+			return n, e.fail("write", os.NewSyscallError("write", errReset))
 		case e.over:
 			return n, e.fail("write", os.NewSyscallError("write", syscall.EPIPE))
 		case e.peer.closed:

@@ -1,0 +1,167 @@
+package job_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dls/job"
+	"dls/job/duosim"
+)
+
+// fussy is a receiver that resets a connection as soon as it reads a line that holds
+// a text. What it read on a connection counts when that ends in order.
+type fussy struct {
+	l    net.Listener
+	hate string
+
+	mu          sync.Mutex
+	lines       []string
+	connections int
+}
+
+func newFussy(t *testing.T, hate string) *fussy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fussy{l: l, hate: hate}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go f.read(conn.(*net.TCPConn))
+		}
+	}()
+	return f
+}
+
+func (f *fussy) read(conn *net.TCPConn) {
+	defer conn.Close()
+	var lines []string
+	r := bufio.NewReader(conn)
+	for {
+		line, err := r.ReadString('\n')
+		if f.hate != "" && strings.Contains(line, f.hate) {
+			conn.SetLinger(0)
+			return
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return
+		}
+		lines = append(lines, line)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.connections++
+	f.lines = append(f.lines, lines...)
+}
+
+func (f *fussy) port() int { return f.l.Addr().(*net.TCPAddr).Port }
+
+func (f *fussy) got() (lines [][]byte, connections int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, l := range f.lines {
+		lines = append(lines, []byte(l))
+	}
+	return lines, f.connections
+}
+
+// children makes the world an MSP's, of n children with a few records each.
+func (w *world) children(n int) {
+	w.text.endpoints = map[string][]string{"siem": {"auth"}}
+	w.text.msp = true
+	for i := range n {
+		id := fmt.Sprintf("DACHILD%013d", i)
+		w.sim.AddAccount(duosim.Account{ID: id, Name: "Child", Parent: parent})
+	}
+	if err := w.sim.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	for i := range n {
+		w.fill(fmt.Sprintf("DACHILD%013d", i), 3, time.Now().Add(-time.Hour), uint64(i))
+	}
+}
+
+// The pages of many children share sessions: connections are few, and so are the
+// writes.
+func TestSessionsAreFew(t *testing.T) {
+	const n = 100
+	w, _ := newWorld(t)
+	f := newFussy(t, "")
+	w.text.servers[0].port = f.port()
+	w.children(n)
+	w.clean(w.sync())
+	lines, connections := f.got()
+	if len(lines) != 3*n || connections > n/4 {
+		t.Errorf("%d lines over %d connections, want %d over few", len(lines), connections, 3*n)
+	}
+}
+
+// A record that makes the receiver end the connection fails its own stream by name;
+// the others, with pages in the same session, are delivered, and once.
+func TestSessionPoison(t *testing.T) {
+	const n = 40
+	w, _ := newWorld(t)
+	f := newFussy(t, "POISON")
+	w.text.servers[0].port = f.port()
+	w.children(n)
+	const victim = "DACHILD0000000000017"
+	good := w.lines
+	var want []string
+	for i := range n {
+		if id := fmt.Sprintf("DACHILD%013d", i); id != victim {
+			want = append(want, good(id, "auth")...)
+		}
+	}
+	bad := duosim.Generate("auth", 1, time.Now().Add(-30*time.Minute), time.Second)[0]
+	bad.Raw = append(bytes.TrimSuffix(bytes.TrimSpace(bad.Raw), []byte("}")), `, "note": "POISON"}`...)
+	w.add(victim, "auth", bad)
+	sum := w.sync(func(o *job.Options) { o.RetryFor = 5 * time.Minute })
+	failed := sum.Failed()
+	if len(failed) != 1 || failed[0].Account != victim || !strings.Contains(failed[0].Err.Error(), "refused this page") {
+		t.Errorf("failed: %v", failed)
+	}
+	lines, _ := f.got()
+	exactly(t, want, lines)
+	// The next run has nothing for the others, and fails that stream again.
+	sum = w.sync()
+	if failed := sum.Failed(); len(failed) != 1 || failed[0].Account != victim {
+		t.Errorf("in the next run failed: %v", failed)
+	}
+	if again, _ := f.got(); len(again) != len(lines) {
+		t.Errorf("%d records came again", len(again)-len(lines))
+	}
+}
+
+// A server whose certificate file is unfit stops its own streams, by name.
+func TestSessionUnmade(t *testing.T) {
+	w, siem := newWorld(t)
+	if err := os.WriteFile(w.path("bad.pem"), []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.text.servers = append(w.text.servers, server{id: "bad", protocol: "TCPSSL", port: 6514, cert: w.path("bad.pem")})
+	w.text.endpoints = map[string][]string{"siem": {"auth"}, "bad": {"activity"}}
+	w.fill(parent, 3, time.Now().Add(-time.Hour), 1)
+	sum := w.sync()
+	failed := sum.Failed()
+	if len(failed) != 1 || failed[0].Endpoint != "activity" || !strings.Contains(failed[0].Err.Error(), "cert_filepath") || failed[0].Hint() == "" {
+		t.Errorf("failed: %v", failed)
+	}
+	exactly(t, w.lines(parent, "auth"), siem.Take())
+}
