@@ -392,7 +392,9 @@ func (s *stream) save(staged bool) error {
 			return err
 		}
 	}
-	return s.run.commits.commit(file)
+	err := s.run.commits.commit(file)
+	s.kept = s.kept || err == nil
+	return err
 }
 
 // keep writes records that a server does not take to a file in the checkpoint
