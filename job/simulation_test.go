@@ -87,6 +87,7 @@ type simulation struct {
 	disk      simDisk
 	turns     []map[*simStream]*simTurn // by run
 	everShown map[*simRecord]bool
+	turned    map[*simStream]int // one more than the run in which it had its last turn that is noted
 	warnings  []simWarning
 	steps     int
 	dead      bool // the process of the run is killed: nothing has an effect
@@ -103,7 +104,7 @@ type simEvent struct {
 }
 
 func newSimulation(seed uint64) *simulation {
-	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, run: -1}
+	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, turned: map[*simStream]int{}, run: -1}
 	sim.disk = simDisk{map[string]*state.Checkpoint{}, map[string]time.Time{}}
 	for _, s := range sim.streams {
 		for _, k := range s.kinds {
