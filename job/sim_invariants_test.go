@@ -102,10 +102,14 @@ func (sim *simulation) loaded(id state.ID, cp *state.Checkpoint) {
 // owed tells whether the run owes a record: Duo showed it all the time, in the run's
 // window.
 func (sim *simulation) owed(t *simTurn, r *simRecord) bool {
-	now := simDuo{sim}.now()
 	unit := t.stream.row.AskUnit.Duration().Milliseconds()
-	return t.loaded && r.visible <= t.began && r.at >= t.low && r.at <= t.end-t.end%unit &&
-		(r.gone == 0 || r.gone > now) && r.at > max(now, time.Now().UnixMilli())-(simRetention-t.margin()).Milliseconds()
+	return t.loaded && r.visible <= t.began && r.at >= t.low && r.at <= t.end-t.end%unit && sim.kept(t, r)
+}
+
+// kept tells whether Duo still shows a record.
+func (sim *simulation) kept(t *simTurn, r *simRecord) bool {
+	now := simDuo{sim}.now()
+	return (r.gone == 0 || r.gone > now) && r.at > max(now, time.Now().UnixMilli())-(simRetention-t.margin()).Milliseconds()
 }
 
 // margin is how far within Duo's retention records may be passed over: further where
@@ -316,7 +320,7 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 		sim.violation("the run is done with %s, and %s is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
 	sim.due(s, func(r *simRecord) bool {
-		return t.shown[r] && (r.gone == 0 || r.gone > simDuo{sim}.now()) && !(t.disturbed != "" && s.mayEnd(t)) || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t)
+		return t.shown[r] && sim.kept(t, r) && !(t.disturbed != "" && s.mayEnd(t)) || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t)
 	}, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s, which Duo has shown, is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})

@@ -22,6 +22,7 @@ import (
 
 var (
 	scenarios = flag.Int("scenarios", 200, "how many scenarios the simulation plays")
+	failures  = flag.Int("failures", 100, "after how many scenarios that fail the simulation ends")
 	simSeed   = flag.Uint64("seed", 0, "play the scenario of this seed, again and again up to -scenarios times or until it fails, and tell its story")
 )
 
@@ -45,13 +46,14 @@ func TestSimulation(t *testing.T) {
 		return
 	}
 	t.Logf("seeds %d to %d", firstSeed, firstSeed+*scenarios-1)
-	var next atomic.Uint64
+	var next, failed atomic.Uint64
 	next.Store(firstSeed - 1)
 	for range runtime.GOMAXPROCS(0) {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
-			for seed := next.Add(1); seed < firstSeed+uint64(*scenarios); seed = next.Add(1) {
+			for seed := next.Add(1); seed < firstSeed+uint64(*scenarios) && failed.Load() < uint64(*failures); seed = next.Add(1) {
 				if sim := play1(t, seed); len(sim.wrong) > 0 {
+					failed.Add(1)
 					t.Errorf("seed %d (again: go test ./job -run Simulation -seed %d):\n%s", seed, seed, strings.Join(sim.wrong, "\n"))
 				}
 			}
