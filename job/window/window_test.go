@@ -313,3 +313,18 @@ func TestAhead(t *testing.T) {
 		}
 	}
 }
+
+// More is delivered than a checkpoint remembers, and the checkpoint has not moved
+// meanwhile: the next run begins at the checkpoint, whatever is remembered.
+func TestForgottenBehindCheckpoint(t *testing.T) {
+	start := time.UnixMilli(epoch + 10_000_000)
+	cp := &state.Checkpoint{Progress: state.Progress{Began: epoch, DeliveredUntil: epoch + 1_000_000}}
+	cp.Delivered.Forget(epoch + 5_000_000)
+	w, err := Open(v2, cp, start, start.UnixMilli(), 10*time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := show(w, start), "1000 "; got != want {
+		t.Errorf("the window begins at %q, want %q", got, want)
+	}
+}
