@@ -28,8 +28,11 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata")
 
+// programs are what the test binary can be run as, by the names it is called by.
+var programs = map[string]func(){"dls": main}
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"dls": main})
+	testscript.Main(m, programs)
 }
 
 // TestScripts runs the real program as its users do. Each script finds a
