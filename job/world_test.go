@@ -43,6 +43,7 @@ type settings struct {
 	enabled bool
 	// checkpointing is added to dls_settings.checkpointing.
 	checkpointing map[string]any
+	hostname      string // of Duo's API, where it is not the simulated one
 	servers       []server
 	msp           bool
 	blockList     []string
@@ -113,8 +114,12 @@ func (w *world) config() *config.Config {
 	for k, v := range w.text.api {
 		api[k] = v
 	}
+	hostname := w.sim.Host(parent)
+	if w.text.hostname != "" {
+		hostname = w.text.hostname
+	}
 	account := map[string]any{
-		"ikey": ikey, "skey": w.text.skey, "hostname": w.sim.Host(parent), "is_msp": w.text.msp,
+		"ikey": ikey, "skey": w.text.skey, "hostname": hostname, "is_msp": w.text.msp,
 		"endpoint_server_mappings": mappings,
 	}
 	if len(w.text.blockList) > 0 {
