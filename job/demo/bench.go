@@ -137,7 +137,7 @@ func BenchMSP(ctx context.Context, w io.Writer, children int, latency time.Durat
 		return err
 	}
 	text = bytes.Replace(text, []byte("servers:"), []byte("  proxy: {proxy_server: 127.0.0.1, proxy_port: "+port+"}\nservers:"), 1)
-	text = append(text, "  is_msp: true\n"...)
+	text = bytes.Replace(text, []byte("is_msp: false"), []byte("is_msp: true"), 1)
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		return err
 	}
