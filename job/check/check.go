@@ -7,7 +7,7 @@
 //
 // What is promised: a check sends no record, moves no checkpoint, takes no lock
 // and leaves no file behind. It asks Duo sparingly, because calls are what Duo
-// rations. No finding holds a secret. The Go API is not stable.
+// rations. No finding holds a secret.
 package check
 
 import (

@@ -5,8 +5,6 @@
 // A receiver keeps every line that it reads before it does anything else, so
 // that a test can compare what was delivered with what was confirmed. All of it
 // runs on the loopback interface and ends with the test.
-//
-// The Go API is not stable.
 package sinktest
 
 import (
