@@ -135,9 +135,9 @@ func (c *checker) skip(why string, names ...string) {
 }
 
 // each does n things, so many at a time, each with a bounded context. It hands
-// their results to take in their order, each as soon as it can, until ctx ends.
+// their results to use in their order, each as soon as it can, until ctx ends.
 // All that it began has ended when it returns.
-func each[T any](ctx context.Context, n, parallel int, do func(ctx context.Context, i int) T, take func(i int, result T)) {
+func each[T any](ctx context.Context, n, parallel int, do func(ctx context.Context, i int) T, use func(i int, result T)) {
 	results := make([]chan T, n)
 	for i := range results {
 		results[i] = make(chan T, 1)
@@ -160,7 +160,7 @@ func each[T any](ctx context.Context, n, parallel int, do func(ctx context.Conte
 	}()
 	for i := range results {
 		if result := <-results[i]; ctx.Err() == nil {
-			take(i, result)
+			use(i, result)
 		}
 	}
 }

@@ -20,9 +20,9 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what must come. It is never reached
+// longest is how long a test waits for what must come. It is never reached
 // unless something is broken.
-const patience = 30 * time.Second
+const longest = 30 * time.Second
 
 // Options describe a receiver. The zero value listens on TCP at 127.0.0.1 and
 // behaves well.
@@ -200,7 +200,7 @@ func (r *Receiver) Take() [][]byte {
 func (r *Receiver) Wait(t testing.TB, n int) [][]byte {
 	t.Helper()
 	late := false
-	timer := time.AfterFunc(patience, func() {
+	timer := time.AfterFunc(longest, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		late = true
