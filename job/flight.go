@@ -33,6 +33,7 @@ type sent struct {
 	odd      int
 	changed  int
 	bytes    int
+	longest  int
 }
 
 // receipt is what a session gave for a page.
@@ -159,9 +160,13 @@ func (e *keepError) Unwrap() error { return e.error }
 func (s *stream) deliver(page *page, next state.Progress, write bool) error {
 	sent := sent{
 		progress: next, marks: slices.Clone(page.marks), write: write || len(page.marks) > 0 || s.from != nil,
-		odd: page.odd, changed: page.changed, bytes: len(page.bytes),
+		odd: page.odd, changed: page.changed, bytes: len(page.bytes), longest: page.longest,
 	}
-	if len(page.bytes) > 0 {
+	if s.run.collect != nil {
+		if err := s.run.collect(s, page); err != nil {
+			return err
+		}
+	} else if len(page.bytes) > 0 {
 		if err := s.ready(sent); err != nil {
 			return err
 		}
@@ -332,6 +337,7 @@ func (s *stream) count(pages []sent, one bool) error {
 		s.result.Changed += p.changed
 		s.result.Odd += p.odd
 		s.result.Bytes += int64(p.bytes)
+		s.result.Longest = max(s.result.Longest, p.longest)
 	}
 	s.cp.Progress = last
 	gone := s.cp.Delivered.Forget(s.since(last))
@@ -394,12 +400,12 @@ func (s *stream) keep(p sent) error {
 	for _, k := range p.kept {
 		n := len(k.records)
 		if s.run.store == nil {
-			return &keepError{fmt.Errorf("%s longer than the server takes, and there is no checkpoint directory to keep them in", counted(n, "record is", "records are"))}
+			return &keepError{fmt.Errorf("the server does not take %s, and there is no checkpoint directory to keep what it does not take", counted(n, "record", "records"))}
 		}
 		name, datagrams := s.row.Name+"_oversize.ndjson", s.run.cfg.Servers[k.lane.server].Protocol == config.UDP
 		what := counted(n, "record is longer than the server takes; it is", "records are longer than the server takes; they are")
 		if k.reason != "" {
-			what = counted(n, "record is", "records are") + fmt.Sprintf(" refused by the server (%s), and", k.reason)
+			what = counted(n, "record that the server does not take", "records that the server does not take") + fmt.Sprintf(" (%s)", k.reason) + map[bool]string{true: " is", false: " are"}[n == 1]
 		}
 		if datagrams {
 			name = s.row.Name + "_udp_failed_ingestion_logs.txt"
@@ -433,11 +439,7 @@ func (s *stream) turn(ctx context.Context) error {
 		s.take(slot)
 	}
 	s.pages++
-	if s.flight.tokens == nil {
-		for _, l := range s.lanes {
-			s.flight.tokens = append(s.flight.tokens, l.group.Expect())
-		}
-	}
+	s.expect()
 	return nil
 }
 

@@ -117,6 +117,8 @@ type run struct {
 	limits map[*duo.Endpoint]*limiter.Group
 	line   line
 	turned map[string]time.Time // when each stream's last turn began
+
+	collect func(*stream, *page) error // takes the place of every server in an audit
 }
 
 // Sync runs the job once: it fetches everything new, delivers it, and moves the
@@ -135,7 +137,7 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 		defer r.store.Close()
 	}
 	if r.saves() {
-		unlock, err := opts.Shard.claim(ctx, r.store)
+		unlock, err := r.store.Claim(ctx, opts.Shard.share())
 		switch {
 		case errors.Is(err, state.ErrLocked):
 			return nil, err
@@ -262,7 +264,15 @@ func (r *run) sink(server config.Server) (sinks.Sink, error) {
 
 // open opens the checkpoint directory.
 func (r *run) open() error {
-	if !r.cfg.Checkpointing && !slices.ContainsFunc(r.cfg.Servers, func(s config.Server) bool { return s.Protocol == config.UDP }) {
+	needed, useful := r.cfg.Checkpointing, false
+	for _, route := range r.cfg.Routes {
+		for _, i := range route.Servers {
+			s := r.cfg.Servers[i]
+			needed = needed || s.Protocol == config.UDP
+			useful = useful || s.Protocol == config.EventCollector || s.MaxRecordBytes > 0
+		}
+	}
+	if !needed && !useful {
 		return nil
 	}
 	if r.opts.hooks.store != nil {
@@ -271,6 +281,9 @@ func (r *run) open() error {
 		return err
 	}
 	dir, err := state.Open(r.cfg.Directory)
+	if err != nil && !needed {
+		return nil // a record that a server does not take fails its stream
+	}
 	if err != nil {
 		return err
 	}

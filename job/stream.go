@@ -92,11 +92,12 @@ func (s *stream) read(ctx context.Context) error {
 		err = s.next(ctx, w)
 	}
 	s.give()
-	if _, failed := errors.AsType[*laneError](err); failed {
-		return err
-	}
-	if failed := s.settle(); failed != nil {
-		return failed
+	// Whatever ended the reading: what older sessions confirm counts.
+	settled := s.settle()
+	_, cut := errors.AsType[*laneError](err)
+	_, failed := errors.AsType[*laneError](settled)
+	if settled != nil && (err == nil || cut || !failed) {
+		return settled
 	}
 	return err
 }

@@ -33,6 +33,9 @@ type Result struct {
 	// file. Kept tells that some of them are for a server that confirms.
 	Oversize int
 	Kept     bool
+	// Longest is the length in bytes of the longest of Delivered, without its newline and
+	// whatever envelope it travels in.
+	Longest int
 	// Bytes counts what was sent, repetitions to a server not included.
 	Bytes int64
 	// Pages counts the answers with records or none, Retries what was tried again,
@@ -69,6 +72,9 @@ func (r *Result) String() string {
 		r.Fetched, r.Delivered, r.Already, r.Pages, r.Retries, r.Duration.Round(time.Millisecond))
 	if r.Changed > 0 {
 		fmt.Fprintf(&b, ", new versions %d", r.Changed)
+	}
+	if r.Longest > 0 {
+		fmt.Fprintf(&b, ", longest record %d bytes", r.Longest)
 	}
 	if r.Oversize > 0 {
 		fmt.Fprintf(&b, ", kept in a file %d", r.Oversize)
@@ -108,6 +114,11 @@ func (s *Summary) Failed() []*Result {
 		}
 	}
 	return failed
+}
+
+// Kept tells whether records that a server which confirms does not take lie in a file.
+func (s *Summary) Kept() bool {
+	return slices.ContainsFunc(s.Results, func(r *Result) bool { return r.Kept })
 }
 
 // Idle tells whether no stream had anything to do.

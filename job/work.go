@@ -42,7 +42,7 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 		sum.Results = append(sum.Results, &s.result)
 	}
 	sum.sort()
-	if r.opts.DryRun {
+	if r.opts.DryRun || r.collect != nil {
 		return sum, nil
 	}
 	r.remember(ctx, sum)

@@ -52,6 +52,7 @@ func (e *UntrustedError) Unwrap() error { return e.Err }
 // Dir is a checkpoint directory. Its methods are safe for concurrent use, but
 // for two writers of the same file.
 type Dir struct {
+	Notes
 	path      string
 	dir       *safefile.Dir
 	appending sync.Mutex
@@ -63,7 +64,9 @@ func Open(path string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open checkpoint directory: %w", err)
 	}
-	return &Dir{path: path, dir: dir}, nil
+	d := &Dir{path: path, dir: dir}
+	d.Notes = NewNotes(dirFiles{d})
+	return d, nil
 }
 
 // Close closes the directory. It does not release a lock.

@@ -38,7 +38,7 @@
 //
 // # What cannot be had
 //
-// The tests hold the figures, and print them (go test -run Table -v). These bounds
+// The tests hold the figures, which docs/limits.md has. These bounds
 // are not the learner's:
 //
 //   - A call that takes an unknown time to arrive, 0 to J, has to be sent so that

@@ -155,6 +155,12 @@ func (m Metrics) append(b []byte) []byte {
 	for _, o := range []state.Outcome{state.Done, state.Failed, state.Unfinished} {
 		b = appendValue(appendLabels(append(b, "dls_streams"...), "outcome", string(o)), float64(outcomes[o]))
 	}
+	longest := 0
+	for _, r := range live {
+		longest = max(longest, r.Longest)
+	}
+	b = appendHead(b, "dls_longest_record_bytes", "The longest record that the last run of any stream delivered, to be held against what the receiver takes.")
+	b = appendValue(append(b, "dls_longest_record_bytes"...), float64(longest))
 	for _, m := range streamMetrics {
 		if len(live) == 0 {
 			break

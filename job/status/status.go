@@ -389,7 +389,7 @@ func (r *Report) Summary() string {
 	accounts := map[string]bool{}
 	count := map[State]int{}
 	var worst *Row
-	configured := 0
+	configured, longest := 0, 0
 	for i := range r.Rows {
 		row := &r.Rows[i]
 		count[row.State]++
@@ -398,6 +398,9 @@ func (r *Report) Summary() string {
 		}
 		configured++
 		accounts[row.Account] = true
+		if row.LastRun != nil {
+			longest = max(longest, row.LastRun.Longest)
+		}
 		if row.BehindBy > 0 && (worst == nil || row.BehindBy > worst.BehindBy) {
 			worst = row
 		}
@@ -416,6 +419,9 @@ func (r *Report) Summary() string {
 	text += ": " + strings.Join(parts, ", ")
 	if worst != nil {
 		text += fmt.Sprintf("; furthest behind: %s by %s", worst.Name(), human(worst.BehindBy))
+	}
+	if longest > 0 {
+		text += fmt.Sprintf("; longest record of the last runs: %d bytes", longest)
 	}
 	return text
 }
