@@ -408,7 +408,7 @@ func (sim *simulation) judgeWarnings() {
 			if !slices.ContainsFunc(t.stream.records, func(r *simRecord) bool { return r.odd && t.shown[r] }) {
 				sim.violation("false: %s: %s", w.stream, w.text)
 			}
-		case strings.Contains(w.text, "refused by the server"):
+		case strings.Contains(w.text, "that the server does not take"):
 			if !slices.ContainsFunc(sim.scenario.servers, func(p *simServerPlan) bool { return p.refuses }) {
 				sim.violation("false: %s: %s", w.stream, w.text)
 			}
