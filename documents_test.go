@@ -445,6 +445,36 @@ func TestDocumentCommands(t *testing.T) {
 	}
 }
 
+// docs/architecture.md has a reason for each module, and says what each package is for.
+func TestDocumentArchitecture(t *testing.T) {
+	data, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllSubmatch(mod, -1) {
+		if !bytes.Contains(data, []byte("| `"+string(m[1])+"` |")) {
+			t.Errorf("no reason for module %s", m[1])
+		}
+	}
+	packages, err := exec.Command("go", "list", "./...").Output()
+	if err != nil {
+		t.Skipf("go list: %v", err)
+	}
+	for name := range strings.FieldsSeq(string(packages)) {
+		name, ok := strings.CutPrefix(name, "dls/")
+		if !ok || strings.Contains(name, "internal") || strings.HasSuffix(name, "test") || strings.Count(name, "/") > 1 {
+			continue
+		}
+		if !bytes.Contains(data, []byte("`"+name+"`")) {
+			t.Errorf("nothing is said of package %s", name)
+		}
+	}
+}
+
 // ours tells whether a block of YAML is a configuration of dls or a part of one.
 func ours(text string) bool {
 	var top map[string]yaml.Node
@@ -515,6 +545,7 @@ func TestDocumentConsole(t *testing.T) {
 		t.Run(doc.name, func(t *testing.T) {
 			t.Parallel()
 			sandbox := newSandbox(t)
+			defer sandbox.metrics(t)
 			for _, b := range doc.blocks {
 				if !b.is("console") {
 					continue
@@ -620,6 +651,30 @@ func newSandbox(t *testing.T) sandbox {
 	}
 	s.env = append(os.Environ(), "EDITOR="+filepath.Join(s.dir, "edit"), "HOME="+s.dir, "TMPDIR="+filepath.Join(s.dir, "tmp"), "DLS_PING_URL=", "DLS_CONFIG=")
 	return s
+}
+
+// metrics holds the metrics that the commands have written against docs/metrics.md.
+func (s sandbox) metrics(t *testing.T) {
+	t.Helper()
+	doc, err := os.ReadFile("docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(s.dir, "var/lib/node_exporter/*.prom"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^# HELP (\S+) (.*)$`).FindAllSubmatch(text, -1) {
+			if !regexp.MustCompile("(?m)^\\| `" + string(m[1]) + "` \\|.*\\| " + regexp.QuoteMeta(string(m[2])) + " \\|$").Match(doc) {
+				t.Errorf("docs/metrics.md does not say of %s: %s", m[1], m[2])
+			}
+		}
+	}
 }
 
 // run runs a command, which must succeed.
