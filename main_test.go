@@ -111,9 +111,6 @@ type scriptWorld struct {
 	pings []string // the paths of calls to the dead-man switch
 }
 
-// root is the folder of this package.
-var root, _ = os.Getwd()
-
 func setup(env *testscript.Env) error {
 	tb := env.T().(testing.TB)
 	sim := duosim.New(duosim.Account{ID: scriptAccount, Name: "Script", Ikey: "DISCRIPT000000000000", Skey: scriptSecret, MSP: true})
