@@ -107,7 +107,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case "check":
 		return cli.Check.run(ctx, stdout, stderr)
 	case "status":
-		return cli.Status.run(stdout, stderr)
+		return cli.Status.run(ctx, stdout, stderr)
 	case "schedule":
 		return cli.Schedule.run(stdout, stderr)
 	case "completion":

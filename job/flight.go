@@ -293,10 +293,10 @@ func lineAt(lines []byte, index int) []byte {
 func (s *stream) settle() error {
 	s.flight.land()
 	for {
+		undecided := s.flight.undecided() // before the commit: what is decided after it waits for the next
 		if err := s.commit(); err != nil {
 			return err
 		}
-		undecided := s.flight.undecided()
 		if undecided == nil {
 			return nil
 		}
@@ -363,6 +363,7 @@ func (s *stream) count(pages []sent, one bool) error {
 // progressed notes that pages count.
 func (s *stream) progressed(fresh int) {
 	s.trouble = nil
+	s.feed.Backoff.Progress()
 	if fresh > 0 { // what is known already is no progress: it goes to no server
 		s.backoff.Progress()
 		for _, l := range s.lanes {
@@ -391,7 +392,9 @@ func (s *stream) save(staged bool) error {
 			return err
 		}
 	}
-	return s.run.commits.commit(file)
+	err := s.run.commits.commit(file)
+	s.kept = s.kept || err == nil
+	return err
 }
 
 // keep writes records that a server does not take to a file in the checkpoint

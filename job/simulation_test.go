@@ -104,7 +104,7 @@ type simEvent struct {
 
 func newSimulation(seed uint64) *simulation {
 	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, run: -1}
-	sim.disk = simDisk{map[string]*state.Checkpoint{}, map[string]time.Time{}}
+	sim.disk = simDisk{checkpoints: map[string]*state.Checkpoint{}, turns: map[string]time.Time{}}
 	for _, s := range sim.streams {
 		for _, k := range s.kinds {
 			sim.lines[s.row.Name+" "+k.line] = k
@@ -138,7 +138,7 @@ func (sim *simulation) play() {
 		sim.violate("a clean run at the end does not end with all streams done")
 		return
 	}
-	for n := 0; ; n++ {
+	for n, quiet := 0, 0; n < 60 && quiet < 3; n++ {
 		time.Sleep(2 * time.Minute)
 		if !clean() {
 			sim.violate("an idle run does not end with all streams done")
@@ -147,8 +147,8 @@ func (sim *simulation) play() {
 		if n > 0 {
 			sim.judgeIdle()
 		}
-		if n > 1 && (n > 40 || !sim.slicing()) {
-			break
+		if quiet++; sim.slicing() {
+			quiet = 0
 		}
 	}
 	time.Sleep(25 * time.Hour) // the end is proved once a day

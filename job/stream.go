@@ -28,6 +28,7 @@ type stream struct {
 
 	cp    *state.Checkpoint // what counts; nil until it is loaded
 	fresh bool              // cp is not saved yet: it waits for Duo's first answer
+	kept  bool              // the store has a checkpoint
 	from  *legacy.Takeover  // duologsync's checkpoint, until the stream has one of its own
 
 	verified bool // Duo's first page bears from out
@@ -150,7 +151,10 @@ func (s *stream) open() (*window.Window, error) {
 		if err != nil {
 			return nil, err
 		}
-		if cp == nil {
+		if s.kept = cp != nil && s.from == nil; cp == nil {
+			if err := s.absent(); err != nil {
+				return nil, err
+			}
 			cp = s.begin()
 		}
 		s.cp = cp
