@@ -363,7 +363,9 @@ func (s *stream) count(pages []sent, one bool) error {
 // progressed notes that pages count.
 func (s *stream) progressed(fresh int) {
 	s.trouble = nil
-	s.feed.Backoff.Progress()
+	if s.feed != nil { // a page that an audit sends again comes from a file
+		s.feed.Backoff.Progress()
+	}
 	if fresh > 0 { // what is known already is no progress: it goes to no server
 		s.backoff.Progress()
 		for _, l := range s.lanes {

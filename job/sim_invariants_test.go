@@ -102,10 +102,23 @@ func (sim *simulation) loaded(id state.ID, cp *state.Checkpoint) {
 // owed tells whether the run owes a record: Duo showed it all the time, in the run's
 // window.
 func (sim *simulation) owed(t *simTurn, r *simRecord) bool {
-	now := simDuo{sim}.now()
 	unit := t.stream.row.AskUnit.Duration().Milliseconds()
-	return t.loaded && r.visible <= t.began && r.at >= t.low && r.at <= t.end-t.end%unit &&
-		(r.gone == 0 || r.gone > now) && r.at > max(now, sim.start.UnixMilli())-(simRetention-12*time.Minute).Milliseconds()
+	return t.loaded && r.visible <= t.began && r.at >= t.low && r.at <= t.end-t.end%unit && sim.kept(t, r)
+}
+
+// kept tells whether Duo still shows a record.
+func (sim *simulation) kept(t *simTurn, r *simRecord) bool {
+	now := simDuo{sim}.now()
+	return (r.gone == 0 || r.gone > now) && r.at > max(now, time.Now().UnixMilli())-(simRetention-t.margin()).Milliseconds()
+}
+
+// margin is how far within Duo's retention records may be passed over: further where
+// Duo's clock is ahead, and calls were refused because of it.
+func (t *simTurn) margin() time.Duration {
+	if t.tooOld {
+		return 24 * time.Hour
+	}
+	return 2 * time.Minute
 }
 
 // due counts, for each kind of a stream, the records of which it tells that they are
@@ -237,6 +250,9 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 			sim.everShown[r] = true
 		}
 	}
+	if sim.dead || sim.plan.store > 0 || sim.plan.endpoints != nil || sim.plan.children {
+		clear(sim.turned) // which turns are noted is not known
+	}
 	if sim.dead {
 		return // nobody hears what it says
 	}
@@ -262,7 +278,28 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 			sim.violation("the summary tells of %s, which nobody asked for", r.Name())
 		}
 	}
+	sim.judgeTurns()
 	sim.judgeWarnings()
+}
+
+// judgeTurns checks that no stream had its turn while another one, whose turn came
+// longer ago, had none.
+func (sim *simulation) judgeTurns() {
+	plan := sim.plan
+	noted := plan.store == 0 && plan.endpoints == nil && !plan.children && len(sim.streams) > plan.parallel
+	for _, a := range sim.streams {
+		for _, b := range sim.streams {
+			if noted && sim.turnOf(a).calls > 0 && sim.turnOf(b).calls == 0 && sim.turned[b] < sim.turned[a] {
+				sim.violation("%s had its turn again (after run %d) before %s (run %d)", a.name(), sim.turned[a]-1, b.name(), sim.turned[b]-1)
+				return
+			}
+		}
+	}
+	for _, s := range sim.streams {
+		if noted && sim.turnOf(s).calls > 0 {
+			sim.turned[s] = sim.run + 1
+		}
+	}
 }
 
 // judgeStream checks what a run came to for a stream.
@@ -283,7 +320,7 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 		sim.violation("the run is done with %s, and %s is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
 	sim.due(s, func(r *simRecord) bool {
-		return t.shown[r] && (r.gone == 0 || r.gone > simDuo{sim}.now()) && !(t.disturbed != "" && s.mayEnd(t)) || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t)
+		return t.shown[r] && sim.kept(t, r) && !(t.disturbed != "" && s.mayEnd(t)) || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t)
 	}, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s, which Duo has shown, is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
@@ -358,12 +395,21 @@ func (sim *simulation) lie(t *simTurn, err error) string {
 		if !t.tricked && !t.blank {
 			return "Duo is blamed without a reason"
 		}
+	case isBodyError(err):
+		if t.failed == 0 {
+			return "a page that arrived is withheld"
+		}
 	case errors.Is(err, job.ErrMaxRuntime):
 		if sim.plan.maxRuntime == 0 {
 			return "the run had no limit"
 		}
 	}
 	return ""
+}
+
+func isBodyError(err error) bool {
+	_, body := errors.AsType[*duo.BodyError](err)
+	return body
 }
 
 // simWarning is a warning of a run.
@@ -409,7 +455,7 @@ func (sim *simulation) judgeWarnings() {
 				sim.violation("false: %s: %s", w.stream, w.text)
 			}
 		case strings.Contains(w.text, "no time, or one outside the time asked for"):
-			if !slices.ContainsFunc(t.stream.records, func(r *simRecord) bool { return (r.odd || t.tricked) && t.shown[r] }) {
+			if !slices.ContainsFunc(t.stream.records, func(r *simRecord) bool { return (r.silent || t.tricked) && t.shown[r] }) {
 				sim.violation("false: %s: %s", w.stream, w.text)
 			}
 		case strings.Contains(w.text, "the server does not take"):
