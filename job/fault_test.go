@@ -23,7 +23,7 @@ var writeFaults = flag.String("faults", "", "write the catalogue of faults as Ma
 // find nothing to do.
 type fault struct {
 	name string
-	what string // what the run does about it, for the README
+	what string // what the run does about it, for docs/guarantees.md
 
 	// breaks makes the fault. mend, where it is set, takes it away after a run
 	// that could not get over it.
@@ -201,7 +201,8 @@ func (s *scene) count(failures int) {
 	}
 }
 
-// TestFaultTable holds the README's table of faults against the catalogue.
+// TestFaultTable holds the table of faults of docs/guarantees.md against the
+// catalogue.
 func TestFaultTable(t *testing.T) {
 	text := faultTable()
 	if *writeFaults != "" {
@@ -209,12 +210,12 @@ func TestFaultTable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	readme, err := os.ReadFile("../README.md")
+	doc, err := os.ReadFile("../docs/guarantees.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(readme), text) {
-		t.Error("README.md has another table of faults: write it with go test ./job -run TestFaultTable -faults FILE")
+	if !strings.Contains(string(doc), text) {
+		t.Error("docs/guarantees.md has another table of faults: write it with go test ./job -run TestFaultTable -faults FILE")
 	}
 }
 

@@ -301,7 +301,7 @@ func (s *relpSession) read() {
 		f, err := readRELPFrame(s.in)
 		if err == nil {
 			var last bool
-			if last, err = s.take(f); last && err == nil {
+			if last, err = s.answer(f); last && err == nil {
 				return
 			}
 		}
@@ -312,8 +312,8 @@ func (s *relpSession) read() {
 	}
 }
 
-// take handles one frame of the receiver. It reports whether that is the last.
-func (s *relpSession) take(f relpFrame) (last bool, err error) {
+// answer handles one frame of the receiver. It reports whether that is the last.
+func (s *relpSession) answer(f relpFrame) (last bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

@@ -142,7 +142,7 @@ func (h *HEC) serve(w http.ResponseWriter, r *http.Request, store func(HECEvent)
 		}
 		HECSay(w, 200, 17, "HEC is healthy")
 	case r.Method == http.MethodPost && r.URL.Path == "/services/collector/event":
-		h.take(w, r, store)
+		h.collect(w, r, store)
 	case r.Method == http.MethodPost && r.URL.Path == "/services/collector/ack" && r.URL.Query().Get("channel") == channel:
 		h.acknowledge(w, r)
 	default:
@@ -150,7 +150,7 @@ func (h *HEC) serve(w http.ResponseWriter, r *http.Request, store func(HECEvent)
 	}
 }
 
-func (h *HEC) take(w http.ResponseWriter, r *http.Request, store func(HECEvent)) {
+func (h *HEC) collect(w http.ResponseWriter, r *http.Request, store func(HECEvent)) {
 	most := h.MaxBytes
 	if most == 0 {
 		most = 1_000_000
