@@ -68,7 +68,14 @@ func TestBucketIdleRound(t *testing.T) {
 	})
 }
 
-// The same on a real server, which is behind a proxy of the test that counts.
+// The same in a directory, to compare.
+func TestDirectoryIdleRound(t *testing.T) {
+	w, _ := newWorld(t)
+	w.text.msp, w.text.hostname = true, "api-0.duosecurity.com"
+	idleRounds(t, w, nil)
+}
+
+// The same on a real server.
 func TestGatewayIdleRound(t *testing.T) {
 	g := buckettest.StartGateway(t)
 	w, _ := newWorld(t)

@@ -82,9 +82,10 @@ type Access struct {
 	// program nor root nor a system account; to root nobody is.
 	Owner   string
 	Foreign bool
-	// Readers and Writers say who but the owner and the system can read and write,
-	// for a message; "" is nobody. In a Kubernetes pod, its own group counts as the owner.
-	// Anybody tells that any user of the machine can write.
+	// Readers and Writers say who but the owner and the system can read and write, for a
+	// message; "" is nobody. In a Kubernetes pod its own group counts as the owner, and
+	// what the kubelet has mounted nobody reads who has no business in the pod. Anybody
+	// tells that any user of the machine can write.
 	Readers, Writers string
 	Anybody          bool
 }
@@ -105,6 +106,19 @@ func Read(path string, limit int64) ([]byte, Access, error) {
 	return data, access, nil
 }
 
+// mounted tells whether the kubelet has put a file there, of a Secret or a ConfigMap: a
+// link to ..data, itself a link to what is root's. The mode is what the pod's group, or
+// another user of its containers, needs to read the file, and nobody can change it
+// from within.
+func mounted(path string, access Access) bool {
+	to, err := os.Readlink(path)
+	if err != nil || access.Owner != "uid 0" || access.Writers != "" || to != filepath.Join("..data", filepath.Base(path)) {
+		return false
+	}
+	data, err := os.Lstat(filepath.Join(filepath.Dir(path), "..data"))
+	return err == nil && data.Mode()&fs.ModeSymlink != 0
+}
+
 func read(path string, limit int64) ([]byte, Access, error) {
 	f, err := openFollow(path)
 	if err != nil {
@@ -119,7 +133,11 @@ func read(path string, limit int64) ([]byte, Access, error) {
 		return nil, Access{}, ErrNotRegular
 	}
 	data, err := readAll(f, limit)
-	return data, accessOf(f, info), err
+	access := accessOf(f, info)
+	if access.Readers != "" && mounted(path, access) {
+		access.Readers = ""
+	}
+	return data, access, err
 }
 
 // Stdin tells whether a path names what this process was started with: its
