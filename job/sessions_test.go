@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -235,4 +237,47 @@ func TestSessionUnmade(t *testing.T) {
 		t.Errorf("failed: %v", failed)
 	}
 	exactly(t, w.lines(parent, "auth"), siem.Take())
+}
+
+// deadSink is a server that is down.
+type deadSink struct{}
+
+var errDead = errors.New("connection refused")
+
+func (deadSink) ID() string                                        { return "siem" }
+func (deadSink) MaxRecord() int                                    { return 0 }
+func (deadSink) Check(context.Context) (sinks.Report, error)       { return sinks.Report{}, errDead }
+func (deadSink) Open(context.Context) (s sinks.Session, err error) { return nil, errDead }
+
+// Once a server is known to be down nothing is fetched for it, by streams that have not
+// begun either: they would hold slots and memory until their pages fail.
+func TestNothingFetchedForServerDown(t *testing.T) {
+	s := newScene(t, &fault{})
+	s.listen()
+	var mu sync.Mutex
+	calls := map[string]int{}
+	s.wire = func(network http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			mu.Lock()
+			calls[path.Base(r.URL.Path)]++
+			mu.Unlock()
+			return network.RoundTrip(r)
+		})
+	}
+	s.options = func(o *job.Options) {
+		o.Parallel, o.Endpoints = 1, bystanders
+		o.SetReceiver(func(config.Server) (sinks.Sink, error) { return deadSink{}, nil })
+	}
+	s.run(func() { s.sync() }) // each stream notes where it begins, which takes Duo's answer
+	clear(calls)
+	s.run(func() {
+		for _, r := range s.sync().Results {
+			if !errors.Is(r.Err, errDead) {
+				t.Errorf("%s: %v", r.Name(), r.Err)
+			}
+		}
+	})
+	if len(calls) != 1 {
+		t.Errorf("calls to Duo: %v, want those of the stream that found the server down", calls)
+	}
 }
