@@ -37,8 +37,13 @@ type fault struct {
 
 	real bool // on the real clock: the fault is in the time that a socket takes
 	udp  bool // the victim's receiver takes datagrams
-	tls  bool // the victim's receiver speaks TLS
-	all  bool // the bystanders meet the fault, too
+	// server are keys of the victim's server, its protocol among them. memory is that it
+	// is reached in memory: its sessions wait by a bubble's clock, which stands still for
+	// sockets.
+	server map[string]any
+	memory bool
+	tls    bool // the victim's receiver speaks TLS
+	all    bool // the bystanders meet the fault, too
 	// whole is how all of a run fails, where no stream gets as far as a result.
 	whole string
 
@@ -65,7 +70,7 @@ func (r repeats) String() string { return [...]string{"0", "what was not yet con
 var catalogue = []struct {
 	group  string
 	faults []fault
-}{{"Receiver", receiverFaults}, {"Duo", duoFaults}, {"Machine", machineFaults}}
+}{{"Receiver", receiverFaults}, {"RELP", relpFaults}, {"HEC", hecFaults}, {"Duo", duoFaults}, {"Machine", machineFaults}}
 
 // TestFaults breaks what a run depends on, one thing a case, and counts what
 // was received in the end: nothing is missing, what is repeated was in a session

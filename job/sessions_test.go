@@ -32,6 +32,7 @@ type fussy struct {
 	mu          sync.Mutex
 	lines       []string
 	connections int
+	breaks      int // how many connections that brought lines are reset in the end
 }
 
 func newFussy(t *testing.T, hate string) *fussy {
@@ -75,6 +76,11 @@ func (f *fussy) read(conn *net.TCPConn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.connections++
+	if len(lines) > 0 && f.breaks > 0 {
+		f.breaks--
+		conn.SetLinger(0)
+		return
+	}
 	f.lines = append(f.lines, lines...)
 }
 
@@ -279,5 +285,34 @@ func TestNothingFetchedForServerDown(t *testing.T) {
 	})
 	if len(calls) != 1 {
 		t.Errorf("calls to Duo: %v, want those of the stream that found the server down", calls)
+	}
+}
+
+// Sessions that carry the pages of many streams fail, and take all of these back to
+// what counts: everything comes again, and the next run has nothing to do.
+func TestSessionFails(t *testing.T) {
+	const n = 40
+	w, _ := newWorld(t)
+	f := newFussy(t, "")
+	f.breaks = 3
+	w.text.servers[0].port = f.port()
+	w.children(n)
+	patient := func(o *job.Options) { o.RetryFor = 5 * time.Minute }
+	sum := w.sync(patient)
+	w.clean(sum)
+	var want []string
+	retries := 0
+	for _, r := range sum.Results {
+		want = append(want, w.lines(r.Account, "auth")...)
+		retries += r.Retries
+	}
+	lines, _ := f.got()
+	exactly(t, want, lines)
+	if retries < 3 {
+		t.Errorf("%d retries: the run met no fault", retries)
+	}
+	w.clean(w.sync(patient))
+	if again, _ := f.got(); len(again) != len(lines) {
+		t.Errorf("%d records came again", len(again)-len(lines))
 	}
 }

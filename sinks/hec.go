@@ -530,6 +530,9 @@ func (s *hecSession) request(ctx context.Context, method, address string, body [
 		return a, errOver
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return a, &PermanentError{errors.New("the receiver does not speak TLS on this port"), "use its TLS port, or set plaintext: true"}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return a, &hintedError{errors.New("the receiver ended the connection without an answer"),
+			"the receiver's log may say why; a proxy does so when what is behind it is down"}
 	case isTimeout(err) || limited.Err() != nil:
 		return a, timeoutError("the receiver gave no answer", timeout)
 	}

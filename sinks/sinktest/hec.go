@@ -14,7 +14,9 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // HECEvent is an event that a [HEC] has stored.
@@ -54,9 +56,12 @@ type HEC struct {
 	// Before handles the n-th request for events, from 0, if it returns true.
 	// It is given the events that the request has.
 	Before func(n int, w http.ResponseWriter, events []HECEvent) bool
+	// Late tells how long the n-th request with a body, from 0, is left to wait.
+	Late func(n int) time.Duration
 	// Unhealthy makes the health address say so.
 	Unhealthy bool
 
+	bodies   atomic.Int64
 	mu       sync.Mutex
 	requests int // for events, that were not empty
 	events   []HECEvent
@@ -108,7 +113,12 @@ func (h *HEC) Serve(conn net.Conn, store func(HECEvent)) {
 
 func (h *HEC) server(store func(HECEvent)) *http.Server {
 	return &http.Server{
-		Handler:  http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, store) }),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if h.Late != nil && r.ContentLength > 0 {
+				time.Sleep(h.Late(int(h.bodies.Add(1)) - 1))
+			}
+			h.serve(w, r, store)
+		}),
 		ErrorLog: log.New(io.Discard, "", 0), // of handshakes that fail on purpose
 	}
 }
