@@ -437,18 +437,19 @@ const share = 4
 // turn makes sure that the stream has a slot, and tells its servers that a page is on
 // its way. After some pages it lets others have the slot.
 func (s *stream) turn(ctx context.Context) error {
-	if s.slot != nil && s.pages >= share && s.run.line.crowded() {
+	if s.slot != nil && s.feed.Last {
 		s.give()
 	}
 	if s.slot == nil {
 		s.flight.land()
-		slot, err := s.run.line.wait(ctx)
+		slot, err := s.run.line.wait(ctx, s)
 		if err != nil {
 			return err
 		}
 		s.take(slot)
 	}
 	s.pages++
+	s.feed.Last = s.pages >= share && s.run.line.crowded()
 	s.expect()
 	return nil
 }
