@@ -422,7 +422,7 @@ func (s *simStream) told(d dice, r *simRecord) []string {
 	if s.texts && d.oneIn(15) {
 		r.odd = true
 		odd := pick(d, `"soon"`, "null", `""`, "-5", `"0001-01-01T00:00:00Z"`,
-			fmt.Sprintf("%q", exact.Add(pick(d, time.Second, 10*time.Hour, 40*24*time.Hour)).Format(time.RFC3339)),
+			fmt.Sprintf("%q", exact.Add(pick(d, time.Second, time.Minute, time.Hour, 10*time.Hour, 40*24*time.Hour)).Format(time.RFC3339)),
 			fmt.Sprintf("%q", exact.Add(-pick(d, time.Second, 10*time.Hour, 40*24*time.Hour)).Format(time.RFC3339)))
 		text, r.silent = odd, len(s.row.Times) == 1
 		if d.oneIn(2) {
