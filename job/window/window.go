@@ -325,7 +325,7 @@ func (w *Window) idleEnd(page Page, next string, now time.Time) bool {
 	if next == "" && (n < w.most || n == 1 && w.cursor != "") {
 		return true // it began later than a larger page and brought no more: that was not cut
 	}
-	return !w.news && (n < p.Largest || n <= p.End && n < w.rules.Limit) && (w.spans[0].Reread || !past(p.ProvedAt, now.UnixMilli()))
+	return !w.news && (n < p.Largest || n <= p.End && n < w.rules.Limit && !w.spans[0].Reread) && (w.spans[0].Reread || !past(p.ProvedAt, now.UnixMilli()))
 }
 
 // cursorOf returns the page's cursor and its time, which is -1 where the cursor does
