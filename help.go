@@ -29,6 +29,19 @@ of its mappings are fetched, or all of them. With -o the file is replaced only
 by a whole one; what came of a pull that failed is in FILE.partial.`
 }
 
+func (auditCommand) Help() string {
+	return `Examples:
+
+    dls audit config.yml --since 24h --against export.json
+    dls audit config.yml --since 2026-11-01 --until 2026-12-01 --against siem-*.json.gz
+    splunk search '...' -output rawdata | dls audit config.yml --since 7d --against -
+    dls audit config.yml --since 7d --against export.csv --missing missing.ndjson --resend siem
+
+A record is found where its id and its own time stand in one whole line. It
+exits with 0 when all is found, 1 when something is missing, 2 for a usage or
+configuration error, 3 when some streams could not be read.`
+}
+
 func (checkCommand) Help() string {
 	return `Examples:
 

@@ -28,12 +28,12 @@ import (
 // version is the program's version. The linker may set it.
 var version = "1.0.0"
 
-// The exit codes. They are documented in the README.
+// The exit codes. docs/operations.md explains them.
 const (
 	exitDone    = 0
 	exitNone    = 1  // no stream got through
 	exitUsage   = 2  // usage or configuration error, nothing was fetched
-	exitPartial = 3  // some streams failed, the others are done
+	exitPartial = 3  // some streams failed, or records lie in a file that a server does not take; the rest is done
 	exitLocked  = 75 // another run holds the lock
 	exitSignal  = 128
 )
@@ -41,6 +41,7 @@ const (
 type commandLine struct {
 	Sync       syncCommand       `cmd:"" default:"withargs" help:"Run the job once: fetch what is new, deliver it, move the checkpoints."`
 	Pull       pullCommand       `cmd:"" help:"Fetch what Duo has of a time, to the standard output or one server; checkpoints stay as they are."`
+	Audit      auditCommand      `cmd:"" help:"Find out which of Duo's records are not in what the SIEM has, and deliver those."`
 	Check      checkCommand      `cmd:"" help:"Try the configuration: every error of the file, then Duo, the permissions and the receivers, live."`
 	Status     statusCommand     `cmd:"" help:"Show for each stream up to when it is delivered, how far behind that is, and how its last run went."`
 	Upgrade    upgradeCommand    `cmd:"" name:"upgrade-config" help:"Turn a configuration of duologsync's first version (0.0.0) into one of version 1.0.0."`
@@ -101,10 +102,12 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return cli.Help.run(ctx, parser.Model, stdout, stderr)
 	case "pull":
 		return cli.Pull.run(ctx, stdout, stderr)
+	case "audit":
+		return cli.Audit.run(ctx, stdout, stderr)
 	case "check":
 		return cli.Check.run(ctx, stdout, stderr)
 	case "status":
-		return cli.Status.run(stdout, stderr)
+		return cli.Status.run(ctx, stdout, stderr)
 	case "schedule":
 		return cli.Schedule.run(stdout, stderr)
 	case "completion":
@@ -159,7 +162,7 @@ func exitCode(ctx context.Context, sum *job.Summary, err error) int {
 		return exitLocked
 	case err != nil || !sum.Through():
 		return exitNone
-	case len(sum.Failed()) > 0:
+	case len(sum.Failed()) > 0 || sum.Kept():
 		return exitPartial
 	}
 	return exitDone

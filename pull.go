@@ -150,12 +150,13 @@ type destination struct {
 	table *flat.CSV // nil unless a table is asked for
 	file  *os.File  // nil for the standard output
 	path  string
+	flag  string // that names the path
 }
 
 // open opens what the flags name. A file is written beside the one that it
 // replaces in the end.
 func (c *pullCommand) open(stdout io.Writer) (*destination, error) {
-	d := &destination{Writer: stdout}
+	d := &destination{Writer: stdout, flag: "--output"}
 	if c.Output != "" && c.Output != "-" {
 		d.path = c.Output
 		if info, err := os.Stat(d.path); err == nil && !info.Mode().IsRegular() {
@@ -216,7 +217,7 @@ func (d *destination) finish(whole bool) (where string, err error) {
 		err = os.Rename(d.file.Name(), path)
 	}
 	if err != nil {
-		return "", fmt.Errorf("--output %q: %w", d.path, safefile.Cause(err))
+		return "", fmt.Errorf("%s %q: %w", d.flag, d.path, safefile.Cause(err))
 	}
 	return fmt.Sprintf("%q", path), nil
 }

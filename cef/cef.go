@@ -12,7 +12,7 @@
 //
 // The format is that of the ArcSight Common Event Format (CEF) Implementation
 // Standard, CEF:0, behind a syslog prefix as in RFC 3164 unless the line is to be
-// bare. The Go API is not stable.
+// bare.
 package cef
 
 import (

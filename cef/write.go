@@ -12,22 +12,22 @@ import (
 	"dls/job/record"
 )
 
-// place is a part of a line that has its own rules of escaping.
-type place struct {
+// escaping is how a part of a line is escaped.
+type escaping struct {
 	plain  [256]bool // bytes that stand for themselves
 	lf, cr string    // how line breaks are written
 }
 
 var (
 	// A header has no escape sequences for line breaks.
-	inHeader    = newPlace(`\|`, " ", " ")
-	inExtension = newPlace(`\=`, `\n`, `\r`)
+	inHeader    = newEscaping(`\|`, " ", " ")
+	inExtension = newEscaping(`\=`, `\n`, `\r`)
 )
 
-// newPlace returns the place in which the special characters are escaped by a
+// newEscaping returns the escaping in which the special characters have a
 // backslash.
-func newPlace(special, lf, cr string) place {
-	p := place{lf: lf, cr: cr}
+func newEscaping(special, lf, cr string) escaping {
+	p := escaping{lf: lf, cr: cr}
 	for c := byte(' '); c <= '~'; c++ {
 		p.plain[c] = strings.IndexByte(special, c) < 0
 	}
@@ -38,17 +38,17 @@ func newPlace(special, lf, cr string) place {
 type writer struct {
 	dst []byte
 
-	in     *place // where the value stands that is being written
-	left   int    // the characters that it may still have
-	cut    bool   // it had more
-	before rune   // the last character, or 0 where that is ASCII or was replaced
+	in     *escaping // of the value that is being written
+	left   int       // the characters that it may still have
+	cut    bool      // it had more
+	before rune      // the last character, or 0 where that is ASCII or was replaced
 }
 
 // raw appends text of ours, which needs no escaping.
 func (w *writer) raw(s string) { w.dst = append(w.dst, s...) }
 
 // text appends UTF-8 text, escaped and cut to limit characters.
-func (w *writer) text(in *place, text []byte, limit int) {
+func (w *writer) text(in *escaping, text []byte, limit int) {
 	w.in, w.left, w.cut, w.before = in, limit, false, 0
 	w.put(text)
 }
@@ -56,7 +56,7 @@ func (w *writer) text(in *place, text []byte, limit int) {
 // value appends the JSON value v, escaped and cut to limit characters: a string
 // as the text it stands for, objects and arrays without blanks, all else as
 // received. It tells whether all of it was written. v must have been read.
-func (w *writer) value(in *place, v []byte, limit int) bool {
+func (w *writer) value(in *escaping, v []byte, limit int) bool {
 	w.in, w.left, w.cut, w.before = in, limit, false, 0
 	switch v[0] {
 	case '"':

@@ -33,6 +33,7 @@ type sent struct {
 	odd      int
 	changed  int
 	bytes    int
+	longest  int
 }
 
 // receipt is what a session gave for a page.
@@ -159,9 +160,13 @@ func (e *keepError) Unwrap() error { return e.error }
 func (s *stream) deliver(page *page, next state.Progress, write bool) error {
 	sent := sent{
 		progress: next, marks: slices.Clone(page.marks), write: write || len(page.marks) > 0 || s.from != nil,
-		odd: page.odd, changed: page.changed, bytes: len(page.bytes),
+		odd: page.odd, changed: page.changed, bytes: len(page.bytes), longest: page.longest,
 	}
-	if len(page.bytes) > 0 {
+	if s.run.collect != nil {
+		if err := s.run.collect(s, page); err != nil {
+			return err
+		}
+	} else if len(page.bytes) > 0 {
 		if err := s.ready(sent); err != nil {
 			return err
 		}
@@ -288,10 +293,10 @@ func lineAt(lines []byte, index int) []byte {
 func (s *stream) settle() error {
 	s.flight.land()
 	for {
+		undecided := s.flight.undecided() // before the commit: what is decided after it waits for the next
 		if err := s.commit(); err != nil {
 			return err
 		}
-		undecided := s.flight.undecided()
 		if undecided == nil {
 			return nil
 		}
@@ -305,10 +310,17 @@ func (s *stream) settle() error {
 func (s *stream) commit() error {
 	n, failed := s.flight.decided()
 	if n > 0 {
-		if err := s.count(s.flight.pages[:n], n == 1); err != nil {
+		for i := range n {
+			if err := s.keep(&s.flight.pages[i]); err != nil {
+				return err
+			}
+		}
+		// They are counted once, whatever becomes of the checkpoint.
+		pages := slices.Clone(s.flight.pages[:n])
+		s.flight.pages = slices.Delete(s.flight.pages, 0, n)
+		if err := s.count(pages, n == 1); err != nil {
 			return err
 		}
-		s.flight.pages = slices.Delete(s.flight.pages, 0, n)
 	}
 	if failed != nil {
 		return failed
@@ -320,9 +332,6 @@ func (s *stream) commit() error {
 func (s *stream) count(pages []sent, one bool) error {
 	fresh, write := 0, false
 	for _, p := range pages {
-		if err := s.keep(p); err != nil {
-			return err
-		}
 		fresh += len(p.marks)
 		write = write || p.write
 	}
@@ -332,6 +341,7 @@ func (s *stream) count(pages []sent, one bool) error {
 		s.result.Changed += p.changed
 		s.result.Odd += p.odd
 		s.result.Bytes += int64(p.bytes)
+		s.result.Longest = max(s.result.Longest, p.longest)
 	}
 	s.cp.Progress = last
 	gone := s.cp.Delivered.Forget(s.since(last))
@@ -357,6 +367,9 @@ func (s *stream) count(pages []sent, one bool) error {
 // progressed notes that pages count.
 func (s *stream) progressed(fresh int) {
 	s.trouble = nil
+	if s.feed != nil { // a page that an audit sends again comes from a file
+		s.feed.Backoff.Progress()
+	}
 	if fresh > 0 { // what is known already is no progress: it goes to no server
 		s.backoff.Progress()
 		for _, l := range s.lanes {
@@ -385,21 +398,24 @@ func (s *stream) save(staged bool) error {
 			return err
 		}
 	}
-	return s.run.commits.commit(file)
+	err := s.run.commits.commit(file)
+	s.kept = s.kept || err == nil
+	return err
 }
 
 // keep writes records that a server does not take to a file in the checkpoint
-// directory.
-func (s *stream) keep(p sent) error {
-	for _, k := range p.kept {
+// directory, once.
+func (s *stream) keep(p *sent) error {
+	for ; len(p.kept) > 0; p.kept = p.kept[1:] {
+		k := p.kept[0]
 		n := len(k.records)
 		if s.run.store == nil {
-			return &keepError{fmt.Errorf("%s longer than the server takes, and there is no checkpoint directory to keep them in", counted(n, "record is", "records are"))}
+			return &keepError{fmt.Errorf("the server does not take %s, and there is no checkpoint directory to keep what it does not take", counted(n, "record", "records"))}
 		}
 		name, datagrams := s.row.Name+"_oversize.ndjson", s.run.cfg.Servers[k.lane.server].Protocol == config.UDP
 		what := counted(n, "record is longer than the server takes; it is", "records are longer than the server takes; they are")
 		if k.reason != "" {
-			what = counted(n, "record is", "records are") + fmt.Sprintf(" refused by the server (%s), and", k.reason)
+			what = counted(n, "record that the server does not take", "records that the server does not take") + fmt.Sprintf(" (%s)", k.reason) + map[bool]string{true: " is", false: " are"}[n == 1]
 		}
 		if datagrams {
 			name = s.row.Name + "_udp_failed_ingestion_logs.txt"
@@ -433,11 +449,7 @@ func (s *stream) turn(ctx context.Context) error {
 		s.take(slot)
 	}
 	s.pages++
-	if s.flight.tokens == nil {
-		for _, l := range s.lanes {
-			s.flight.tokens = append(s.flight.tokens, l.group.Expect())
-		}
-	}
+	s.expect()
 	return nil
 }
 

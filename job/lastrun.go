@@ -3,7 +3,6 @@ package job
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"dls/state"
 )
@@ -35,7 +34,7 @@ func (r *Result) run(sum *Summary, cause error) state.StreamRun {
 	s := state.StreamRun{
 		Endpoint: r.Endpoint, Account: r.Account, AccountName: r.AccountName,
 		Ended: sum.End.UTC(), Outcome: state.Failed,
-		Fetched: r.Fetched, Delivered: r.Delivered, Already: r.Already, Oversize: r.Oversize, Bytes: r.Bytes,
+		Fetched: r.Fetched, Delivered: r.Delivered, Already: r.Already, Oversize: r.Oversize, Longest: r.Longest, Bytes: r.Bytes,
 		Pages: r.Pages, Retries: r.Retries, Limited: r.Limited, Duration: r.Duration, Until: r.Until,
 	}
 	switch {
@@ -50,9 +49,4 @@ func (r *Result) run(sum *Summary, cause error) state.StreamRun {
 }
 
 // suffix tells the shard's file of last runs from the others'.
-func (s Shard) suffix() string {
-	if s.N == 0 {
-		return ""
-	}
-	return fmt.Sprintf("-%d-of-%d", s.K, s.N)
-}
+func (s Shard) suffix() string { return s.share().Suffix() }

@@ -33,10 +33,12 @@ type page struct {
 	entries []entry
 	sought  bool // a record has the id that the stream seeks
 	marks   []state.Mark
-	times   []int64 // of the records to be delivered, for their receivers
+	times   []int64  // of the records to be delivered, for their receivers
+	raws    [][]byte // the records to be delivered as Duo wrote them, for an audit
 	facts   window.Page
 	changed int // how many of them are new versions of known records
 	odd     int // how many of them tell no time that could be theirs
+	longest int // the length of the longest line to be delivered, without its newline
 }
 
 // entry is one record of a page.
@@ -44,6 +46,7 @@ type entry struct {
 	end  int // where its line ends; it begins where the one before ends
 	told [4]int64
 	id   state.Ident
+	raw  []byte // valid as long as the answer that it lies in
 }
 
 func (p *page) reset(call window.Call) {
@@ -63,7 +66,7 @@ func (p *page) read(body []byte, i int) (end int, err error) {
 		return 0, fmt.Errorf("record %d: %w", len(p.entries)+1, err)
 	}
 	fields := &p.writer.Fields
-	e := entry{end: len(p.bytes)}
+	e := entry{end: len(p.bytes), raw: body[i:end]}
 	e.told = p.of.times(fields)
 	e.id = p.of.ident(fields, body[i:end], e.told)
 	p.sought = p.sought || p.of.sought != "" && record.Text(fields.Values[0]) == p.of.sought
@@ -164,7 +167,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		r.Again()
 	}
 	span, unit, newest := w.Span(), s.unit(), w.Newest()
-	p.marks, p.times, p.changed, p.odd = p.marks[:0], p.times[:0], 0, 0
+	p.marks, p.times, p.raws, p.changed, p.odd, p.longest = p.marks[:0], p.times[:0], p.raws[:0], 0, 0, 0
 	p.facts = window.Page{
 		Times: p.facts.Times[:0], Repeated: true,
 		RememberedSince: s.cp.Delivered.RememberedSince(), Cursor: meta.Cursor, Unreadable: meta.Unreadable, Total: meta.Total,
@@ -208,8 +211,10 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 			copy(p.bytes[kept:], line)
 		}
 		kept += len(line)
+		p.longest = max(p.longest, len(line)-1)
 		p.marks = append(p.marks, state.Mark{At: until, Key: e.id.Key, Digest: e.id.Digest, Count: count})
 		p.times = append(p.times, at)
+		p.raws = append(p.raws, e.raw)
 	}
 	p.bytes = p.bytes[:kept]
 	p.facts.Fresh = len(p.marks)

@@ -111,12 +111,15 @@ type run struct {
 	cef     *cef.Formatter // nil where lines are JSON
 
 	groups []*sinks.Group  // of servers, while the run works
-	late   context.Context // for deliveries: it outlives the run's by the grace
+	late   context.Context // for deliveries and the store: it outlives the run's by the grace
 	down   sync.Map        // the servers that a stream has given up, by index
 	memory *feed.Memory
 	limits map[*duo.Endpoint]*limiter.Group
 	line   line
 	turned map[string]time.Time // when each stream's last turn began
+	roster roster
+
+	collect func(*stream, *page) error // takes the place of every server in an audit
 }
 
 // Sync runs the job once: it fetches everything new, delivers it, and moves the
@@ -126,7 +129,9 @@ type run struct {
 // summary is nil then. When ctx ends, so does the run, within seconds; the
 // streams that were not done have its cause as their error.
 func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, error) {
-	r, err := prepare(cfg, opts)
+	late, cancel := grace(ctx, opts.Grace)
+	defer cancel()
+	r, err := prepare(late, cfg, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +140,7 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 		defer r.store.Close()
 	}
 	if r.saves() {
-		unlock, err := opts.Shard.claim(ctx, r.store)
+		unlock, err := r.store.Claim(ctx, opts.Shard.share())
 		switch {
 		case errors.Is(err, state.ErrLocked):
 			return nil, err
@@ -143,7 +148,7 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 			return nil, &SetupError{err}
 		}
 		defer unlock()
-		if err := r.first(); err != nil {
+		if err := errors.Join(r.mustExist(), r.first()); err != nil {
 			return nil, &SetupError{err}
 		}
 	}
@@ -153,9 +158,10 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 	return r.work(ctx)
 }
 
-// prepare makes what a run needs, without a call to Duo or a server.
-func prepare(cfg *config.Config, opts Options) (*run, error) {
-	r := &run{cfg: cfg, opts: opts, log: opts.Log, start: time.Now(), servers: make([]sinks.Sink, len(cfg.Servers))}
+// prepare makes what a run needs, without a call to Duo or a server. late is when
+// deliveries end, and with them what the store does.
+func prepare(late context.Context, cfg *config.Config, opts Options) (*run, error) {
+	r := &run{cfg: cfg, opts: opts, late: late, log: opts.Log, start: time.Now(), servers: make([]sinks.Sink, len(cfg.Servers))}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -222,6 +228,7 @@ func (r *run) connect() error {
 		return fmt.Errorf("dls_settings.api.ca_filepath %q: %w", r.cfg.CAFile, err)
 	}
 	var wrong []error
+	made := 0
 	for _, route := range r.cfg.Routes {
 		for _, i := range route.Servers {
 			if r.servers[i] != nil {
@@ -230,10 +237,15 @@ func (r *run) connect() error {
 			sink, err := r.sink(r.cfg.Servers[i])
 			if err != nil {
 				wrong = append(wrong, err)
-				continue
+				sink = &unmade{r.cfg.Servers[i].ID, err}
+			} else {
+				made++
 			}
 			r.servers[i] = sink
 		}
+	}
+	if made > 0 {
+		return nil // what is wrong with a server stops its own streams
 	}
 	return errors.Join(wrong...)
 }
@@ -254,24 +266,32 @@ func (r *run) sink(server config.Server) (sinks.Sink, error) {
 	return sinks.New(o)
 }
 
-// open opens the checkpoint directory.
+// open opens the store.
 func (r *run) open() error {
-	if !r.cfg.Checkpointing && !slices.ContainsFunc(r.cfg.Servers, func(s config.Server) bool { return s.Protocol == config.UDP }) {
-		return nil
+	needed := r.cfg.Checkpointing
+	for _, route := range r.cfg.Routes {
+		for _, i := range route.Servers {
+			needed = needed || r.cfg.Servers[i].Protocol == config.UDP
+		}
+	}
+	if !needed {
+		return nil // a record that a server does not take fails its stream
 	}
 	if r.opts.hooks.store != nil {
 		store, err := r.opts.hooks.store(r.cfg)
 		r.store, r.commits = store, &commits{store: store}
 		return err
 	}
-	dir, err := state.Open(r.cfg.Directory)
+	store, err := OpenStore(r.late, r.cfg, r.opts.Version, func(msg string) { r.log.Warn(msg) })
 	if err != nil {
 		return err
 	}
-	if why := dir.Exposed(); why != "" {
-		r.log.Warn(fmt.Sprintf("checkpoint directory %q: %s", r.cfg.Directory, why), "hint", state.Private)
+	if dir, ok := store.(*state.Dir); ok {
+		if why := dir.Exposed(); why != "" {
+			r.log.Warn(fmt.Sprintf("checkpoint directory %q: %s", r.cfg.Directory, why), "hint", state.Private)
+		}
 	}
-	r.store, r.commits = dir, &commits{store: dir}
+	r.store, r.commits = store, &commits{store: store}
 	return nil
 }
 

@@ -15,12 +15,14 @@ import (
 type simDisk struct {
 	checkpoints map[string]*state.Checkpoint
 	turns       map[string]time.Time
+	roster      map[string]bool
 }
 
 // simStore is a store in memory, as one run meets it.
 type simStore struct {
-	sim   *simulation
-	steps map[string]int // of each stream, so that what fails does not depend on the others
+	state.Store // what a run does not call
+	sim         *simulation
+	steps       map[string]int // of each stream, so that what fails does not depend on the others
 }
 
 // simStaged is a checkpoint that does not count yet.
@@ -33,7 +35,7 @@ func (simStaged) Discard() {}
 
 // store opens the store of a run.
 func (sim *simulation) store(*config.Config) (state.Store, error) {
-	return &simStore{sim, map[string]int{}}, nil
+	return &simStore{sim: sim, steps: map[string]int{}}, nil
 }
 
 var errDisk = errors.New("the disk is full")
@@ -148,11 +150,21 @@ func (s *simStore) SaveTurns(_, _ string, turns map[string]time.Time) error {
 	return nil
 }
 
-func (s *simStore) Path(name string) string                          { return "/state/" + name }
-func (s *simStore) Lock(string) (func(), error)                      { return func() {}, s.sim.step("lock") }
-func (s *simStore) ShareLock(string) (func(), error)                 { return func() {}, nil }
-func (s *simStore) WaitLock(context.Context, string) (func(), error) { return func() {}, nil }
-func (s *simStore) Names() ([]string, error)                         { return nil, nil }
-func (s *simStore) Sweep() error                                     { return nil }
-func (s *simStore) SweepOlder(time.Duration) error                   { return nil }
-func (s *simStore) Close() error                                     { return nil }
+func (s *simStore) Path(name string) string                { return "/state/" + name }
+func (s *simStore) Shares() ([]state.ShareRun, error)      { return nil, nil }
+func (s *simStore) Began(string, string) []time.Time       { return nil }
+func (s *simStore) Roster(string) (map[string]bool, error) { return maps.Clone(s.sim.disk.roster), nil }
+func (s *simStore) HasRoster(string, string) (bool, error) { return s.sim.disk.roster != nil, nil }
+func (s *simStore) Enrol(_, _ string, streams []string) error {
+	if s.sim.disk.roster == nil {
+		s.sim.disk.roster = map[string]bool{}
+	}
+	for _, name := range streams {
+		s.sim.disk.roster[name] = true
+	}
+	return nil
+}
+func (s *simStore) Claim(context.Context, state.Share) (func(), error) {
+	return func() {}, s.sim.step("lock")
+}
+func (s *simStore) Close() error { return nil }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,9 +29,12 @@ type Group struct {
 	mu       sync.Mutex
 	filling  map[int]*shared // the sessions that take pages, by their limit; 0 is none
 	open     int             // sessions that are not done
+	begun    int             // sessions so far
 	changed  chan struct{}   // closed, and another put in its place, when one is done
 	expected int             // pages on their way to this server
 	proven   bool            // a session was confirmed in this run
+
+	isDown atomic.Bool // down is not nil
 
 	probing chan struct{} // holds a token while a probe is under way, which takes its time
 	down    error         // why the last probe failed, or nil
@@ -77,12 +81,13 @@ func (r Receipt) Err() error { return r.session.err }
 
 // shared is one session that pages of several streams go into.
 type shared struct {
-	group *Group
-	limit int // the most pages, or 0
-	in    chan *page
-	seal  chan struct{} // closed when no more pages come
-	done  chan struct{} // closed when err is there
-	err   error
+	group  *Group
+	limit  int // the most pages, or 0
+	number int // in the order in which sessions began
+	in     chan *page
+	seal   chan struct{} // closed when no more pages come
+	done   chan struct{} // closed when err is there
+	err    error
 
 	// Guarded by the group.
 	began           time.Time
@@ -182,7 +187,8 @@ func (g *Group) session(ctx context.Context, bytes, limit int) (*shared, error) 
 
 // start opens a session that takes pages. The caller holds g.mu.
 func (g *Group) start(limit int) *shared {
-	s := &shared{group: g, limit: limit, in: make(chan *page), seal: make(chan struct{}), done: make(chan struct{}), began: time.Now()}
+	g.begun++
+	s := &shared{group: g, limit: limit, number: g.begun, in: make(chan *page), seal: make(chan struct{}), done: make(chan struct{}), began: time.Now()}
 	g.filling[limit] = s
 	g.open++
 	g.sessions.Go(s.run)
@@ -211,12 +217,19 @@ func (g *Group) arrived(s *shared) {
 	}
 }
 
-// aged lets a session that is no longer young take no more pages, unless it is the
-// only one that may.
+// aged lets a session that is no longer young take no more pages. While no other may be
+// opened the newest one goes on, and only that: sessions of other limits would keep
+// each other open, and the pages that none of them takes waiting.
 func (g *Group) aged(s *shared) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.open < mostOpen {
+	newest := s
+	for _, other := range g.filling {
+		if other.number > newest.number {
+			newest = other
+		}
+	}
+	if g.open < mostOpen || s != newest {
 		g.finish(s)
 	}
 }
@@ -278,6 +291,7 @@ func (s *shared) carry(ctx context.Context) error {
 func (s *shared) diagnose(ctx context.Context, err error) error {
 	g := s.group
 	g.mu.Lock()
+	g.finish(s) // nobody joins what has failed: the page would be taken for its reason
 	pages := s.pages
 	g.mu.Unlock()
 	failed := &SessionError{Err: err, Pages: pages}
@@ -289,6 +303,9 @@ func (s *shared) diagnose(ctx context.Context, err error) error {
 	}
 	return failed
 }
+
+// Down tells, without asking it, whether the server was down when it was asked last.
+func (g *Group) Down() bool { return g.isDown.Load() }
 
 // Ready returns nil when the server is not known to be down, or an empty session
 // shows that it is no longer; else a *SessionError.
@@ -312,6 +329,7 @@ func (g *Group) probe(ctx context.Context, must bool) error {
 	_, err := g.sink.Check(ctx)
 	if ctx.Err() == nil {
 		g.down, g.probed = err, time.Now()
+		g.isDown.Store(err != nil)
 	}
 	return err
 }

@@ -13,9 +13,12 @@ const Private = "set dls_settings.checkpointing.directory to a directory of mode
 // Hint says what to do about a file that is not used or could not be replaced, or
 // "". It is safe to follow whoever put the file there.
 func Hint(err error) string {
+	if _, ok := errors.AsType[*FencedError](err); ok {
+		return "see to it that one run at a time works on these streams: the same job may be defined twice, or a job of another N be at work; the run that has moved it goes on"
+	}
 	file, again := "it", ""
 	if broken, ok := errors.AsType[*UntrustedError](err); ok {
-		file, again = fmt.Sprintf("%q", broken.Path), ", after which the stream begins again, at dls_settings.api.offset"
+		file, again = fmt.Sprintf("%q", broken.Path), "; with --begin the stream then begins again, at dls_settings.api.offset"
 	}
 	if broken, ok := errors.AsType[*LockError](err); ok {
 		file = fmt.Sprintf("%q", broken.Path)
@@ -33,8 +36,11 @@ func Hint(err error) string {
 	case busy:
 		return "another program, such as a virus scanner, holds the file: exempt dls_settings.checkpointing.directory from it; if there is none, let the user that runs dls change the files there"
 	}
+	if _, ok := errors.AsType[*RosterError](err); ok {
+		return "put back a good copy; only if you remove it does dls no longer notice that a checkpoint has gone, until the next run has written it anew"
+	}
 	if _, ok := errors.AsType[*UntrustedError](err); ok {
-		return fmt.Sprintf("look at %s and put back a good copy; only if you move it away does the stream begin again, at dls_settings.api.offset", file)
+		return fmt.Sprintf("look at %s and put back a good copy; only if you move it away and run with --begin does the stream begin again, at dls_settings.api.offset", file)
 	}
 	if errors.Is(err, safefile.ErrSymlink) || errors.Is(err, safefile.ErrNotRegular) {
 		return fmt.Sprintf("somebody may have put %s there: look at it, and remove it", file)

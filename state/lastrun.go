@@ -39,7 +39,7 @@ type StreamRun struct {
 	Ended time.Time `json:"ended"`
 	// Outcome is how it ended. Required.
 	Outcome Outcome `json:"outcome"`
-	// Error says why it was not Done, else "". [Dir.SaveRuns] cuts it.
+	// Error says why it was not Done, else "". [Notes.SaveRuns] cuts it.
 	Error string `json:"error,omitempty"`
 
 	// Fetched counts the records received, Delivered those of them that were
@@ -50,6 +50,8 @@ type StreamRun struct {
 	// Oversize counts those of Delivered that the receiver cannot take: they lie in a
 	// file.
 	Oversize int `json:"oversize,omitempty"`
+	// Longest is the length in bytes of the longest of Delivered.
+	Longest int `json:"longest,omitempty"`
 	// Bytes counts what was sent.
 	Bytes int64 `json:"bytes"`
 	// Pages counts Duo's answers, Retries what was tried again, Limited the answers
@@ -142,41 +144,51 @@ func RunsFile(suffix string) string { return runsPrefix + suffix + runsSuffix }
 //
 // Files that cannot be used are left out, and the rest is returned all the same:
 // the error is then one *RunsError.
-func (d *Dir) LoadRuns(ikey string) ([]StreamRun, error) {
-	names, err := d.Names()
+func (n Notes) LoadRuns(ikey string) ([]StreamRun, error) {
+	forms, err := n.loadForms(ikey)
+	return merged(forms), err
+}
+
+// merged is what all files of last runs know.
+func merged(forms map[string]runsForm) []StreamRun {
+	var all []StreamRun
+	for _, f := range forms {
+		all = append(all, f.Streams...)
+	}
+	return merge(all)
+}
+
+// loadForms reads the files of last runs, by their names. Those that cannot be used are
+// left out; the error is then a *RunsError.
+func (n Notes) loadForms(ikey string) (map[string]runsForm, error) {
+	names, err := n.files.Names()
 	if err != nil {
 		return nil, err
 	}
-	var all []StreamRun
+	forms := map[string]runsForm{}
 	var wrong *RunsError
 	for _, name := range names {
 		if !strings.HasPrefix(name, runsPrefix) || !strings.HasSuffix(name, runsSuffix) {
 			continue
 		}
-		runs, err := d.loadRuns(name, ikey)
+		f, err := n.loadForm(name, ikey)
 		switch {
 		case err == nil:
+			forms[name] = f
 		case wrong == nil:
-			wrong = &RunsError{Path: d.Path(name), Err: err}
+			wrong = &RunsError{Path: n.files.Path(name), Err: err}
 		default:
 			wrong.More++
 		}
-		all = append(all, runs...)
 	}
 	if wrong != nil {
-		return merge(all), wrong
+		return forms, wrong
 	}
-	return merge(all), nil
+	return forms, nil
 }
 
-// loadRuns reads one file; one that is not there has no runs.
-func (d *Dir) loadRuns(name, ikey string) ([]StreamRun, error) {
-	f, err := d.loadForm(name, ikey)
-	return f.Streams, err
-}
-
-func (d *Dir) loadForm(name, ikey string) (f runsForm, err error) {
-	data, _, err := d.dir.Read(name, int64(maxFile))
+func (n Notes) loadForm(name, ikey string) (f runsForm, err error) {
+	data, err := n.files.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return runsForm{}, nil
 	}
@@ -191,8 +203,15 @@ func (d *Dir) loadForm(name, ikey string) (f runsForm, err error) {
 
 // Began returns when the last runs of a suffix began, the newest last: at most
 // three, and none where that is not known. It is there to be shown.
-func (d *Dir) Began(suffix, ikey string) []time.Time {
-	f, _ := d.loadForm(RunsFile(suffix), ikey) // what is wrong with it the next SaveRuns says
+func (n Notes) Began(suffix, ikey string) []time.Time {
+	data, err := n.files.ReadFile(RunsFile(suffix))
+	var f struct { // what is wrong with the file the next SaveRuns says
+		IKey  string      `json:"ikey"`
+		Began []time.Time `json:"began"`
+	}
+	if err != nil || json.Unmarshal(data, &f) != nil || f.IKey != ikey {
+		return nil
+	}
 	return f.Began
 }
 
@@ -236,8 +255,10 @@ func (r StreamRun) damaged() bool {
 // error is a *RunsError, files could not be read: the runs are saved, but what
 // those files knew is missing. Any other error is one of
 // writing. Neither is a reason to fail a run.
-func (d *Dir) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]StreamRun, error) {
-	known, damage := d.LoadRuns(ikey)
+func (n Notes) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]StreamRun, error) {
+	forms, damage := n.loadForms(ikey)
+	known, own := merged(forms), forms[RunsFile(suffix)]
+	clear(forms)
 	before := make(map[streamName]StreamRun, len(known))
 	for _, r := range known {
 		before[r.name()] = r
@@ -260,7 +281,7 @@ func (d *Dir) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Strea
 	// A run of all accounts knows of the streams in every file.
 	mine := known
 	if suffix != "" {
-		mine, _ = d.loadRuns(RunsFile(suffix), ikey) // what is wrong with it is in damage
+		mine = own.Streams // what is wrong with it is in damage
 	}
 	for _, r := range mine {
 		if !touched[r.name()] {
@@ -269,7 +290,7 @@ func (d *Dir) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Strea
 		}
 	}
 	mine = merge(fresh)
-	began := d.Began(suffix, ikey)
+	began := own.Began
 	if len(runs) > 0 {
 		first := runs[0].Ended
 		for _, r := range runs {
@@ -282,10 +303,10 @@ func (d *Dir) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Strea
 	}
 	data, err := json.Marshal(runsForm{runsVersion, ikey, began, mine})
 	if err == nil {
-		err = d.replace(RunsFile(suffix), append(data, '\n'))
+		err = n.files.Replace(RunsFile(suffix), append(data, '\n'))
 	}
 	if err != nil {
-		damage = fmt.Errorf("write last runs %q: %w", d.Path(RunsFile(suffix)), err)
+		damage = fmt.Errorf("write last runs %q: %w", n.files.Path(RunsFile(suffix)), err)
 	}
 	for _, r := range known {
 		if !touched[r.name()] {

@@ -5,8 +5,7 @@
 //
 // Start with [Object], [Array] and [Skip], which take an answer apart in one
 // pass, with [Paths], which find values in a record, and with [Writer], which writes
-// records. All functions are safe for concurrent use, a Writer is not. The Go API is
-// not stable.
+// records. All functions are safe for concurrent use, a Writer is not.
 package record
 
 import (

@@ -141,6 +141,9 @@ func (r *Row) cells() []string {
 		if run.Error != "" {
 			notes = append(notes, run.Error)
 		}
+		if run.Oversize > 0 {
+			notes = append(notes, fmt.Sprintf("%d that the receiver does not take kept in a file", run.Oversize))
+		}
 	}
 	switch r.Takeover {
 	case Waiting:
@@ -201,6 +204,8 @@ type runObject struct {
 	Fetched   int           `json:"fetched"`
 	Delivered int           `json:"delivered"`
 	Already   int           `json:"already"`
+	Oversize  int           `json:"oversize"`
+	Longest   int           `json:"longest_bytes"`
 	Bytes     int64         `json:"bytes"`
 	Pages     int           `json:"pages"`
 	Retries   int           `json:"retries"`
@@ -225,7 +230,8 @@ type runObject struct {
 //	  last_success              when the last run that delivered everything ended, or null
 //	  last_run                  null, or
 //	    ended, outcome (done, failed, unfinished), error
-//	    fetched, delivered, already  records
+//	    fetched, delivered, already, oversize  records; the last lie in a file
+//	    longest_bytes                the longest record delivered
 //	    bytes, pages, retries, rate_limited, duration_seconds
 //	  checkpoint_problem        why the checkpoint cannot be used, or ""
 //	  takeover                  of duologsync's checkpoint: "", waiting, imported or unused
@@ -253,7 +259,7 @@ func (r *Row) object() streamObject {
 		o.LastSuccess = known(run.Succeeded)
 		o.LastRun = &runObject{
 			Ended: stamp(run.Ended), Outcome: run.Outcome, Error: run.Error,
-			Fetched: run.Fetched, Delivered: run.Delivered, Already: run.Already, Bytes: run.Bytes,
+			Fetched: run.Fetched, Delivered: run.Delivered, Already: run.Already, Oversize: run.Oversize, Longest: run.Longest, Bytes: run.Bytes,
 			Pages: run.Pages, Retries: run.Retries, Limited: run.Limited, Duration: run.Duration.Seconds(),
 		}
 	}

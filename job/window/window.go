@@ -24,14 +24,14 @@ import (
 // The faults of Duo's answers that end the reading of a window.
 var (
 	// ErrCircle: the cursor was given earlier in this window, or leads back.
-	ErrCircle = errors.New("Duo's cursor leads back to what was read already, so the records behind it cannot be had")
+	ErrCircle = errors.New("the cursor of Duo's answer leads back to what was read already, so the records behind it cannot be had")
 	// ErrRepeats: page after page shows what was shown already.
-	ErrRepeats = errors.New("Duo shows the same records again and again, so those behind them cannot be had")
+	ErrRepeats = errors.New("the same records come again and again from Duo, so those behind them cannot be had")
 	// ErrStuck: the page has no usable cursor, and its records show no way on.
-	ErrStuck = errors.New("Duo's answer shows no way on from a page, so the records behind it cannot be had")
+	ErrStuck = errors.New("there is no way on from a page of Duo's, so the records behind it cannot be had")
 	// ErrForgotten: a page shows only what was read before and is no longer
 	// remembered. It must not be delivered.
-	ErrForgotten = errors.New("Duo shows again what lies before the records that are remembered, so what is new cannot be told")
+	ErrForgotten = errors.New("what comes from Duo is what lies before the records that are remembered, so what is new cannot be told")
 )
 
 // last is how many of a page's last records tell where to go on without a cursor.
@@ -434,16 +434,18 @@ func (w *Window) skip(page Page, step *Step) error {
 	to := w.onward(page)
 	switch {
 	case w.rules.Paging == Earliest && w.spans[0].Reread && later > 1, // two, since one record's text ends nothing
-		w.rules.Paging == Earliest && to < 0 && later > 0 && later+within == n:
+		w.rules.Paging == Earliest && to < 0 && later > 0 && later+within == n && (later > 1 || n < w.rules.Limit):
 		w.finish(step) // what is behind is newer than the span
 		return nil
 	case to >= 0:
-	case w.rules.Paging == Earliest && within == n:
+	case w.rules.Paging == Earliest && later+within == n:
 		to, w.over = w.mintime+w.rules.Unit, w.mintime
 		if n >= w.rules.Limit {
 			step.SteppedOver, w.over = w.mintime, -1
 		}
-	case w.rules.Paging == Cursor && within == n && page.Fresh == 0 && n < last:
+	case w.rules.Paging == Cursor && within == n && page.Fresh > 0 && n < last:
+		to = w.mintime // once more, for what shows up late
+	case w.rules.Paging == Cursor && within == n && n < last:
 		to, w.over = w.mintime+w.rules.Unit, w.mintime // all known, and too few to have been cut
 	default:
 		return ErrStuck

@@ -1,0 +1,297 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"text/tabwriter"
+	"time"
+
+	"dls/job"
+	"dls/job/config"
+	"dls/job/report"
+	"dls/state/safefile"
+)
+
+type auditCommand struct {
+	configArg
+	More    []string `arg:"" optional:"" name:"file" help:"Further files, where --against is given a pattern of the shell's."`
+	Since   string   `required:"" placeholder:"24h" help:"From when on: a duration before now (24h, 7d), a day, a time (UTC unless it names a zone), or seconds or milliseconds since the epoch."`
+	Until   string   `placeholder:"1h" help:"Up to when, written like --since. Left out: what the checkpoints say is delivered."`
+	Against []string `sep:"none" placeholder:"FILE" help:"What the SIEM has: lines of JSON, CEF, CSV or raw syslog, plain or gzip; - is the standard input. May be given several times."`
+	Missing string   `placeholder:"FILE" help:"Write the records that are missing to this file, as they are delivered; it is replaced."`
+	Resend  string   `placeholder:"ID" help:"Deliver the records that are missing to this server of the configuration. Checkpoints stay as they are."`
+	JSON    bool     `name:"json" help:"Print one JSON object in place of the table."`
+	streamFlags
+}
+
+// options reads the flags.
+func (c *auditCommand) options(log *slog.Logger, now time.Time) (opts job.AuditOptions, err error) {
+	opts = job.AuditOptions{Options: c.streamFlags.options(log), Resend: c.Resend}
+	if opts.Since, err = parseTime(c.Since, now); err != nil {
+		return opts, fmt.Errorf("--since: %w", err)
+	}
+	if c.Until != "" {
+		if opts.Until, err = parseTime(c.Until, now); err != nil {
+			return opts, fmt.Errorf("--until: %w", err)
+		}
+	}
+	if len(c.Against) == 0 && len(c.More) > 0 {
+		return opts, fmt.Errorf("%q: files are named by --against", c.More[0])
+	}
+	stdin := 0
+	for _, name := range append(c.Against[:len(c.Against):len(c.Against)], c.More...) {
+		f := job.AuditFile{Name: name, Open: func() (io.ReadCloser, error) { return os.Open(name) }}
+		if name == "-" {
+			f.Open = func() (io.ReadCloser, error) { return io.NopCloser(os.Stdin), nil }
+			stdin++
+		} else if info, err := os.Stat(name); err == nil && info.IsDir() {
+			return opts, fmt.Errorf("--against %q: it is a directory", name)
+		} else if err != nil {
+			return opts, fmt.Errorf("--against %q: %w", name, safefile.Cause(err))
+		}
+		opts.Against = append(opts.Against, f)
+	}
+	if stdin > 1 {
+		return opts, errors.New("--against -: the standard input can be read once")
+	}
+	return opts, nil
+}
+
+// auditMemory is what an audit keeps to, where it can: the collector of garbage works
+// harder near it.
+const auditMemory = 44 << 20
+
+func (c *auditCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
+	now := time.Now()
+	if err := c.check(); err != nil {
+		return misused(stderr, err)
+	}
+	if _, err := c.options(nil, now); err != nil {
+		return misused(stderr, err)
+	}
+	cfg, err := config.LoadForPull(c.Config, config.SystemEnv())
+	if err != nil {
+		slog.New(c.console(stderr)).Error(err.Error())
+		return exitUsage
+	}
+	console, progress, stop := c.follow(stderr)
+	defer stop()
+	log := slog.New(console)
+	for _, w := range cfg.Warnings {
+		log.Warn(w)
+	}
+	opts, err := c.options(log, now)
+	if err != nil {
+		return misused(stderr, err)
+	}
+	opts.Progress = progress
+	missing, err := c.open()
+	if err != nil {
+		log.Error(err.Error(), "hint", job.Hint(err))
+		return exitUsage
+	}
+	defer missing.discard()
+	var lines spilled
+	switch {
+	case c.Missing != "":
+		opts.Missing = missing
+	case c.Verbose && !c.JSON:
+		opts.Missing = &lines
+	}
+	defer lines.close()
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(auditMemory))
+	a, err := job.Examine(ctx, cfg, opts)
+	stop()
+	if err == nil {
+		err = c.print(stdout, a, &lines)
+	}
+	if err == nil {
+		_, err = missing.finish(true)
+	}
+	if a == nil {
+		log.Error(err.Error(), "hint", job.Hint(err))
+		return exitCode(ctx, nil, err)
+	}
+	a.Read.Report(log)
+	if a.Resent != nil {
+		a.Resent.Report(log)
+	}
+	if err != nil {
+		log.Error(err.Error(), "hint", job.Hint(err))
+	}
+	return c.code(ctx, a, err)
+}
+
+// code is the exit code of an audit.
+func (c *auditCommand) code(ctx context.Context, a *job.Audit, err error) int {
+	read := exitCode(ctx, a.Read, nil)
+	switch {
+	case read > exitSignal:
+		return read
+	case err != nil || a.Missing > 0:
+		if a.Resent != nil {
+			if sent := exitCode(ctx, a.Resent, nil); sent > exitSignal {
+				return sent
+			}
+		}
+		return exitNone
+	}
+	return read
+}
+
+// open opens the file for the records that are missing.
+func (c *auditCommand) open() (*destination, error) {
+	if c.Missing == "" {
+		return &destination{}, nil
+	}
+	d, err := replacing("--missing", c.Missing)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// spilled keeps lines for the end of the standard output: a table comes first.
+type spilled struct{ file *os.File }
+
+// Write takes lines.
+func (s *spilled) Write(p []byte) (int, error) {
+	if s.file == nil {
+		f, err := os.CreateTemp("", ".dls-audit-*.tmp")
+		if err != nil {
+			return 0, err
+		}
+		s.file = f
+	}
+	return s.file.Write(p)
+}
+
+// writeTo writes all lines.
+func (s *spilled) writeTo(w io.Writer) error {
+	if s.file == nil {
+		return nil
+	}
+	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	_, err := io.Copy(w, s.file)
+	return err
+}
+
+func (s *spilled) close() {
+	if s.file != nil {
+		_ = s.file.Close()
+		_ = os.Remove(s.file.Name())
+	}
+}
+
+// auditForm is what --json prints.
+type auditForm struct {
+	Since   time.Time      `json:"since"`
+	Until   time.Time      `json:"until"`
+	AtDuo   int            `json:"at_duo"`
+	Found   int            `json:"found"`
+	Missing int            `json:"missing"`
+	Pending int            `json:"pending"`
+	Resent  *int           `json:"resent,omitempty"`
+	Lines   int            `json:"lines"`
+	Rows    []job.AuditRow `json:"rows"`
+	Failed  []auditFailure `json:"failed,omitempty"`
+}
+
+// auditFailure is a stream that could not be read, or sent, to its end.
+type auditFailure struct {
+	Endpoint string `json:"endpoint"`
+	Account  string `json:"account_id,omitempty"`
+	Error    string `json:"error"`
+}
+
+// print prints what came of the audit.
+func (c *auditCommand) print(stdout io.Writer, a *job.Audit, lines *spilled) error {
+	if c.JSON {
+		form := auditForm{
+			Since: a.Since, Until: a.Until, AtDuo: a.AtDuo, Found: a.Found, Missing: a.Missing, Pending: a.Pending,
+			Lines: a.Lines, Rows: append([]job.AuditRow{}, a.Rows...),
+		}
+		if a.Resent != nil {
+			n := delivered(a.Resent)
+			form.Resent = &n
+		}
+		for _, sum := range []*job.Summary{a.Read, a.Resent} {
+			if sum == nil {
+				continue
+			}
+			for _, r := range sum.Failed() {
+				form.Failed = append(form.Failed, auditFailure{r.Endpoint, r.Account, report.Clean(r.Err.Error())})
+			}
+		}
+		enc := json.NewEncoder(stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(form)
+	}
+	if err := c.table(stdout, a); err != nil {
+		return err
+	}
+	return lines.writeTo(stdout)
+}
+
+// table prints the counts of each stream and day.
+func (c *auditCommand) table(stdout io.Writer, a *job.Audit) error {
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	accounts := false
+	for _, r := range a.Rows {
+		accounts = accounts || r.Account != ""
+	}
+	account := func(id, name string) string {
+		switch {
+		case !accounts:
+			return ""
+		case name != "":
+			return "\t" + id + " (" + report.Clean(name) + ")"
+		}
+		return "\t" + id
+	}
+	fmt.Fprintf(w, "stream%s\tday\tat Duo\tfound\tmissing\t\n", account("account", ""))
+	for _, r := range a.Rows {
+		day := r.Day
+		if day == "" {
+			day = "no time"
+		}
+		note := ""
+		if !r.Complete {
+			note = "  not read to the end"
+		}
+		fmt.Fprintf(w, "%s%s\t%s\t%d\t%d\t%d\t%s\n", r.Endpoint, account(r.Account, r.AccountName), day, r.AtDuo, r.Found, r.Missing, note)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("from %s to %s: %d at Duo, %d found, %d missing", a.Since.Format(time.RFC3339), a.Until.Format(time.RFC3339), a.AtDuo, a.Found, a.Missing)
+	if a.Pending > 0 {
+		text += fmt.Sprintf("; %d newer than what is delivered are the next run's", a.Pending)
+	}
+	if a.Resent != nil {
+		text += fmt.Sprintf("; %d delivered to %q", delivered(a.Resent), c.Resend)
+	}
+	_, err := fmt.Fprintln(stdout, text)
+	return err
+}
+
+// replacing opens a file that takes the place of path once it is whole.
+func replacing(flag, path string) (*destination, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s %q: it is no regular file", flag, path)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".dls-audit-*.tmp")
+	if err != nil {
+		return nil, fmt.Errorf("%s %q: %w", flag, path, safefile.Cause(err))
+	}
+	return &destination{Writer: f, file: f, path: path, flag: flag}, nil
+}

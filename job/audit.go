@@ -1,0 +1,361 @@
+package job
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"dls/cef"
+	"dls/job/audit"
+	"dls/job/config"
+	"dls/job/duo"
+	"dls/job/record"
+	"dls/job/window"
+	"dls/state"
+	"dls/state/safefile"
+)
+
+// AuditOptions are what an audit is told beside the configuration.
+type AuditOptions struct {
+	// Options are as for Sync, with what is said of checkpoints left out.
+	Options
+	// Since and Until bound the records' times, both included. A zero Until means what
+	// the checkpoints say is delivered: what is newer is the next run's.
+	Since, Until time.Time
+	// Against are the files in which the records are looked for.
+	Against []AuditFile
+	// Missing gets the lines of the records that are missing, as they are delivered.
+	// Nil: nobody does.
+	Missing io.Writer
+	// Resend is the id of the server that gets the missing records, "" for none.
+	Resend string
+}
+
+// AuditFile is a file in which records are looked for.
+type AuditFile struct {
+	// Name names the file in messages.
+	Name string
+	// Open opens it. It is read once.
+	Open func() (io.ReadCloser, error)
+}
+
+// Audit is what came of an audit.
+type Audit struct {
+	// Since and Until bound the records' times, as far as any stream was read.
+	Since, Until time.Time
+	// Rows has one entry for each day of each stream that has records.
+	Rows []AuditRow
+	// AtDuo, Found and Missing are the sums of Rows. Pending counts the records that are
+	// newer than what is delivered, and therefore in none of them.
+	AtDuo, Found, Missing, Pending int
+	// Lines counts the lines of the files.
+	Lines int
+	// Read tells how reading each stream from Duo went.
+	Read *Summary
+	// Resent tells what was delivered again, nil where nothing was.
+	Resent *Summary
+}
+
+// AuditRow is one day of one stream.
+type AuditRow struct {
+	Endpoint string `json:"endpoint"`
+	// Account and AccountName are the child account's, or "".
+	Account     string `json:"account_id,omitempty"`
+	AccountName string `json:"account_name,omitempty"`
+	// Day is the day, in UTC, as 2006-01-02; "" for records that tell no time.
+	Day     string `json:"day"`
+	AtDuo   int    `json:"at_duo"`
+	Found   int    `json:"found"`
+	Missing int    `json:"missing"`
+	// Complete tells that the stream was read to its end.
+	Complete bool `json:"complete"`
+}
+
+// Examine reads from Duo what there was in a time and looks for each record in files. It
+// neither reads nor moves what counts, and takes no lock. The error is as for Sync, one
+// of a file, or one of a temporary file; failures of single streams are in Read and
+// Resent.
+func Examine(ctx context.Context, cfg *config.Config, opts AuditOptions) (*Audit, error) {
+	e, err := newExamination(ctx, cfg, opts)
+	if err != nil {
+		return nil, err
+	}
+	defer e.close()
+	sum, err := e.run.work(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a := &Audit{Since: opts.Since.UTC(), Until: time.UnixMilli(e.run.end).UTC(), Read: sum, Pending: e.pending}
+	if e.failed != nil {
+		return a, e.failed
+	}
+	for _, f := range opts.Against {
+		seen, err := e.look(ctx, f)
+		a.Lines += seen.Lines
+		if err != nil {
+			return a, fmt.Errorf("read %q: %w", f.Name, safefile.Cause(err))
+		}
+		if seen.Long > 0 {
+			e.run.log.Warn(fmt.Sprintf("%q: %s longer than any record, and not looked at", f.Name, counted(seen.Long, "line is", "lines are")),
+				"hint", "one record a line is what is looked for")
+		}
+	}
+	result, err := e.index.Result()
+	if err != nil {
+		return a, err
+	}
+	defer result.Close()
+	a.AtDuo, a.Found, a.Missing = result.AtDuo, result.Found, result.Missing
+	a.Rows = e.rows(result)
+	if err := e.write(result); err != nil {
+		return a, fmt.Errorf("write the missing records: %w", safefile.Cause(err))
+	}
+	if opts.Resend != "" && a.Missing > 0 {
+		a.Resent, err = e.resend(ctx, result)
+	}
+	return a, err
+}
+
+// examination is an audit under way.
+type examination struct {
+	cfg   *config.Config
+	opts  AuditOptions
+	run   *run
+	store state.Store // nil when checkpointing is off
+
+	index *audit.Index
+	spool *audit.Spool // nil where no line is asked for
+
+	mu      sync.Mutex
+	streams []*stream
+	numbers map[*stream]int
+	due     map[*stream]int64 // the time up to which a stream's records count
+	runs    map[state.ID]int64
+	pending int
+	failed  error // of a temporary file
+}
+
+// newExamination prepares an audit: a run that remembers nothing, knows its window, and
+// hands records to the examination in place of servers.
+func newExamination(ctx context.Context, cfg *config.Config, opts AuditOptions) (*examination, error) {
+	e := &examination{cfg: cfg, opts: opts, numbers: map[*stream]int{}, due: map[*stream]int64{}}
+	now := time.Now()
+	end := opts.Until
+	if end.IsZero() || end.After(now.Add(-window.Lag)) {
+		end = now.Add(-window.Lag)
+	}
+	switch {
+	case !opts.Since.Before(end):
+		return nil, &SetupError{fmt.Errorf("--since %s is not before --until %s (Duo withholds the newest two minutes)",
+			opts.Since.UTC().Format(time.RFC3339), end.UTC().Format(time.RFC3339))}
+	case opts.Since.UnixMilli() < window.Oldest(now)-window.Margin.Milliseconds():
+		return nil, &SetupError{errors.New("--since lies further back than the 180 days for which Duo keeps records")}
+	case opts.Resend != "" && !slices.ContainsFunc(cfg.Servers, func(s config.Server) bool { return s.ID == opts.Resend }):
+		return nil, &SetupError{fmt.Errorf("--resend %q: the configuration has no such server", opts.Resend)}
+	}
+	own := *cfg
+	own.Checkpointing, own.Servers, own.Routes = false, nil, nil
+	for _, route := range cfg.Routes {
+		own.Routes = append(own.Routes, config.Route{Endpoint: route.Endpoint})
+	}
+	var err error
+	if e.run, err = prepare(ctx, &own, opts.Options); err != nil {
+		return nil, err
+	}
+	own.Offset, e.run.end = e.run.start.Sub(opts.Since), end.UnixMilli()
+	e.run.collect = e.collect
+	if cfg.Checkpointing {
+		if e.store, err = OpenStore(ctx, cfg, opts.Version, nil); err != nil {
+			e.run.client.Close()
+			return nil, &SetupError{err}
+		}
+	}
+	e.index = audit.New(e.temp)
+	if opts.Missing != nil || opts.Resend != "" {
+		e.spool = audit.NewSpool(e.temp)
+	}
+	return e, nil
+}
+
+func (e *examination) close() {
+	e.run.client.Close()
+	e.index.Close()
+	if e.spool != nil {
+		e.spool.Close()
+	}
+	if e.store != nil {
+		e.store.Close()
+	}
+}
+
+// temp makes a temporary file: beside the checkpoints, where they are in a directory.
+func (e *examination) temp() (audit.File, error) {
+	if own, ok := e.store.(*state.Dir); ok {
+		return own.Temp()
+	}
+	dir, err := safefile.Open(os.TempDir())
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return dir.Temp()
+}
+
+// collect takes a page of a stream in the place of its servers.
+func (e *examination) collect(s *stream, p *page) error {
+	if len(p.marks) == 0 {
+		return nil
+	}
+	err := e.take(s, p)
+	if err != nil {
+		e.mu.Lock()
+		e.failed = cmp.Or(e.failed, err)
+		e.mu.Unlock()
+	}
+	return err
+}
+
+func (e *examination) take(s *stream, p *page) error {
+	number, due, err := e.number(s)
+	if err != nil {
+		return err
+	}
+	kept := 0
+	if e.spool != nil {
+		if kept, err = e.spool.Put(p.bytes); err != nil {
+			return err
+		}
+	}
+	pending := 0
+	for i, raw := range p.raws {
+		w, err := s.wanted(raw)
+		if err != nil {
+			return err
+		}
+		if w.At > due {
+			pending++
+			continue
+		}
+		w.Stream, w.Page, w.Line = number, kept, i
+		if err := e.index.Add(w); err != nil {
+			return err
+		}
+	}
+	e.mu.Lock()
+	e.pending += pending
+	e.mu.Unlock()
+	return nil
+}
+
+// number is the number of a stream, and the time up to which its records count.
+func (e *examination) number(s *stream) (n int, due int64, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n, ok := e.numbers[s]; ok {
+		return n, e.due[s], nil
+	}
+	due = e.run.end
+	if e.opts.Until.IsZero() && e.store != nil {
+		cp, err := e.store.Load(s.id)
+		if err != nil {
+			return 0, 0, err
+		}
+		if cp != nil {
+			due = min(due, max(cp.DeliveredUntil, cp.LookedUntil, e.complete(s.id)))
+		}
+	}
+	n = len(e.streams)
+	e.streams = append(e.streams, s)
+	e.numbers[s], e.due[s] = n, due
+	return n, due, nil
+}
+
+// complete is the time up to which the last run that was done read a stream, in
+// milliseconds since the epoch, or 0.
+func (e *examination) complete(id state.ID) int64 {
+	if e.runs == nil {
+		runs, _ := e.store.LoadRuns(id.IKey) // what is not known is the next run's
+		e.runs = map[state.ID]int64{}
+		for _, r := range runs {
+			if !r.CompleteUntil.IsZero() {
+				e.runs[state.ID{IKey: id.IKey, Endpoint: r.Endpoint, Account: r.Account}] = r.CompleteUntil.UnixMilli()
+			}
+		}
+	}
+	return e.runs[id]
+}
+
+// wanted is a record of the stream as it is looked for.
+func (s *stream) wanted(raw []byte) (w audit.Wanted, err error) {
+	row := s.row
+	f := record.Fields{Names: s.lines.fields}
+	if _, err := record.Scan(raw, 0, &f); err != nil {
+		return w, err
+	}
+	w = audit.Wanted{At: -1, Raw: raw, Account: s.id.Account}
+	for k := range row.Times {
+		v := f.Values[len(row.ID)+k]
+		if t, ok := record.Time(v, row.TimeUnit.Duration()); ok {
+			w.Time, w.At = record.Text(v), t.UnixMilli()
+			break
+		}
+	}
+	if len(row.ID) > 0 {
+		w.ID = record.Text(f.Values[0])
+	}
+	if m := cef.For(row.CEF); m != nil && (w.ID == "" || len(w.ID) > 40) {
+		w.External, err = m.ExternalID(raw, s.id.Account)
+	}
+	return w, err
+}
+
+// look looks for the records in a file.
+func (e *examination) look(ctx context.Context, f AuditFile) (audit.Seen, error) {
+	in, err := f.Open()
+	if err != nil {
+		return audit.Seen{}, err
+	}
+	defer in.Close()
+	return e.index.Look(ctx, in)
+}
+
+// rows are the counts as they are shown: by account and endpoint, and then by day.
+func (e *examination) rows(result *audit.Result) []AuditRow {
+	var rows []AuditRow
+	for _, d := range result.Days {
+		s, c := e.streams[d.Stream], result.Counts[d]
+		row := AuditRow{
+			Endpoint: s.id.Endpoint, Account: s.id.Account, AccountName: s.result.AccountName,
+			AtDuo: c.AtDuo, Found: c.Found, Missing: c.AtDuo - c.Found, Complete: s.result.Err == nil,
+		}
+		if d.Day != audit.NoDay {
+			row.Day = d.Time().Format(time.DateOnly)
+		}
+		rows = append(rows, row)
+	}
+	names := duo.Names()
+	slices.SortStableFunc(rows, func(a, b AuditRow) int {
+		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(slices.Index(names, a.Endpoint), slices.Index(names, b.Endpoint)))
+	})
+	return rows
+}
+
+// write writes the lines of the missing records.
+func (e *examination) write(result *audit.Result) error {
+	if e.opts.Missing == nil {
+		return nil
+	}
+	return result.Each(func(m audit.Missing) error {
+		line, err := e.spool.Line(m.Page, m.Line)
+		if err == nil {
+			_, err = e.opts.Missing.Write(line)
+		}
+		return err
+	})
+}

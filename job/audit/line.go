@@ -1,0 +1,483 @@
+package audit
+
+import (
+	"bytes"
+	"math/bits"
+	"strconv"
+	"time"
+
+	"dls/job/record"
+)
+
+// The bounds of what is looked at in one line.
+const (
+	maxDepth = 4   // texts within texts
+	maxWords = 256 // ids, and times: a line that has more holds more than one record
+	minID    = 6   // shorter ids are looked for as whole texts only
+	maxID    = 255
+)
+
+// lineReader finds what may be the ids and the times of a record in a line, whatever
+// its form. What stands in a JSON text that is cut off does not count: a torn line
+// is no record.
+type lineReader struct {
+	lengths  [maxID + 1]bool // of the ids that are wanted
+	texts    bool            // ids are wanted that are no words
+	members  bool            // records without an id are wanted
+	accounts map[string]bool // those of child accounts; empty where there are none
+
+	ids     []word
+	times   []instant
+	objects [][16]byte // the keys of objects that may be records without an id
+	frames  []bool     // which texts are torn
+	names   []string   // the columns of a table
+}
+
+// word is what may be an id.
+type word struct {
+	text  []byte
+	frame int // the text in which it stands outside of every object, or -1
+}
+
+// instant is a time.
+type instant struct {
+	text  []byte
+	ms    int64
+	whole bool // of seconds: good for a record that tells nothing more exact
+	frame int
+}
+
+// read reads a line.
+func (r *lineReader) read(line []byte) {
+	r.ids, r.times, r.objects, r.frames = r.ids[:0], r.times[:0], r.objects[:0], r.frames[:0]
+	r.text(line, 0)
+	torn := func(frame int) bool { return frame >= 0 && r.frames[frame] }
+	ids, times := r.ids[:0], r.times[:0]
+	for _, w := range r.ids {
+		if !torn(w.frame) {
+			ids = append(ids, w)
+		}
+	}
+	for _, t := range r.times {
+		if !torn(t.frame) {
+			times = append(times, t)
+		}
+	}
+	r.ids, r.times = ids, times
+}
+
+// isWord marks the bytes of words.
+var isWord = func() (t [256]bool) {
+	for c := range t {
+		t[c] = '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || c == '-' || c == '_'
+	}
+	return t
+}()
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }
+
+// text reads a text that may hold JSON objects.
+func (r *lineReader) text(b []byte, depth int) {
+	frame := len(r.frames)
+	r.frames = append(r.frames, r.cutCEF(b))
+	torn := false
+	for i := 0; i < len(b); {
+		c := b[i]
+		if c == '{' {
+			if end, ok := r.open(b, i, depth); ok {
+				i = end
+				continue
+			} else if end < 0 {
+				torn = true
+				r.frames[frame] = true
+			}
+			i++
+			continue
+		}
+		if !isWord[c] {
+			i++
+			continue
+		}
+		if torn {
+			i++
+			continue
+		}
+		i = r.word(b, i, frame)
+	}
+}
+
+// open reads the object that may begin at b[i]. It returns the index behind it and
+// true; or -1 where it is cut off, and 0 where there is none.
+func (r *lineReader) open(b []byte, i, depth int) (end int, ok bool) {
+	j := i + 1
+	for j < len(b) && (b[j] == ' ' || b[j] == '\t') {
+		j++
+	}
+	switch {
+	case j >= len(b):
+		return -1, false // a line ends in its own brace, or is cut
+	case b[j] == '}':
+		return j + 1, true
+	case b[j] == '"' && j+1 < len(b) && b[j+1] == '"' && depth < maxDepth: // a cell of a table
+		inner, end, whole := undouble(b, i)
+		r.text(inner, depth+1)
+		if !whole {
+			return -1, false
+		}
+		return end, true
+	case b[j] == '\\' && j+1 < len(b) && b[j+1] == '"' && depth < maxDepth: // a text within a text
+		inner, end := unescape(b[i:])
+		r.text(inner, depth+1)
+		return i + end, true
+	case b[j] != '"':
+		return 0, false
+	}
+	end, err := record.Skip(b, i)
+	if err != nil {
+		return -1, false
+	}
+	r.object(b[i:end], depth)
+	return end, true
+}
+
+// surfaced is a member of Trust Monitor's events that holds a whole record of another
+// log.
+const surfaced = `"surfaced_auth"`
+
+// object reads a whole object.
+func (r *lineReader) object(b []byte, depth int) {
+	if r.members && bytes.Contains(b, []byte(`"action"`)) {
+		r.walk(b, 0)
+	}
+	for i := 0; i < len(b); {
+		switch c := b[i]; {
+		case c == '"':
+			end, err := record.Skip(b, i)
+			if err != nil {
+				return
+			}
+			s := b[i:end]
+			if string(s) == surfaced {
+				j := end
+				for j < len(b) && (b[j] == ' ' || b[j] == ':') {
+					j++
+				}
+				if v, err := record.Skip(b, j); err == nil {
+					end = v
+				}
+			} else {
+				r.string(s[1:len(s)-1], depth)
+			}
+			i = end
+		case isWord[c]:
+			i = r.word(b, i, -1)
+		default:
+			i++
+		}
+	}
+}
+
+// string reads what stands between the quotes of a string.
+func (r *lineReader) string(s []byte, depth int) {
+	if len(s) < minID && !r.texts {
+		return
+	}
+	if depth < maxDepth && (bytes.IndexByte(s, '{') >= 0 || bytes.Contains(s, cefMark)) {
+		inner, _ := unescape(s)
+		r.text(inner, depth+1)
+		return
+	}
+	if r.texts && len(s) > 0 && len(s) <= maxID {
+		text := record.Text(append(append([]byte{'"'}, s...), '"'))
+		if r.lengths[min(len(text), maxID)] && len(r.ids) < maxWords {
+			r.ids = append(r.ids, word{[]byte(text), -1})
+		}
+	}
+	for i := 0; i < len(s); {
+		switch c := s[i]; {
+		case c == '\\':
+			i += 2
+		case isWord[c]:
+			i = r.word(s, i, -1)
+		default:
+			i++
+		}
+	}
+}
+
+// word reads the word or the time that begins at b[i], and returns the index behind.
+func (r *lineReader) word(b []byte, i, frame int) int {
+	if digit(b[i]) {
+		if t, end, ok := readTime(b, i); ok {
+			if len(r.times) < maxWords {
+				t.frame = frame
+				r.times = append(r.times, t)
+			}
+			return end
+		}
+	}
+	end := i + 1
+	for end < len(b) && isWord[b[end]] {
+		end++
+	}
+	if n := end - i; n <= maxID && r.lengths[n] && len(r.ids) < maxWords {
+		r.ids = append(r.ids, word{b[i:end], frame})
+	}
+	return end
+}
+
+// readTime reads the time that begins at b[i]: one of RFC 3339 or near it, or seconds or
+// milliseconds since the epoch.
+func readTime(b []byte, i int) (t instant, end int, ok bool) {
+	rest := b[i:]
+	if len(rest) >= 19 && rest[4] == '-' && rest[7] == '-' && rest[13] == ':' && rest[16] == ':' && (rest[10] == 'T' || rest[10] == ' ' || rest[10] == 't') {
+		return readDate(b, i)
+	}
+	n := 0
+	for n < len(rest) && n <= 13 && digit(rest[n]) {
+		n++
+	}
+	if n != 10 && n != 13 || n < len(rest) && isWord[rest[n]] {
+		return t, 0, false
+	}
+	v, err := strconv.ParseInt(string(rest[:n]), 10, 64)
+	if err != nil {
+		return t, 0, false
+	}
+	if n == 13 {
+		return instant{text: rest[:n], ms: v}, i + n, true
+	}
+	if n+4 <= len(rest) && rest[n] == '.' && digit(rest[n+1]) && digit(rest[n+2]) && digit(rest[n+3]) {
+		fraction, _ := strconv.Atoi(string(rest[n+1 : n+4])) // three digits
+		end := n + 4
+		for end < len(rest) && digit(rest[end]) {
+			end++
+		}
+		return instant{text: rest[:end], ms: v*1000 + int64(fraction)}, i + end, true
+	}
+	return instant{text: rest[:n], ms: v * 1000, whole: true}, i + n, true
+}
+
+// readDate reads a time that begins with a date.
+func readDate(b []byte, i int) (t instant, end int, ok bool) {
+	s := b[i:]
+	number := func(from, to int) int {
+		n := 0
+		for _, c := range s[from:to] {
+			if !digit(c) {
+				return -1 << 20
+			}
+			n = n*10 + int(c-'0')
+		}
+		return n
+	}
+	year, month, day := number(0, 4), number(5, 7), number(8, 10)
+	hour, minute, second := number(11, 13), number(14, 16), number(17, 19)
+	if year < 0 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60 {
+		return t, 0, false
+	}
+	end = 19
+	ms := 0
+	if end+1 < len(s) && (s[end] == '.' || s[end] == ',') && digit(s[end+1]) {
+		end++
+		scale := 100
+		for end < len(s) && digit(s[end]) {
+			ms += int(s[end]-'0') * scale
+			scale /= 10
+			end++
+		}
+	}
+	offset := 0
+	switch {
+	case end < len(s) && (s[end] == 'Z' || s[end] == 'z'):
+		end++
+	case end+3 <= len(s) && (s[end] == '+' || s[end] == '-') && digit(s[end+1]) && digit(s[end+2]):
+		offset = number(end+1, end+3) * 60
+		sign := s[end]
+		end += 3
+		if end < len(s) && s[end] == ':' && end+3 <= len(s) && digit(s[end+1]) && digit(s[end+2]) {
+			offset += number(end+1, end+3)
+			end += 3
+		} else if end+2 <= len(s) && digit(s[end]) && digit(s[end+1]) {
+			offset += number(end, end+2)
+			end += 2
+		}
+		if sign == '-' {
+			offset = -offset
+		}
+	}
+	at := time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC).UnixMilli() + int64(ms) - int64(offset)*60_000
+	return instant{text: s[:end], ms: at}, i + end, true
+}
+
+// undouble returns the rest of a table's cell from b[i] on, with doubled quotes as one,
+// the index behind the cell's closing quote, and whether there is one.
+func undouble(b []byte, i int) (inner []byte, end int, whole bool) {
+	inner = make([]byte, 0, len(b)-i)
+	for i < len(b) {
+		n := bytes.IndexByte(b[i:], '"')
+		if n < 0 {
+			return append(inner, b[i:]...), len(b), false
+		}
+		inner = append(inner, b[i:i+n]...)
+		i += n + 1
+		if i < len(b) && b[i] == '"' {
+			inner = append(inner, '"')
+			i++
+			continue
+		}
+		return inner, i, true
+	}
+	return inner, len(b), false
+}
+
+// unescape takes one level of JSON's escapes off a text up to a quote that has none, and
+// returns the index of that.
+func unescape(b []byte) (inner []byte, end int) {
+	inner = make([]byte, 0, len(b))
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case c == '"':
+			return inner, i
+		case c != '\\' || i+1 == len(b):
+			inner = append(inner, c)
+		default:
+			i++
+			switch b[i] {
+			case 'u': // no id, no time and no brace is written so
+				if i+5 <= len(b) {
+					if v, err := strconv.ParseUint(string(b[i+1:i+5]), 16, 16); err == nil {
+						inner = append(inner, string(rune(v))...)
+						i += 4
+						continue
+					}
+				}
+				inner = append(inner, ' ')
+			case 'n', 'r', 't', 'b', 'f':
+				inner = append(inner, ' ')
+			default:
+				inner = append(inner, b[i])
+			}
+		}
+	}
+	return inner, len(b)
+}
+
+var (
+	cefMark  = []byte("CEF:0|")
+	cefChild = []byte(" cs6Label=child_account_id cs6=")
+)
+
+// cutCEF tells whether a text is a line of CEF that is cut off: where there are child
+// accounts each line ends with one.
+func (r *lineReader) cutCEF(b []byte) bool {
+	if len(r.accounts) == 0 {
+		return false
+	}
+	i := bytes.Index(b, cefMark)
+	if i < 0 {
+		return false
+	}
+	i = bytes.LastIndex(b, cefChild)
+	if i < 0 {
+		return true
+	}
+	rest := b[i+len(cefChild):]
+	n := 0
+	for n < len(rest) && isWord[rest[n]] {
+		n++
+	}
+	return !r.accounts[string(rest[:n])]
+}
+
+// columns takes the first line of a table, which names its columns, and tells whether
+// records without an id can be told by them.
+func (r *lineReader) columns(names []string) bool {
+	r.names = nil
+	has := map[string]bool{}
+	for _, n := range names {
+		has[n] = true
+	}
+	if has["action"] && has["timestamp"] {
+		r.names = names
+	}
+	return r.names != nil
+}
+
+// cells takes a row of such a table.
+func (r *lineReader) cells(cells []string) {
+	if len(cells) != len(r.names) {
+		return
+	}
+	var m memberSet
+	for i, name := range r.names {
+		m.put(name, cells[i])
+	}
+	if key, ok := m.key(); ok {
+		r.objects = append(r.objects, key)
+	}
+}
+
+// walk looks at an object and those in it for records without an id.
+func (r *lineReader) walk(b []byte, depth int) {
+	var m memberSet
+	_, _ = record.Object(b, 0, func(key []byte, i int) (int, error) {
+		end, err := record.Skip(b, i)
+		if err != nil {
+			return 0, err
+		}
+		switch v := b[i:end]; {
+		case len(v) > 0 && v[0] == '{' && depth < maxDepth:
+			r.walk(v, depth+1)
+		case len(v) > 0 && v[0] != '[':
+			m.putRaw(key, v)
+		}
+		return end, nil
+	})
+	if key, ok := m.key(); ok && len(r.objects) < maxWords {
+		r.objects = append(r.objects, key)
+	}
+}
+
+// memberNames are the members by which a record without an id is known, and the child
+// account's id.
+var memberNames = [...]string{"timestamp", "username", "action", "object", "description", "child_account_id"}
+
+// memberSet is what is known of an object's members. Null, empty and missing are one:
+// what exports it may drop them.
+type memberSet struct {
+	text [len(memberNames)]string
+	seen uint8
+}
+
+func (m *memberSet) put(name, text string) {
+	for k, n := range memberNames {
+		if n == name {
+			m.text[k] = text
+			m.seen |= 1 << k
+		}
+	}
+}
+
+func (m *memberSet) putRaw(name, value []byte) {
+	for k, n := range memberNames {
+		if n == string(name) {
+			m.seen |= 1 << k
+			switch {
+			case string(value) == "null":
+			case value[0] == '"':
+				m.text[k] = record.Text(value)
+			default:
+				m.text[k] = string(value)
+			}
+		}
+	}
+}
+
+// key is the key of a record of these members, where they are enough to be one.
+func (m *memberSet) key() (key [16]byte, ok bool) {
+	if m.seen&1 == 0 || m.seen&4 == 0 || bits.OnesCount8(m.seen) < 3 || m.text[0] == "" {
+		return key, false
+	}
+	return membersKey(m), true
+}
