@@ -259,16 +259,19 @@ func (n Notes) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Stre
 	forms, damage := n.loadForms(ikey)
 	known, own := merged(forms), forms[RunsFile(suffix)]
 	clear(forms)
-	before := make(map[streamName]StreamRun, len(known))
-	for _, r := range known {
-		before[r.name()] = r
+	before := make(map[streamName]*StreamRun, len(known))
+	for i := range known {
+		before[known[i].name()] = &known[i]
 	}
-	fresh := make([]StreamRun, 0, len(runs))
+	fresh := make([]StreamRun, 0, max(len(runs), len(known)))
 	touched := make(map[streamName]bool, len(runs))
 	for _, r := range runs {
 		touched[r.name()] = true
 		r.Error, r.AccountName = cut(r.Error, maxRunError), cut(r.AccountName, maxRunName)
 		old := before[r.name()]
+		if old == nil {
+			old = new(StreamRun)
+		}
 		if r.Outcome != Done {
 			r.CompleteUntil, r.Succeeded = old.CompleteUntil, old.Succeeded
 		}
@@ -307,6 +310,9 @@ func (n Notes) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Stre
 	}
 	if err != nil {
 		damage = fmt.Errorf("write last runs %q: %w", n.files.Path(RunsFile(suffix)), err)
+	}
+	if suffix == "" {
+		return mine, damage // of all
 	}
 	for _, r := range known {
 		if !touched[r.name()] {
