@@ -28,7 +28,7 @@ import (
 // version is the program's version. The linker may set it.
 var version = "1.0.0"
 
-// The exit codes. They are documented in the README.
+// The exit codes. docs/operations.md explains them.
 const (
 	exitDone    = 0
 	exitNone    = 1  // no stream got through
@@ -107,7 +107,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case "check":
 		return cli.Check.run(ctx, stdout, stderr)
 	case "status":
-		return cli.Status.run(stdout, stderr)
+		return cli.Status.run(ctx, stdout, stderr)
 	case "schedule":
 		return cli.Schedule.run(stdout, stderr)
 	case "completion":

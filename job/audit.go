@@ -82,7 +82,7 @@ type AuditRow struct {
 // of a file, or one of a temporary file; failures of single streams are in Read and
 // Resent.
 func Examine(ctx context.Context, cfg *config.Config, opts AuditOptions) (*Audit, error) {
-	e, err := newExamination(cfg, opts)
+	e, err := newExamination(ctx, cfg, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -124,10 +124,10 @@ func Examine(ctx context.Context, cfg *config.Config, opts AuditOptions) (*Audit
 
 // examination is an audit under way.
 type examination struct {
-	cfg  *config.Config
-	opts AuditOptions
-	run  *run
-	dir  *state.Dir // nil when checkpointing is off
+	cfg   *config.Config
+	opts  AuditOptions
+	run   *run
+	store state.Store // nil when checkpointing is off
 
 	index *audit.Index
 	spool *audit.Spool // nil where no line is asked for
@@ -143,7 +143,7 @@ type examination struct {
 
 // newExamination prepares an audit: a run that remembers nothing, knows its window, and
 // hands records to the examination in place of servers.
-func newExamination(cfg *config.Config, opts AuditOptions) (*examination, error) {
+func newExamination(ctx context.Context, cfg *config.Config, opts AuditOptions) (*examination, error) {
 	e := &examination{cfg: cfg, opts: opts, numbers: map[*stream]int{}, due: map[*stream]int64{}}
 	now := time.Now()
 	end := opts.Until
@@ -165,13 +165,13 @@ func newExamination(cfg *config.Config, opts AuditOptions) (*examination, error)
 		own.Routes = append(own.Routes, config.Route{Endpoint: route.Endpoint})
 	}
 	var err error
-	if e.run, err = prepare(&own, opts.Options); err != nil {
+	if e.run, err = prepare(ctx, &own, opts.Options); err != nil {
 		return nil, err
 	}
 	own.Offset, e.run.end = e.run.start.Sub(opts.Since), end.UnixMilli()
 	e.run.collect = e.collect
 	if cfg.Checkpointing {
-		if e.dir, err = state.Open(cfg.Directory); err != nil {
+		if e.store, err = OpenStore(ctx, cfg, opts.Version, nil); err != nil {
 			e.run.client.Close()
 			return nil, &SetupError{err}
 		}
@@ -189,15 +189,15 @@ func (e *examination) close() {
 	if e.spool != nil {
 		e.spool.Close()
 	}
-	if e.dir != nil {
-		e.dir.Close()
+	if e.store != nil {
+		e.store.Close()
 	}
 }
 
-// temp makes a temporary file: beside the checkpoints, where there are some.
+// temp makes a temporary file: beside the checkpoints, where they are in a directory.
 func (e *examination) temp() (audit.File, error) {
-	if e.dir != nil {
-		return e.dir.Temp()
+	if own, ok := e.store.(*state.Dir); ok {
+		return own.Temp()
 	}
 	dir, err := safefile.Open(os.TempDir())
 	if err != nil {
@@ -261,8 +261,8 @@ func (e *examination) number(s *stream) (n int, due int64, err error) {
 		return n, e.due[s], nil
 	}
 	due = e.run.end
-	if e.opts.Until.IsZero() && e.dir != nil {
-		cp, err := e.dir.Load(s.id)
+	if e.opts.Until.IsZero() && e.store != nil {
+		cp, err := e.store.Load(s.id)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -280,7 +280,7 @@ func (e *examination) number(s *stream) (n int, due int64, err error) {
 // milliseconds since the epoch, or 0.
 func (e *examination) complete(id state.ID) int64 {
 	if e.runs == nil {
-		runs, _ := e.dir.LoadRuns(id.IKey) // what is not known is the next run's
+		runs, _ := e.store.LoadRuns(id.IKey) // what is not known is the next run's
 		e.runs = map[state.ID]int64{}
 		for _, r := range runs {
 			if !r.CompleteUntil.IsZero() {

@@ -31,7 +31,9 @@ func (e *examination) resend(ctx context.Context, result *audit.Result) (*Summar
 	}
 	opts := e.opts.Options
 	opts.Progress = nil
-	r, err := prepare(&own, opts)
+	late, cancel := grace(ctx, opts.Grace)
+	defer cancel()
+	r, err := prepare(late, &own, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -40,9 +42,7 @@ func (e *examination) resend(ctx context.Context, result *audit.Result) (*Summar
 		defer r.store.Close()
 	}
 	r.end = e.run.end
-	late, cancel := grace(ctx, opts.Grace)
-	defer cancel()
-	r.equip(late, nil)
+	r.equip(nil)
 
 	sum := &Summary{Start: r.start, WindowEnd: time.UnixMilli(r.end).UTC()}
 	var lines sync.Mutex // the spool is read by one at a time

@@ -107,7 +107,7 @@ type simEvent struct {
 
 func newSimulation(seed uint64) *simulation {
 	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, turned: map[*simStream]int{}, run: -1}
-	sim.disk = simDisk{map[string]*state.Checkpoint{}, map[string]time.Time{}}
+	sim.disk = simDisk{checkpoints: map[string]*state.Checkpoint{}, turns: map[string]time.Time{}}
 	for _, s := range sim.streams {
 		for _, k := range s.kinds {
 			sim.lines[s.row.Name+" "+k.line] = k

@@ -96,6 +96,9 @@ type Summary struct {
 	// Runs is what is known of the last run of each stream, those of other runs
 	// included where checkpointing is on.
 	Runs []state.StreamRun
+	// Shares is what the store knows of the shares of a run with a shard, and of others
+	// beside a run of all.
+	Shares state.Shares
 }
 
 func (s *Summary) sort() {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,20 +39,24 @@ type world struct {
 
 // settings is what the tests vary of the configuration.
 type settings struct {
-	format    string
-	api       map[string]any // added to dls_settings.api
-	enabled   bool
-	servers   []server
-	msp       bool
-	blockList []string
-	skey      string
-	endpoints map[string][]string // by server id; nil: all of them to each server
+	format  string
+	api     map[string]any // added to dls_settings.api
+	enabled bool
+	// checkpointing is added to dls_settings.checkpointing.
+	checkpointing map[string]any
+	hostname      string // of Duo's API, where it is not the simulated one
+	servers       []server
+	msp           bool
+	blockList     []string
+	skey          string
+	endpoints     map[string][]string // by server id; nil: all of them to each server
 }
 
 type server struct {
 	id, protocol string
 	port         int
 	cert         string
+	more         map[string]any // other keys, or other values
 }
 
 // newWorld returns a world with one account and one TCP receiver of good
@@ -98,6 +103,10 @@ func (w *world) config() *config.Config {
 		if s.cert != "" {
 			one["cert_filepath"] = s.cert
 		}
+		maps.Copy(one, s.more)
+		if p := one["protocol"]; p == "RELP" || p == "RELPSSL" || p == "HEC" {
+			delete(one, "settle")
+		}
 		servers = append(servers, one)
 		names := duo.Names()
 		if w.text.endpoints != nil {
@@ -111,12 +120,20 @@ func (w *world) config() *config.Config {
 	for k, v := range w.text.api {
 		api[k] = v
 	}
+	hostname := w.sim.Host(parent)
+	if w.text.hostname != "" {
+		hostname = w.text.hostname
+	}
 	account := map[string]any{
-		"ikey": ikey, "skey": w.text.skey, "hostname": w.sim.Host(parent), "is_msp": w.text.msp,
+		"ikey": ikey, "skey": w.text.skey, "hostname": hostname, "is_msp": w.text.msp,
 		"endpoint_server_mappings": mappings,
 	}
 	if len(w.text.blockList) > 0 {
 		account["block_list"] = w.text.blockList
+	}
+	checkpointing := map[string]any{"enabled": w.text.enabled, "directory": w.path("state")}
+	for k, v := range w.text.checkpointing {
+		checkpointing[k] = v
 	}
 	doc := map[string]any{
 		"version": "1.0.0",
@@ -124,7 +141,7 @@ func (w *world) config() *config.Config {
 			"log_filepath":  w.path("dls.log"),
 			"log_format":    w.text.format,
 			"api":           api,
-			"checkpointing": map[string]any{"enabled": w.text.enabled, "directory": w.path("state")},
+			"checkpointing": checkpointing,
 		},
 		"servers": servers,
 		"account": account,
@@ -325,6 +342,12 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b.Reset()
 }
 
 func (l *lockedBuffer) String() string {

@@ -145,36 +145,46 @@ func RunsFile(suffix string) string { return runsPrefix + suffix + runsSuffix }
 // Files that cannot be used are left out, and the rest is returned all the same:
 // the error is then one *RunsError.
 func (n Notes) LoadRuns(ikey string) ([]StreamRun, error) {
+	forms, err := n.loadForms(ikey)
+	return merged(forms), err
+}
+
+// merged is what all files of last runs know.
+func merged(forms map[string]runsForm) []StreamRun {
+	var all []StreamRun
+	for _, f := range forms {
+		all = append(all, f.Streams...)
+	}
+	return merge(all)
+}
+
+// loadForms reads the files of last runs, by their names. Those that cannot be used are
+// left out; the error is then a *RunsError.
+func (n Notes) loadForms(ikey string) (map[string]runsForm, error) {
 	names, err := n.files.Names()
 	if err != nil {
 		return nil, err
 	}
-	var all []StreamRun
+	forms := map[string]runsForm{}
 	var wrong *RunsError
 	for _, name := range names {
 		if !strings.HasPrefix(name, runsPrefix) || !strings.HasSuffix(name, runsSuffix) {
 			continue
 		}
-		runs, err := n.loadRuns(name, ikey)
+		f, err := n.loadForm(name, ikey)
 		switch {
 		case err == nil:
+			forms[name] = f
 		case wrong == nil:
 			wrong = &RunsError{Path: n.files.Path(name), Err: err}
 		default:
 			wrong.More++
 		}
-		all = append(all, runs...)
 	}
 	if wrong != nil {
-		return merge(all), wrong
+		return forms, wrong
 	}
-	return merge(all), nil
-}
-
-// loadRuns reads one file; one that is not there has no runs.
-func (n Notes) loadRuns(name, ikey string) ([]StreamRun, error) {
-	f, err := n.loadForm(name, ikey)
-	return f.Streams, err
+	return forms, nil
 }
 
 func (n Notes) loadForm(name, ikey string) (f runsForm, err error) {
@@ -194,7 +204,14 @@ func (n Notes) loadForm(name, ikey string) (f runsForm, err error) {
 // Began returns when the last runs of a suffix began, the newest last: at most
 // three, and none where that is not known. It is there to be shown.
 func (n Notes) Began(suffix, ikey string) []time.Time {
-	f, _ := n.loadForm(RunsFile(suffix), ikey) // what is wrong with it the next SaveRuns says
+	data, err := n.files.ReadFile(RunsFile(suffix))
+	var f struct { // what is wrong with the file the next SaveRuns says
+		IKey  string      `json:"ikey"`
+		Began []time.Time `json:"began"`
+	}
+	if err != nil || json.Unmarshal(data, &f) != nil || f.IKey != ikey {
+		return nil
+	}
 	return f.Began
 }
 
@@ -239,7 +256,9 @@ func (r StreamRun) damaged() bool {
 // those files knew is missing. Any other error is one of
 // writing. Neither is a reason to fail a run.
 func (n Notes) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]StreamRun, error) {
-	known, damage := n.LoadRuns(ikey)
+	forms, damage := n.loadForms(ikey)
+	known, own := merged(forms), forms[RunsFile(suffix)]
+	clear(forms)
 	before := make(map[streamName]StreamRun, len(known))
 	for _, r := range known {
 		before[r.name()] = r
@@ -262,7 +281,7 @@ func (n Notes) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Stre
 	// A run of all accounts knows of the streams in every file.
 	mine := known
 	if suffix != "" {
-		mine, _ = n.loadRuns(RunsFile(suffix), ikey) // what is wrong with it is in damage
+		mine = own.Streams // what is wrong with it is in damage
 	}
 	for _, r := range mine {
 		if !touched[r.name()] {
@@ -271,7 +290,7 @@ func (n Notes) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Stre
 		}
 	}
 	mine = merge(fresh)
-	began := n.Began(suffix, ikey)
+	began := own.Began
 	if len(runs) > 0 {
 		first := runs[0].Ended
 		for _, r := range runs {

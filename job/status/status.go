@@ -3,8 +3,7 @@
 //
 // Start with [Collect]. [Report.Table] is for people, [Report.JSON] for programs,
 // and [Report.Behind] for monitoring. Foreign texts (account names, errors) are
-// cleared of control characters when they are collected. The Go API is not
-// stable.
+// cleared of control characters when they are collected.
 package status
 
 import (
@@ -100,6 +99,9 @@ type Report struct {
 	// Notes are what the user should know beside that, one line each.
 	Notes []string
 
+	// Shares is what the store knows of the shares that work on it.
+	Shares state.Shares
+
 	// Damaged tells that a file of last runs cannot be used.
 	Damaged bool
 }
@@ -107,7 +109,7 @@ type Report struct {
 // collector collects the rows of one report.
 type collector struct {
 	cfg      *config.Config
-	dir      *state.Dir
+	dir      state.Store
 	now      time.Time
 	runs     map[state.ID]*state.StreamRun
 	files    map[string]time.Time
@@ -122,7 +124,7 @@ type collector struct {
 //
 // The child accounts of an MSP are those of which runs have left something: Duo
 // is not asked.
-func Collect(cfg *config.Config, dir *state.Dir, now time.Time) (*Report, error) {
+func Collect(cfg *config.Config, dir state.Store, now time.Time) (*Report, error) {
 	found := &Report{At: now.UTC(), MSP: cfg.Account.MSP}
 	c := &collector{
 		cfg: cfg, dir: dir, now: now,
@@ -147,6 +149,11 @@ func Collect(cfg *config.Config, dir *state.Dir, now time.Time) (*Report, error)
 			c.runs[c.id(r.Endpoint, r.Account)] = r
 		}
 	}
+	if dir != nil {
+		if err := found.shares(dir, cfg.Account.IKey); err != nil {
+			return nil, err
+		}
+	}
 	c.discover()
 	for account := range c.accounts {
 		found.Rows = append(found.Rows, c.rows(account)...)
@@ -159,6 +166,26 @@ func Collect(cfg *config.Config, dir *state.Dir, now time.Time) (*Report, error)
 	}
 	found.sort()
 	return found, nil
+}
+
+// shares notes which shares nobody runs, as the one that was at work last sees it.
+func (r *Report) shares(store state.Store, ikey string) error {
+	runs, err := store.Shares()
+	if err != nil {
+		return err
+	}
+	var last state.ShareRun
+	for _, run := range runs {
+		if run.N > 0 && run.At.After(last.At) {
+			last = run
+		}
+	}
+	if last.N == 0 {
+		return nil
+	}
+	r.Shares = state.LookAtShares(last.Share, store.Began(last.Suffix(), ikey), runs)
+	r.Notes = append(r.Notes, r.Shares.Notes()...)
+	return nil
 }
 
 func (c *collector) id(endpoint, account string) state.ID {

@@ -85,7 +85,11 @@ func save(t *testing.T, dir *state.Dir, all bool, runs ...state.StreamRun) {
 
 func collect(t *testing.T, cfg *config.Config, dir *state.Dir) *Report {
 	t.Helper()
-	report, err := Collect(cfg, dir, now)
+	var store state.Store
+	if dir != nil {
+		store = dir
+	}
+	report, err := Collect(cfg, store, now)
 	if err != nil {
 		t.Fatal(err)
 	}

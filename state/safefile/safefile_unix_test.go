@@ -294,3 +294,68 @@ func TestPlanted(t *testing.T) {
 		t.Errorf("alice sees in mallory's directory %q", got)
 	}
 }
+
+// The group of a volume of Kubernetes is the pod's own, where this process is in a pod,
+// in that group and not root.
+func TestAccessOfVolume(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		pod  string
+		gid  int
+		mode fs.FileMode
+		want string
+	}{
+		{"fsGroup", "10.0.0.1", alice, fs.ModeSetgid | 0o770, "false "},
+		{"anybody as well", "10.0.0.1", alice, fs.ModeSetgid | 0o777, "false mode 0777"},
+		{"another group", "10.0.0.1", mallory, fs.ModeSetgid | 0o770, "false mode 0770"},
+		{"no pod", "", alice, fs.ModeSetgid | 0o770, "false mode 0770"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := ground(t, alice, 0o700)
+			if err := errors.Join(os.Chown(dir, alice, test.gid), os.Chmod(dir, test.mode)); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("KUBERNETES_SERVICE_HOST", test.pod)
+			if got := as(t, alice, "access", dir); got != test.want {
+				t.Errorf("access %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// A Secret as the kubelet mounts it is nobody's to change, and no reason to warn.
+func TestMountedSecret(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("the kubelet is root")
+	}
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "..2026"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	target := filepath.Join(dir, "..2026", "skey")
+	if err := os.WriteFile(target, []byte("secret"), 0o440); err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{"..data": "..2026", "skey": "..data/skey", "other": "..2026/skey"} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, mode := range []os.FileMode{0o440, 0o644} {
+		if err := os.Chmod(target, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, access, err := Read(filepath.Join(dir, "skey"), 100); access.Readers != "" || err != nil {
+			t.Errorf("mode %v: %+v, %v", mode, access, err)
+		}
+		if _, access, err := Read(filepath.Join(dir, "other"), 100); access.Readers == "" || err != nil {
+			t.Errorf("mode %v, another link: %+v, %v", mode, access, err)
+		}
+	}
+	if err := os.Chmod(target, 0o664); err != nil {
+		t.Fatal(err)
+	}
+	if _, access, _ := Read(filepath.Join(dir, "skey"), 100); access.Readers == "" {
+		t.Error("a file that its group can change is no Secret")
+	}
+}
