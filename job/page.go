@@ -34,8 +34,9 @@ type page struct {
 	entries []entry
 	sought  bool // a record has the id that the stream seeks
 	marks   []state.Mark
-	times   []int64  // of the records to be delivered, for their receivers
-	raws    [][]byte // the records to be delivered as Duo wrote them, for an audit
+	times   []int64     // of the records to be delivered, for their receivers
+	tally   state.Tally // of the records to be delivered, but for new versions of known ones
+	raws    [][]byte    // the records to be delivered as Duo wrote them, for an audit
 	facts   window.Page
 	changed int // how many of them are new versions of known records
 	odd     int // how many of them tell no time that could be theirs
@@ -158,6 +159,16 @@ func (e *entry) believed(span window.Span, unit int64) (at int64, within bool) {
 	return at, false
 }
 
+// own is the first time that the record tells, or -1.
+func (e *entry) own() int64 {
+	for _, t := range e.told {
+		if t >= 0 {
+			return t
+		}
+	}
+	return -1
+}
+
 // reading is what one reading of a window is held against.
 type reading struct {
 	*state.Reading
@@ -196,7 +207,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 	p, r := &s.slot.page, s.reading
 	r.enter(&s.cp.Delivered, p.call)
 	span, unit := r.span, s.unit()
-	p.marks, p.times, p.raws, p.changed, p.odd = p.marks[:0], p.times[:0], p.raws[:0], 0, 0
+	p.marks, p.times, p.raws, p.tally, p.changed, p.odd = p.marks[:0], p.times[:0], p.raws[:0], nil, 0, 0
 	p.facts = window.Page{
 		Times: p.facts.Times[:0], Repeated: true, Newest: r.newest == state.Mark{},
 		RememberedSince: s.cp.Delivered.RememberedSince(), Cursor: meta.Cursor, Unreadable: meta.Unreadable, Total: meta.Total,
@@ -243,6 +254,9 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		p.marks = append(p.marks, m)
 		p.times = append(p.times, at)
 		p.raws = append(p.raws, e.raw)
+		if verdict == state.New {
+			p.tally.Add(state.HourOf(e.own()), state.One(m.Key, count), s.run.cfg.Audit)
+		}
 		if m.At >= r.newest.At {
 			r.newest = m
 		}

@@ -104,7 +104,7 @@ type simEvent struct {
 
 func newSimulation(seed uint64) *simulation {
 	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, run: -1}
-	sim.disk = simDisk{map[string]*state.Checkpoint{}, map[string]time.Time{}}
+	sim.disk = simDisk{map[string]*state.Checkpoint{}, map[string]time.Time{}, map[string][]byte{}}
 	for _, s := range sim.streams {
 		for _, k := range s.kinds {
 			sim.lines[s.row.Name+" "+k.line] = k

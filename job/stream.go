@@ -158,6 +158,7 @@ func (s *stream) open() (*window.Window, error) {
 		}
 	}
 	s.lines.delivered = &s.cp.Delivered
+	s.cp.Ledger.Begin(s.cp.DeliveredUntil)
 	w, err := window.Open(s.rules(), s.cp, s.run.start, s.run.end, s.run.cfg.Overlap)
 	if err == nil && w.Done() {
 		err = s.first() // there is nothing to ask Duo for

@@ -20,6 +20,7 @@ type Store interface {
 	// error for each: nil when a crash no longer undoes the checkpoint; otherwise it is
 	// the old one or the new one, whole.
 	Commit(staged []Staged) []error
+	Ledgers
 	// Append adds data to the end of a file of the store, durably.
 	Append(name string, data []byte) error
 	// Path names a file of the store in messages.
