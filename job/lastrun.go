@@ -3,7 +3,6 @@ package job
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"dls/state"
 )
@@ -50,9 +49,4 @@ func (r *Result) run(sum *Summary, cause error) state.StreamRun {
 }
 
 // suffix tells the shard's file of last runs from the others'.
-func (s Shard) suffix() string {
-	if s.N == 0 {
-		return ""
-	}
-	return fmt.Sprintf("-%d-of-%d", s.K, s.N)
-}
+func (s Shard) suffix() string { return s.share().Suffix() }

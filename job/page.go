@@ -3,7 +3,6 @@ package job
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"dls/cef"
 	"dls/job/duo"
@@ -169,47 +168,18 @@ func (e *entry) own() int64 {
 	return -1
 }
 
-// reading is what one reading of a window is held against.
-type reading struct {
-	*state.Reading
-	window *window.Window
-	span   window.Span
-	newest state.Mark // the newest delivered record of the span; its Key is zero for none
-}
-
-// against begins a reading of the window.
-func (s *stream) against(w *window.Window) *reading {
-	return &reading{Reading: state.NewReading(&s.cp.Delivered), window: w}
-}
-
-// enter notes where in the window the page to come lies.
-func (r *reading) enter(d *state.Delivered, call window.Call) {
-	if call.Cursor == "" {
-		r.Again()
-	}
-	span := r.window.Span()
-	if span == r.span {
-		return
-	}
-	r.span, r.newest = span, state.Mark{}
-	for _, m := range slices.Backward(d.Since(span.Min)) {
-		if m.At <= span.Max {
-			r.newest = m
-			break
-		}
-	}
-}
-
 // dedupe takes the lines of records that are delivered already, or on their way, out
 // of the page, and makes the marks of the others. They are known to the reading from
 // now on; if their delivery fails, the reading is dropped.
 func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 	p, r := &s.slot.page, s.reading
-	r.enter(&s.cp.Delivered, p.call)
-	span, unit := r.span, s.unit()
+	if p.call.Cursor == "" {
+		r.Again()
+	}
+	span, unit, newest := w.Span(), s.unit(), w.Newest()
 	p.marks, p.times, p.raws, p.tally, p.changed, p.odd = p.marks[:0], p.times[:0], p.raws[:0], nil, 0, 0
 	p.facts = window.Page{
-		Times: p.facts.Times[:0], Repeated: true, Newest: r.newest == state.Mark{},
+		Times: p.facts.Times[:0], Repeated: true,
 		RememberedSince: s.cp.Delivered.RememberedSince(), Cursor: meta.Cursor, Unreadable: meta.Unreadable, Total: meta.Total,
 	}
 	running, latest := w.Bounds(p.facts)
@@ -233,7 +203,8 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		}
 		verdict, count, shown := r.Judge(e.id)
 		p.facts.Repeated = p.facts.Repeated && shown
-		p.facts.Newest = p.facts.Newest || e.id.Key == r.newest.Key && (e.id.Digest == r.newest.Digest || r.newest.Digest == 0)
+		p.facts.Newest = p.facts.Newest || e.id.Key == newest
+		p.facts.Last = e.id.Key
 		if verdict == state.Known {
 			continue
 		}
@@ -250,15 +221,11 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 			copy(p.bytes[kept:], line)
 		}
 		kept += len(line)
-		m := state.Mark{At: until, Key: e.id.Key, Digest: e.id.Digest, Count: count}
-		p.marks = append(p.marks, m)
+		p.marks = append(p.marks, state.Mark{At: until, Key: e.id.Key, Digest: e.id.Digest, Count: count})
 		p.times = append(p.times, at)
 		p.raws = append(p.raws, e.raw)
 		if verdict == state.New {
-			p.tally.Add(state.HourOf(e.own()), state.One(m.Key, count), s.run.cfg.Audit)
-		}
-		if m.At >= r.newest.At {
-			r.newest = m
+			p.tally.Add(state.HourOf(e.own()), state.One(e.id.Key, count), s.run.cfg.Audit)
 		}
 	}
 	p.bytes = p.bytes[:kept]

@@ -41,9 +41,6 @@ func (r *run) plan(ctx context.Context) ([]*stream, error) {
 		}
 	}
 	if r.saves() {
-		if err := r.opts.Shard.sweep(r.store); err != nil {
-			return nil, &SetupError{err}
-		}
 		r.order(streams)
 	}
 	return streams, nil

@@ -137,7 +137,7 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 		defer r.store.Close()
 	}
 	if r.saves() {
-		unlock, err := opts.Shard.claim(ctx, r.store)
+		unlock, err := r.store.Claim(ctx, opts.Shard.share())
 		switch {
 		case errors.Is(err, state.ErrLocked):
 			return nil, err
@@ -224,6 +224,7 @@ func (r *run) connect() error {
 		return fmt.Errorf("dls_settings.api.ca_filepath %q: %w", r.cfg.CAFile, err)
 	}
 	var wrong []error
+	made := 0
 	for _, route := range r.cfg.Routes {
 		for _, i := range route.Servers {
 			if r.servers[i] != nil {
@@ -232,10 +233,15 @@ func (r *run) connect() error {
 			sink, err := r.sink(r.cfg.Servers[i])
 			if err != nil {
 				wrong = append(wrong, err)
-				continue
+				sink = &unmade{r.cfg.Servers[i].ID, err}
+			} else {
+				made++
 			}
 			r.servers[i] = sink
 		}
+	}
+	if made > 0 {
+		return nil // what is wrong with a server stops its own streams
 	}
 	return errors.Join(wrong...)
 }
@@ -258,7 +264,15 @@ func (r *run) sink(server config.Server) (sinks.Sink, error) {
 
 // open opens the checkpoint directory.
 func (r *run) open() error {
-	if !r.cfg.Checkpointing && !slices.ContainsFunc(r.cfg.Servers, func(s config.Server) bool { return s.Protocol == config.UDP }) {
+	needed, useful := r.cfg.Checkpointing, false
+	for _, route := range r.cfg.Routes {
+		for _, i := range route.Servers {
+			s := r.cfg.Servers[i]
+			needed = needed || s.Protocol == config.UDP
+			useful = useful || s.Protocol == config.EventCollector || s.MaxRecordBytes > 0
+		}
+	}
+	if !needed && !useful {
 		return nil
 	}
 	if r.opts.hooks.store != nil {
@@ -267,6 +281,9 @@ func (r *run) open() error {
 		return err
 	}
 	dir, err := state.Open(r.cfg.Directory)
+	if err != nil && !needed {
+		return nil // a record that a server does not take fails its stream
+	}
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,9 @@ package job
 
 import (
 	"bytes"
+	"cmp"
+	"context"
+	"errors"
 	"strconv"
 
 	"dls/job/config"
@@ -29,6 +32,27 @@ func ServerOptions(s config.Server) sinks.Options {
 		}
 	}
 	return o
+}
+
+// unmade is a server that cannot be spoken to as it is configured: its streams fail by
+// name, and those of the others go on.
+type unmade struct {
+	id  string
+	err error
+}
+
+func (u *unmade) ID() string     { return u.id }
+func (u *unmade) MaxRecord() int { return 0 }
+
+func (u *unmade) Open(context.Context) (sinks.Session, error) { return nil, u.permanent() }
+
+func (u *unmade) Check(context.Context) (sinks.Report, error) { return sinks.Report{}, u.permanent() }
+
+func (u *unmade) permanent() error {
+	if _, already := errors.AsType[*sinks.PermanentError](u.err); already {
+		return u.err
+	}
+	return &sinks.PermanentError{Err: u.err, Hint: cmp.Or(Hint(u.err), "correct servers[] in the configuration")}
 }
 
 // bare takes the syslog prefix off lines of CEF, for a server whose protocol has an

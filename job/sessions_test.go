@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -146,4 +147,21 @@ func TestSessionPoison(t *testing.T) {
 	if again, _ := f.got(); len(again) != len(lines) {
 		t.Errorf("%d records came again", len(again)-len(lines))
 	}
+}
+
+// A server whose certificate file is unfit stops its own streams, by name.
+func TestSessionUnmade(t *testing.T) {
+	w, siem := newWorld(t)
+	if err := os.WriteFile(w.path("bad.pem"), []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.text.servers = append(w.text.servers, server{id: "bad", protocol: "TCPSSL", port: 6514, cert: w.path("bad.pem")})
+	w.text.endpoints = map[string][]string{"siem": {"auth"}, "bad": {"activity"}}
+	w.fill(parent, 3, time.Now().Add(-time.Hour), 1)
+	sum := w.sync()
+	failed := sum.Failed()
+	if len(failed) != 1 || failed[0].Endpoint != "activity" || !strings.Contains(failed[0].Err.Error(), "cert_filepath") || failed[0].Hint() == "" {
+		t.Errorf("failed: %v", failed)
+	}
+	exactly(t, w.lines(parent, "auth"), siem.Take())
 }

@@ -1,14 +1,11 @@
 package job
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/fnv"
 	"strconv"
 	"strings"
-	"time"
 
 	"dls/state"
 )
@@ -61,78 +58,5 @@ func mix(x uint64) uint64 {
 	return x ^ x>>33
 }
 
-// turnName is the lock of the share that is about to take its own.
-const turnName = "dls-shards.lock"
-
-// turnWait bounds the wait for a turn, which takes as long as it takes to list
-// the directory.
-const turnWait = time.Minute
-
-// abandoned is the age from which a temporary file is no running share's: it is
-// there while a page is delivered, which a slow receiver may draw out.
-const abandoned = 24 * time.Hour
-
-// lockName is the name of the share's own lock.
-func (s Shard) lockName() string { return fmt.Sprintf("dls-%d-of-%d.lock", s.K, s.N) }
-
-// claim takes the locks of the share: a whole run excludes all shares, a share
-// excludes whole runs, itself, and the shares of another N, whose accounts are
-// partly its own. The error wraps state.ErrLocked when one of them is running.
-func (s Shard) claim(ctx context.Context, dir state.Store) (release func(), err error) {
-	if s.N == 0 {
-		return dir.Lock(state.LockName)
-	}
-	whole, err := dir.ShareLock(state.LockName)
-	if err != nil {
-		return nil, err
-	}
-	own, err := s.claimOwn(ctx, dir)
-	if err != nil {
-		whole()
-		return nil, err
-	}
-	return func() { own(); whole() }, nil
-}
-
-// claimOwn takes the share's own lock unless a share of another N holds its own.
-// Shares look and take in turns, so that of two N that start at once, one gets all
-// its shares and the other none. Lock files stay: another process may be about to
-// lock them.
-func (s Shard) claimOwn(ctx context.Context, dir state.Store) (release func(), err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, turnWait, state.ErrLocked)
-	defer cancel()
-	done, err := dir.WaitLock(ctx, turnName)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	names, err := dir.Names()
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		var other Shard // of another name than name, if that is no share's
-		fmt.Sscanf(name, "dls-%d-of-%d.lock", &other.K, &other.N)
-		if other.lockName() != name || other.N == s.N {
-			continue
-		}
-		free, err := dir.Lock(name)
-		if errors.Is(err, state.ErrLocked) {
-			return nil, fmt.Errorf("%w: share %d/%d is running", err, other.K, other.N)
-		}
-		if err != nil {
-			return nil, err
-		}
-		free()
-	}
-	return dir.Lock(s.lockName())
-}
-
-// sweep removes temporary files that killed runs left, and none that a share
-// which is running may be writing.
-func (s Shard) sweep(dir state.Store) error {
-	if s.N == 0 {
-		return dir.Sweep()
-	}
-	return dir.SweepOlder(abandoned)
-}
+// share is the shard as a store knows it.
+func (s Shard) share() state.Share { return state.Share(s) }

@@ -300,7 +300,7 @@ func (sc *scenario) drawTricks(d dice, r *simRun) {
 			kind = "repeat"
 		case s.row.Cursor == duo.Offset && kind == "outside":
 			kind = "circle"
-		case (s.texts || s.shape.varies) && (kind == "blank" || kind == "same" || kind == "circle"):
+		case (s.texts || s.shape.varies || s.least() < 16) && s.row.Cursor != duo.Offset && (kind == "blank" || kind == "same" || kind == "circle"):
 			kind = "repeat" // without a cursor, only what records tell is left
 		}
 		r.tricks[s] = &simTrick{kind: kind, from: d.between(1, 4)}

@@ -186,9 +186,10 @@ func (sim *simulation) taken(one *simSession, endpoint, line string) bool {
 	sure, most := 0, 0
 	for _, d := range k.sent[i] {
 		t := sim.turns[d.run][s]
-		// Who shows equal records again says that there are more of them.
+		// Who shows equal records again says that there are more of them; and a page that
+		// is shown again is not known as such by records whose texts tell other times.
 		// A record whose text tells an earlier time than Duo's is forgotten earlier.
-		if t.disturbed == "" && !(k.counted && (t.tricked || sim.turnOf(s).tricked)) && !k.records[0].odd {
+		if t.disturbed == "" && !((k.counted || s.texts) && (t.tricked || sim.turnOf(s).tricked)) && !k.records[0].odd {
 			sure++
 		}
 	}
@@ -207,7 +208,6 @@ func (sim *simulation) taken(one *simSession, endpoint, line string) bool {
 		sim.violation("%s gets %s of %s again, without a fault that accounts for it", one.server.plan.id, sim.names(k.records[:1]), s.name())
 	}
 	k.sent[i] = append(k.sent[i], simDelivery{sim.run, one})
-	one.streams[s] = true
 	return true
 }
 
@@ -281,7 +281,9 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 	sim.due(s, func(r *simRecord) bool { return sim.owed(t, r) && !s.mayEnd(t) }, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
-	sim.due(s, func(r *simRecord) bool { return t.shown[r] || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t) }, func(r *simRecord) {
+	sim.due(s, func(r *simRecord) bool {
+		return t.shown[r] && (r.gone == 0 || r.gone > simDuo{sim}.now()) || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t)
+	}, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s, which Duo has shown, is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
 	if t.disturbed == "" && !slices.ContainsFunc(s.servers, func(i int) bool { return sim.scenario.servers[i].refuses }) {
@@ -443,7 +445,7 @@ func (sim *simulation) judgeEnd() {
 		overlap := sim.plan.overlap.Milliseconds()
 		low := max(cp.DeliveredUntil-overlap, cp.Began, cp.Delivered.RememberedSince())
 		sim.due(s, func(r *simRecord) bool {
-			return r.at >= low && r.at <= t.end && r.visible <= t.began && (!t.sliced || r.visible <= r.at+overlap) && (r.gone == 0 || r.gone > t.began) &&
+			return r.at >= low && r.at <= t.end && r.visible <= t.began && (!t.sliced || !s.shape.varies && r.visible <= r.at+overlap) && (r.gone == 0 || r.gone > t.began) &&
 				r.at > t.began-(simRetention-12*time.Minute).Milliseconds()
 		}, func(r *simRecord) {
 			sim.violation("in the end %s of %s, in the overlap, is not delivered", sim.names([]*simRecord{r}), s.name())
@@ -462,8 +464,9 @@ func (sim *simulation) judgeIdle() {
 		if t.sliced {
 			most = 2
 		}
-		if t.known >= s.least() || !slices.Contains([]string{"right", "zero", "null", "page", "absent"}, s.shape.total) || s.row.Cursor == duo.Offset ||
-			slices.ContainsFunc(s.records, func(r *simRecord) bool { return r.gone > 0 }) { // the newest may be gone
+		if t.known >= s.least() || s.texts || s.shape.mixed || !slices.Contains([]string{"right", "zero", "null", "page", "absent"}, s.shape.total) || s.row.Cursor == duo.Offset ||
+			slices.ContainsFunc(s.records, func(r *simRecord) bool { return r.gone > 0 }) || // the newest may be gone
+			slices.ContainsFunc(sim.turns, func(run map[*simStream]*simTurn) bool { return run[s] != nil && run[s].tricked }) {
 			continue
 		}
 		if n := t.calls - t.refused; n > most {

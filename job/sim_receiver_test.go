@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,7 +28,6 @@ type simSession struct {
 	server    *simServer
 	fate      simFate
 	sends     int
-	streams   map[*simStream]bool // of which it carries records
 	failed    chan struct{}
 	fail      func()
 	confirmed bool
@@ -84,7 +84,7 @@ func (s *simServer) Open(ctx context.Context) (sinks.Session, error) {
 	s.sessions++
 	dice := dicing(sim.seed, "session", sim.run, s.plan.id, s.sessions)
 	sim.mu.Unlock()
-	one := &simSession{server: s, streams: map[*simStream]bool{}, failed: make(chan struct{}), fate: s.draw(dice)}
+	one := &simSession{server: s, failed: make(chan struct{}), fate: s.draw(dice)}
 	one.fail = sync.OnceFunc(func() { close(one.failed) })
 	if err := pause(ctx, dice.time(0, 50*time.Millisecond)); err != nil {
 		return nil, err
@@ -160,8 +160,10 @@ func (one *simSession) lost(err error) error {
 	sim.mu.Lock()
 	defer sim.mu.Unlock()
 	one.over = true
-	for s := range one.streams {
-		sim.disturb(s, "a session of "+one.server.plan.id+" failed")
+	for _, s := range sim.streams { // one may have sent to another server what this one did not get
+		if slices.Contains(s.servers, one.server.index) {
+			sim.disturb(s, "a session of "+one.server.plan.id+" failed")
+		}
 	}
 	sim.note("a session of %s fails: %v", one.server.plan.id, err)
 	return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"math"
 	"strings"
 	"time"
 
@@ -16,12 +15,14 @@ import (
 type simDisk struct {
 	checkpoints map[string]*state.Checkpoint
 	turns       map[string]time.Time
+	ledgers     map[string][]byte // by the file's name; what is behind what counts, too
 }
 
 // simStore is a store in memory, as one run meets it.
 type simStore struct {
-	sim   *simulation
-	steps map[string]int // of each stream, so that what fails does not depend on the others
+	state.Store // what a run does not call
+	sim         *simulation
+	steps       map[string]int // of each stream, so that what fails does not depend on the others
 }
 
 // simStaged is a checkpoint that does not count yet.
@@ -34,7 +35,7 @@ func (simStaged) Discard() {}
 
 // store opens the store of a run.
 func (sim *simulation) store(*config.Config) (state.Store, error) {
-	return &simStore{sim, map[string]int{}}, nil
+	return &simStore{sim: sim, steps: map[string]int{}}, nil
 }
 
 var errDisk = errors.New("the disk is full")
@@ -59,13 +60,16 @@ func (s *simStore) fails(what string, id state.ID) error {
 	return errDisk
 }
 
-// copied is a copy of a checkpoint by way of what its package shows of it.
-func copied(cp *state.Checkpoint) *state.Checkpoint {
-	c := &state.Checkpoint{Progress: cp.Progress}
-	if since := cp.Delivered.RememberedSince(); since != 0 {
-		c.Delivered.Forget(since)
+// copied is a copy of a checkpoint by way of its file.
+func copied(id state.ID, cp *state.Checkpoint) *state.Checkpoint {
+	data, err := cp.Encode(id)
+	c := new(state.Checkpoint)
+	if err == nil {
+		err = c.Decode(data, id)
 	}
-	c.Delivered.Add(cp.Delivered.Since(math.MinInt64))
+	if err != nil {
+		panic(err)
+	}
 	return c
 }
 
@@ -81,7 +85,7 @@ func (s *simStore) Load(id state.ID) (*state.Checkpoint, error) {
 	if cp == nil {
 		return nil, nil
 	}
-	return copied(cp), nil
+	return copied(id, cp), nil
 }
 
 // Stage implements [state.Store].
@@ -89,7 +93,7 @@ func (s *simStore) Stage(id state.ID, cp *state.Checkpoint) (state.Staged, error
 	if err := s.fails("stage", id); err != nil {
 		return nil, err
 	}
-	return simStaged{id, copied(cp)}, nil
+	return simStaged{id, copied(id, cp)}, nil
 }
 
 // Commit implements [state.Store]. One that fails may count all the same.
@@ -127,6 +131,30 @@ func (s *simStore) Append(name string, data []byte) error {
 	return nil
 }
 
+// AppendLedger implements [state.Ledgers]. One that fails may have written.
+func (s *simStore) AppendLedger(id state.ID, at int64, data []byte) error {
+	s.sim.mu.Lock()
+	whole, err := state.ExtendLedger(s.sim.disk.ledgers[id.LedgerFile()], id, at, data)
+	s.sim.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := s.fails("append to the ledger", id); err != nil {
+		return err
+	}
+	s.sim.mu.Lock()
+	s.sim.disk.ledgers[id.LedgerFile()] = whole
+	s.sim.mu.Unlock()
+	return s.fails("sync the ledger", id)
+}
+
+// ReadLedger implements [state.Ledgers].
+func (s *simStore) ReadLedger(id state.ID, n int64) ([]byte, error) {
+	s.sim.mu.Lock()
+	defer s.sim.mu.Unlock()
+	return state.LedgerEntries(s.sim.disk.ledgers[id.LedgerFile()], id, n)
+}
+
 // SaveRuns implements [state.Store].
 func (s *simStore) SaveRuns(_, _ string, runs []state.StreamRun, _ bool) ([]state.StreamRun, error) {
 	return runs, s.fails("save the last runs", state.ID{})
@@ -146,11 +174,8 @@ func (s *simStore) SaveTurns(_, _ string, turns map[string]time.Time) error {
 	return nil
 }
 
-func (s *simStore) Path(name string) string                          { return "/state/" + name }
-func (s *simStore) Lock(string) (func(), error)                      { return func() {}, s.sim.step("lock") }
-func (s *simStore) ShareLock(string) (func(), error)                 { return func() {}, nil }
-func (s *simStore) WaitLock(context.Context, string) (func(), error) { return func() {}, nil }
-func (s *simStore) Names() ([]string, error)                         { return nil, nil }
-func (s *simStore) Sweep() error                                     { return nil }
-func (s *simStore) SweepOlder(time.Duration) error                   { return nil }
-func (s *simStore) Close() error                                     { return nil }
+func (s *simStore) Path(name string) string { return "/state/" + name }
+func (s *simStore) Claim(context.Context, state.Share) (func(), error) {
+	return func() {}, s.sim.step("lock")
+}
+func (s *simStore) Close() error { return nil }

@@ -32,10 +32,10 @@ type stream struct {
 
 	verified bool // Duo's first page bears from out
 	feed     *feed.Feed
-	backoff  retry.Backoff // of sessions
-	slot     *slot         // what a worker works with, while the stream has one
-	pages    int           // since it has
-	reading  *reading
+	backoff  retry.Backoff  // of sessions
+	slot     *slot          // what a worker works with, while the stream has one
+	pages    int            // since it has
+	reading  *state.Reading // what Duo shows of the window, against what is delivered
 	flight   flight
 	trouble  error // the last failure, until there is progress
 
@@ -86,7 +86,7 @@ func (s *stream) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.reading = s.against(w)
+	s.reading = state.NewReading(&s.cp.Delivered)
 	defer s.flight.drop()
 	for !w.Done() && err == nil {
 		err = s.next(ctx, w)

@@ -241,6 +241,25 @@ func TestDeliverUnterminated(t *testing.T) {
 	})
 }
 
+// A record that is too long is named, and all others of its batch are delivered.
+func TestDeliverTooLong(t *testing.T) {
+	forEach(t, transports(t), func(t *testing.T, tr transport) {
+		s, r := tr.start(t, nil, func(o *sinks.Options) { o.MaxRecordBytes = 100 })
+		if s.MaxRecord() != 100 {
+			t.Errorf("the longest record is %d", s.MaxRecord())
+		}
+		lines := slices.Concat(page("a", 2, 100), page("long", 1, 102), page("b", 1, 101), page("longer", 1, 5000))
+		want := append(split(page("a", 2, 100)), split(page("b", 1, 101))...) // 100 bytes and a newline
+		refused, err := sinks.Deliver(t.Context(), s, sinks.Batch{Endpoint: "auth", Lines: lines})
+		if err != nil || len(refused) != 2 || refused[0].Index != 2 || refused[1].Index != 4 || refused[0].Reason == "" {
+			t.Errorf("refused %v, error %v", refused, err)
+		}
+		if diff := cmp.Diff(want, text(r.Wait(t, len(want)))); diff != "" {
+			t.Errorf("received (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestDeliverBigPage(t *testing.T) {
 	forEach(t, slices.DeleteFunc(transports(t), func(tr transport) bool { return tr.protocol == sinks.UDP }), func(t *testing.T, tr transport) {
 		s, r := tr.start(t, nil)

@@ -68,14 +68,16 @@ func (s *relpSink) open(ctx context.Context, h *handshake) (*relpSession, error)
 	if err != nil {
 		return nil, err
 	}
+	stream := conn
 	if client != nil {
-		conn = client
+		stream = client
 	}
 	session := &relpSession{
 		sink:       s,
 		handshake:  h,
-		conn:       conn,
-		in:         bufio.NewReader(conn),
+		tcp:        conn,
+		conn:       stream,
+		in:         bufio.NewReader(stream),
 		slots:      make(chan struct{}, relpWindow),
 		unanswered: make(map[int]bool, relpWindow),
 		ended:      make(chan struct{}),
@@ -115,7 +117,8 @@ func (s *relpSink) wrap(ctx context.Context, what string, err error) error {
 type relpSession struct {
 	sink      *relpSink
 	handshake *handshake // nil: in the clear
-	conn      net.Conn
+	tcp       net.Conn
+	conn      net.Conn      // TLS over tcp, or tcp
 	in        *bufio.Reader // the reader's
 
 	out  []byte // frames that are not yet written
@@ -401,9 +404,10 @@ func (s *relpSession) Abort() {
 	<-s.ended
 }
 
-// cut ends the connection, and so whatever waits for it. A frame that is cut is
-// no message: that the system may still send what it holds does no harm.
-func (s *relpSession) cut() { s.conn.Close() }
+// cut ends the connection, and so whatever waits for it; TLS might wait itself,
+// to say goodbye. A frame that is cut is no message: that the system may still
+// send what it holds does no harm.
+func (s *relpSession) cut() { s.tcp.Close() }
 
 // errNotRELP: what came is no answer of a RELP server.
 var errNotRELP = errors.New("the receiver does not speak RELP as it should")

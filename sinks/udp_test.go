@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"dls/sinks"
 	"dls/sinks/sinktest"
@@ -73,5 +74,18 @@ func TestUDPEnvelope(t *testing.T) {
 	text, ok := sinktest.CutRFC5424(r.Wait(t, 1)[0])
 	if !ok || string(text) != strings.Repeat("a", most) {
 		t.Errorf("datagram of %d bytes, RFC 5424: %t", len(text), ok)
+	}
+}
+
+// A refusal is noticed while nothing is sent, and fails the session.
+func TestUDPSessionRefused(t *testing.T) {
+	s := transport{protocol: sinks.UDP, host: "127.0.0.1"}.sink(t, sinktest.FreePort(t), func(o *sinks.Options) { o.Settle = time.Minute })
+	session := open(t, s, []byte("a\n"))
+	<-session.Failed()
+	if err := session.Confirm(t.Context()); err == nil || !strings.Contains(sinks.Hint(err), "running") {
+		t.Errorf("error %v, hint %q", err, sinks.Hint(err))
+	}
+	if _, err := session.Send(t.Context(), sinks.Batch{Lines: []byte("b\n")}); err == nil {
+		t.Error("a session that has failed took a record")
 	}
 }

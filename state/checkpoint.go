@@ -67,6 +67,9 @@ type Pages struct {
 	EndAt int64 `json:"end_at,omitempty"`
 	// ProvedAt is when an end was proved last.
 	ProvedAt int64 `json:"proved_at,omitempty"`
+	// Last is the key of the record that Duo showed last before the end that was
+	// proved last.
+	Last Key `json:"last,omitzero"`
 }
 
 // Checkpoint is what is remembered of a stream.
@@ -130,7 +133,9 @@ type ledgerForm struct {
 	Open   Tally     `json:"open,omitempty"`
 }
 
-func (cp *Checkpoint) encode(id ID) ([]byte, error) {
+// Encode returns the content of the stream's checkpoint file: one line. One that would
+// be too large to be read again is [ErrTooLarge].
+func (cp *Checkpoint) Encode(id ID) ([]byte, error) {
 	stamp := func(ms int64) time.Time {
 		if ms == 0 {
 			return time.Time{}
@@ -154,10 +159,16 @@ func (cp *Checkpoint) encode(id ID) ([]byte, error) {
 		}
 		data = m.append(data)
 	}
-	return append(data, "]}\n"...), err
+	data = append(data, "]}\n"...)
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%w: %d bytes, and %d are the most", ErrTooLarge, len(data), maxFile)
+	}
+	return data, err
 }
 
-func (cp *Checkpoint) decode(data []byte, id ID) error {
+// Decode makes cp what the content of a stream's checkpoint file says. The error says
+// why the content cannot be trusted, and does not name the file.
+func (cp *Checkpoint) Decode(data []byte, id ID) error {
 	var version struct {
 		Version int `json:"version"`
 	}

@@ -8,7 +8,7 @@ import (
 
 // FuzzDecode holds what is read to what is written: anything else is refused.
 func FuzzDecode(f *testing.F) {
-	data, err := checkpoint(3).encode(auth)
+	data, err := checkpoint(3).Encode(auth)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -17,14 +17,14 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`[]`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var cp, again Checkpoint
-		if cp.decode(data, auth) != nil {
+		if cp.Decode(data, auth) != nil {
 			return
 		}
-		data, err := cp.encode(auth)
+		data, err := cp.Encode(auth)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := again.decode(data, auth); err != nil {
+		if err := again.Decode(data, auth); err != nil {
 			t.Fatalf("%s: %v", data, err)
 		}
 		if diff := cmp.Diff(shown(&cp), shown(&again)); diff != "" {

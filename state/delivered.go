@@ -19,6 +19,21 @@ import (
 // as likely as a collision of 128 bits.
 type Key [16]byte
 
+// MarshalText writes the key in base64.
+func (k Key) MarshalText() ([]byte, error) {
+	return base64.RawURLEncoding.AppendEncode(nil, k[:]), nil
+}
+
+// UnmarshalText reads a key as it is written.
+func (k *Key) UnmarshalText(b []byte) error {
+	raw, err := base64.RawURLEncoding.DecodeString(string(b))
+	if err != nil || len(raw) != len(k) {
+		return errors.New("it is no key")
+	}
+	*k = Key(raw)
+	return nil
+}
+
 // NewKey hashes the parts of which a record's identity is made up.
 func NewKey(parts ...[]byte) Key {
 	var room [256]byte

@@ -52,6 +52,7 @@ func (e *UntrustedError) Unwrap() error { return e.Err }
 // Dir is a checkpoint directory. Its methods are safe for concurrent use, but
 // for two writers of the same file.
 type Dir struct {
+	Notes
 	path      string
 	dir       *safefile.Dir
 	appending sync.Mutex
@@ -63,7 +64,9 @@ func Open(path string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open checkpoint directory: %w", err)
 	}
-	return &Dir{path: path, dir: dir}, nil
+	d := &Dir{path: path, dir: dir}
+	d.Notes = NewNotes(dirFiles{d})
+	return d, nil
 }
 
 // Close closes the directory. It does not release a lock.
@@ -140,7 +143,7 @@ func (d *Dir) Load(id ID) (*Checkpoint, error) {
 	}
 	cp := new(Checkpoint)
 	if err == nil {
-		err = cp.decode(data, id)
+		err = cp.Decode(data, id)
 	}
 	if err != nil {
 		return nil, &UntrustedError{d.Path(name), err}

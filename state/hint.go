@@ -13,6 +13,9 @@ const Private = "set dls_settings.checkpointing.directory to a directory of mode
 // Hint says what to do about a file that is not used or could not be replaced, or
 // "". It is safe to follow whoever put the file there.
 func Hint(err error) string {
+	if _, ok := errors.AsType[*FencedError](err); ok {
+		return "see to it that one run at a time works on these streams: the same job may be defined twice, or a job of another N be at work; the run that has moved it goes on"
+	}
 	file, again := "it", ""
 	if broken, ok := errors.AsType[*UntrustedError](err); ok {
 		file, again = fmt.Sprintf("%q", broken.Path), ", after which the stream begins again, at dls_settings.api.offset"

@@ -72,11 +72,8 @@ func (r *lineRow) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// AppendHistory adds a run to the history of the suffix (see [RunsFile]), of which
-// about two megabytes are kept: a fortnight of runs every five minutes for one
-// account, a few runs for an MSP of thousands. A line that a crash cuts off is passed
-// over when it is read.
-func (d *Dir) AppendHistory(suffix, ikey string, at time.Time, runs []StreamRun) error {
+// HistoryLine is a run as a line of the history.
+func HistoryLine(ikey string, at time.Time, runs []StreamRun) ([]byte, error) {
 	line := historyLine{Version: historyVersion, IKey: ikey, At: at.Unix()}
 	for _, r := range runs {
 		row := lineRow{r.Endpoint, r.Account, -1, r.Delivered, r.Outcome}
@@ -86,6 +83,42 @@ func (d *Dir) AppendHistory(suffix, ikey string, at time.Time, runs []StreamRun)
 		line.Streams = append(line.Streams, row)
 	}
 	data, err := json.Marshal(line)
+	return append(data, '\n'), err
+}
+
+// ParseHistory returns what the lines of a history tell of an integration key's streams.
+// Lines that cannot be read are left out.
+func ParseHistory(data []byte, ikey string) []RunPoint {
+	var points []RunPoint
+	for text := range bytes.Lines(data) {
+		var line historyLine
+		if json.Unmarshal(text, &line) != nil || line.Version != historyVersion || line.IKey != ikey {
+			continue
+		}
+		for _, row := range line.Streams {
+			p := RunPoint{time.Unix(line.At, 0).UTC(), row.Endpoint, row.Account, time.Duration(row.Behind) * time.Second, row.Delivered, row.Outcome}
+			if row.Behind < 0 {
+				p.Behind = -1
+			}
+			points = append(points, p)
+		}
+	}
+	return points
+}
+
+// SortHistory orders points by time, account and endpoint.
+func SortHistory(points []RunPoint) {
+	slices.SortStableFunc(points, func(a, b RunPoint) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Account, b.Account), cmp.Compare(a.Endpoint, b.Endpoint))
+	})
+}
+
+// AppendHistory adds a run to the history of the suffix (see [RunsFile]), of which
+// about two megabytes are kept: a fortnight of runs every five minutes for one
+// account, a few runs for an MSP of thousands. A line that a crash cuts off is passed
+// over when it is read.
+func (d *Dir) AppendHistory(suffix, ikey string, at time.Time, runs []StreamRun) error {
+	line, err := HistoryLine(ikey, at, runs)
 	if err != nil {
 		return err
 	}
@@ -96,7 +129,7 @@ func (d *Dir) AppendHistory(suffix, ikey string, at time.Time, runs []StreamRun)
 		}
 	}
 	// A line that was cut off must not spoil the next one.
-	return d.Append(name, append(append([]byte{'\n'}, data...), '\n'))
+	return d.Append(name, append([]byte{'\n'}, line...))
 }
 
 // History returns what is kept of the last runs, ordered by time, of an integration
@@ -115,22 +148,8 @@ func (d *Dir) History(ikey string) ([]RunPoint, error) {
 		if err != nil {
 			continue
 		}
-		for text := range bytes.Lines(data) {
-			var line historyLine
-			if json.Unmarshal(text, &line) != nil || line.Version != historyVersion || line.IKey != ikey {
-				continue
-			}
-			for _, row := range line.Streams {
-				p := RunPoint{time.Unix(line.At, 0).UTC(), row.Endpoint, row.Account, time.Duration(row.Behind) * time.Second, row.Delivered, row.Outcome}
-				if row.Behind < 0 {
-					p.Behind = -1
-				}
-				points = append(points, p)
-			}
-		}
+		points = append(points, ParseHistory(data, ikey)...)
 	}
-	slices.SortStableFunc(points, func(a, b RunPoint) int {
-		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Account, b.Account), cmp.Compare(a.Endpoint, b.Endpoint))
-	})
+	SortHistory(points)
 	return points, nil
 }

@@ -39,7 +39,7 @@ type StreamRun struct {
 	Ended time.Time `json:"ended"`
 	// Outcome is how it ended. Required.
 	Outcome Outcome `json:"outcome"`
-	// Error says why it was not Done, else "". [Dir.SaveRuns] cuts it.
+	// Error says why it was not Done, else "". [Notes.SaveRuns] cuts it.
 	Error string `json:"error,omitempty"`
 
 	// Fetched counts the records received, Delivered those of them that were
@@ -142,8 +142,8 @@ func RunsFile(suffix string) string { return runsPrefix + suffix + runsSuffix }
 //
 // Files that cannot be used are left out, and the rest is returned all the same:
 // the error is then one *RunsError.
-func (d *Dir) LoadRuns(ikey string) ([]StreamRun, error) {
-	names, err := d.Names()
+func (n Notes) LoadRuns(ikey string) ([]StreamRun, error) {
+	names, err := n.files.Names()
 	if err != nil {
 		return nil, err
 	}
@@ -153,11 +153,11 @@ func (d *Dir) LoadRuns(ikey string) ([]StreamRun, error) {
 		if !strings.HasPrefix(name, runsPrefix) || !strings.HasSuffix(name, runsSuffix) {
 			continue
 		}
-		runs, err := d.loadRuns(name, ikey)
+		runs, err := n.loadRuns(name, ikey)
 		switch {
 		case err == nil:
 		case wrong == nil:
-			wrong = &RunsError{Path: d.Path(name), Err: err}
+			wrong = &RunsError{Path: n.files.Path(name), Err: err}
 		default:
 			wrong.More++
 		}
@@ -170,13 +170,13 @@ func (d *Dir) LoadRuns(ikey string) ([]StreamRun, error) {
 }
 
 // loadRuns reads one file; one that is not there has no runs.
-func (d *Dir) loadRuns(name, ikey string) ([]StreamRun, error) {
-	f, err := d.loadForm(name, ikey)
+func (n Notes) loadRuns(name, ikey string) ([]StreamRun, error) {
+	f, err := n.loadForm(name, ikey)
 	return f.Streams, err
 }
 
-func (d *Dir) loadForm(name, ikey string) (f runsForm, err error) {
-	data, _, err := d.dir.Read(name, int64(maxFile))
+func (n Notes) loadForm(name, ikey string) (f runsForm, err error) {
+	data, err := n.files.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return runsForm{}, nil
 	}
@@ -191,8 +191,8 @@ func (d *Dir) loadForm(name, ikey string) (f runsForm, err error) {
 
 // Began returns when the last runs of a suffix began, the newest last: at most
 // three, and none where that is not known. It is there to be shown.
-func (d *Dir) Began(suffix, ikey string) []time.Time {
-	f, _ := d.loadForm(RunsFile(suffix), ikey) // what is wrong with it the next SaveRuns says
+func (n Notes) Began(suffix, ikey string) []time.Time {
+	f, _ := n.loadForm(RunsFile(suffix), ikey) // what is wrong with it the next SaveRuns says
 	return f.Began
 }
 
@@ -236,8 +236,8 @@ func (r StreamRun) damaged() bool {
 // error is a *RunsError, files could not be read: the runs are saved, but what
 // those files knew is missing. Any other error is one of
 // writing. Neither is a reason to fail a run.
-func (d *Dir) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]StreamRun, error) {
-	known, damage := d.LoadRuns(ikey)
+func (n Notes) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]StreamRun, error) {
+	known, damage := n.LoadRuns(ikey)
 	before := make(map[streamName]StreamRun, len(known))
 	for _, r := range known {
 		before[r.name()] = r
@@ -260,7 +260,7 @@ func (d *Dir) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Strea
 	// A run of all accounts knows of the streams in every file.
 	mine := known
 	if suffix != "" {
-		mine, _ = d.loadRuns(RunsFile(suffix), ikey) // what is wrong with it is in damage
+		mine, _ = n.loadRuns(RunsFile(suffix), ikey) // what is wrong with it is in damage
 	}
 	for _, r := range mine {
 		if !touched[r.name()] {
@@ -269,7 +269,7 @@ func (d *Dir) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Strea
 		}
 	}
 	mine = merge(fresh)
-	began := d.Began(suffix, ikey)
+	began := n.Began(suffix, ikey)
 	if len(runs) > 0 {
 		first := runs[0].Ended
 		for _, r := range runs {
@@ -282,10 +282,10 @@ func (d *Dir) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Strea
 	}
 	data, err := json.Marshal(runsForm{runsVersion, ikey, began, mine})
 	if err == nil {
-		err = d.replace(RunsFile(suffix), append(data, '\n'))
+		err = n.files.Replace(RunsFile(suffix), append(data, '\n'))
 	}
 	if err != nil {
-		damage = fmt.Errorf("write last runs %q: %w", d.Path(RunsFile(suffix)), err)
+		damage = fmt.Errorf("write last runs %q: %w", n.files.Path(RunsFile(suffix)), err)
 	}
 	for _, r := range known {
 		if !touched[r.name()] {

@@ -391,7 +391,7 @@ func (d *Dir) appendLedger(id ID, at int64, data []byte) error {
 	}
 	f, err := d.dir.OpenFile(id.LedgerFile(), os.O_RDWR)
 	if errors.Is(err, fs.ErrNotExist) && at == 0 {
-		return d.replace(id.LedgerFile(), append(ledgerHead{}.append(nil, id), data...))
+		return d.replace(id.LedgerFile(), newLedger(id, data))
 	} else if errors.Is(err, fs.ErrNotExist) {
 		return ErrLedger
 	} else if err != nil {
@@ -400,7 +400,7 @@ func (d *Dir) appendLedger(id ID, at int64, data []byte) error {
 	defer f.Close()
 	if at == 0 { // another ledger, of a checkpoint that is gone
 		f.Close()
-		return d.replace(id.LedgerFile(), append(ledgerHead{}.append(nil, id), data...))
+		return d.replace(id.LedgerFile(), newLedger(id, data))
 	}
 	room := make([]byte, ledgerHeader)
 	if _, err := f.ReadAt(room, 0); err != nil {
@@ -418,18 +418,16 @@ func (d *Dir) appendLedger(id ID, at int64, data []byte) error {
 	if end < ledgerHeader || info.Size() < end {
 		return ErrLedger
 	}
-	if held := end - ledgerHeader; held > 2*head.live+64<<10 {
-		entries := make([]byte, held)
-		if _, err := f.ReadAt(entries, ledgerHeader); err != nil {
-			return err
-		}
+	if head.grown(end) {
 		f.Close()
-		if entries, err = compacted(entries); err != nil {
+		whole, _, err := d.dir.Read(id.LedgerFile(), maxLedger)
+		if err == nil {
+			whole, err = ExtendLedger(whole, id, at, data)
+		}
+		if err != nil {
 			return err
 		}
-		n := int64(len(entries))
-		whole := ledgerHead{gone: at - n, live: n}.append(make([]byte, 0, ledgerHeader+n), id)
-		return d.replace(id.LedgerFile(), append(append(whole, entries...), data...))
+		return d.replace(id.LedgerFile(), whole)
 	}
 	if err := steps.Before(d.path, "ledger write"); err != nil {
 		return err
@@ -460,15 +458,53 @@ func (d *Dir) readLedger(id ID, n int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return LedgerEntries(b, id, n)
+}
+
+// newLedger is a file of these entries.
+func newLedger(id ID, data []byte) []byte { return append(ledgerHead{}.append(nil, id), data...) }
+
+// grown tells whether the entries up to end, where they end in the file, are worth
+// making into fewer.
+func (h ledgerHead) grown(end int64) bool { return end-ledgerHeader > 2*h.live+64<<10 }
+
+// LedgerEntries returns the first n bytes that count of a ledger's file, or what they
+// were made into. The error is [ErrLedger].
+func LedgerEntries(file []byte, id ID, n int64) ([]byte, error) {
 	var head ledgerHead
-	if err := head.parse(b, id); err != nil {
+	if err := head.parse(file, id); err != nil {
 		return nil, err
 	}
 	end := ledgerHeader + n - head.gone
-	if end < ledgerHeader || int64(len(b)) < end {
+	if end < ledgerHeader || int64(len(file)) < end {
 		return nil, ErrLedger
 	}
-	return b[ledgerHeader:end], nil
+	return file[ledgerHeader:end], nil
+}
+
+// ExtendLedger returns a ledger's file with data behind its first at bytes that count.
+// What is old is left out where that is worth it. file is nil where there is none. The
+// error is [ErrLedger].
+func ExtendLedger(file []byte, id ID, at int64, data []byte) ([]byte, error) {
+	if at == 0 {
+		return newLedger(id, data), nil
+	}
+	entries, err := LedgerEntries(file, id, at)
+	if err != nil {
+		return nil, err
+	}
+	var head ledgerHead
+	if err := head.parse(file, id); err != nil {
+		return nil, err
+	}
+	if head.grown(ledgerHeader + int64(len(entries))) {
+		if entries, err = compacted(entries); err != nil {
+			return nil, err
+		}
+		n := int64(len(entries))
+		head = ledgerHead{gone: at - n, live: n}
+	}
+	return append(append(head.append(nil, id), entries...), data...), nil
 }
 
 // MarshalText writes an open hour as it stands in a checkpoint: "hour count sum", and

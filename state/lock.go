@@ -36,10 +36,10 @@ func (e *LockError) Unwrap() error { return e.Err }
 // Lock takes a lock of the directory, which the kernel holds for this process
 // and drops when it ends, however it ends. While another process holds it, alone
 // or shared, the error is ErrLocked; a file that cannot be locked is a *LockError.
-func (d *Dir) Lock(name string) (unlock func(), err error) { return d.lock(name, true) }
+func (d *Dir) Lock(name string) (unlock func(), err error) { return d.lock(name, true, false) }
 
 // ShareLock takes a lock that others may share but nobody can hold alone.
-func (d *Dir) ShareLock(name string) (unlock func(), err error) { return d.lock(name, false) }
+func (d *Dir) ShareLock(name string) (unlock func(), err error) { return d.lock(name, false, false) }
 
 // WaitLock takes a lock as [Dir.Lock] does and waits for it until ctx ends; the
 // error then wraps the cause of that.
@@ -57,8 +57,9 @@ func (d *Dir) WaitLock(ctx context.Context, name string) (unlock func(), err err
 	}
 }
 
-// lock tries once. The descriptor that was looked at is the one that is locked.
-func (d *Dir) lock(name string, alone bool) (unlock func(), err error) {
+// lock tries once. The descriptor that was looked at is the one that is locked. note
+// has the time written to the file.
+func (d *Dir) lock(name string, alone, note bool) (unlock func(), err error) {
 	for range 10 {
 		f, err := d.dir.OpenFile(name, os.O_RDWR|os.O_CREATE)
 		if err != nil {
@@ -73,6 +74,9 @@ func (d *Dir) lock(name string, alone bool) (unlock func(), err error) {
 			f.Close()
 			return nil, ErrLocked
 		case d.named(f, name):
+			if note {
+				stamp(f)
+			}
 			return func() { f.Close() }, nil
 		}
 		f.Close() // it was removed meanwhile: others would lock another one

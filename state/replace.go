@@ -22,10 +22,7 @@ func (d *Dir) Save(id ID, cp *Checkpoint) error {
 // change afterwards. One that would be too large to be loaded again is
 // [ErrTooLarge].
 func (d *Dir) Stage(id ID, cp *Checkpoint) (Staged, error) {
-	data, err := cp.encode(id)
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%w: %d bytes, and %d are the most", ErrTooLarge, len(data), maxFile)
-	}
+	data, err := cp.Encode(id)
 	var s *safefile.Staged
 	if err == nil {
 		s, err = d.dir.Stage(id.File(), data, 0o600)

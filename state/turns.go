@@ -21,8 +21,8 @@ type turnsForm struct {
 // Turns returns when each stream's last turn began, by the name of its checkpoint
 // file, as far as is known. Files that cannot be used are left out, and the error names
 // the first of them: only the order of streams depends on them.
-func (d *Dir) Turns(ikey string) (map[string]time.Time, error) {
-	names, err := d.Names()
+func (n Notes) Turns(ikey string) (map[string]time.Time, error) {
+	names, err := n.files.Names()
 	if err != nil {
 		return nil, err
 	}
@@ -33,12 +33,12 @@ func (d *Dir) Turns(ikey string) (map[string]time.Time, error) {
 		if !strings.HasPrefix(name, turnsPrefix) || !strings.HasSuffix(name, turnsSuffix) {
 			continue
 		}
-		f, err := d.loadTurns(name)
+		f, err := n.loadTurns(name)
 		if err != nil {
 			if wrong != nil {
 				more++
 			} else {
-				wrong = fmt.Errorf("turns %q: %w", d.Path(name), err)
+				wrong = fmt.Errorf("turns %q: %w", n.files.Path(name), err)
 			}
 			continue
 		}
@@ -57,9 +57,9 @@ func (d *Dir) Turns(ikey string) (map[string]time.Time, error) {
 	return turns, wrong
 }
 
-func (d *Dir) loadTurns(name string) (turnsForm, error) {
+func (n Notes) loadTurns(name string) (turnsForm, error) {
 	var f turnsForm
-	data, _, err := d.dir.Read(name, int64(maxFile))
+	data, err := n.files.ReadFile(name)
 	if err != nil {
 		return f, err
 	}
@@ -71,7 +71,7 @@ func (d *Dir) loadTurns(name string) (turnsForm, error) {
 
 // SaveTurns notes when turns began. The caller holds the lock under which nobody else
 // writes this suffix, which is that of the last runs.
-func (d *Dir) SaveTurns(suffix, ikey string, turns map[string]time.Time) error {
+func (n Notes) SaveTurns(suffix, ikey string, turns map[string]time.Time) error {
 	f := turnsForm{Version: 1, IKey: ikey, Turns: make(map[string]int64, len(turns))}
 	for stream, t := range turns {
 		f.Turns[stream] = t.UnixMilli()
@@ -79,10 +79,10 @@ func (d *Dir) SaveTurns(suffix, ikey string, turns map[string]time.Time) error {
 	name := turnsPrefix + suffix + turnsSuffix
 	data, err := json.Marshal(f)
 	if err == nil {
-		err = d.replace(name, append(data, '\n'))
+		err = n.files.Replace(name, append(data, '\n'))
 	}
 	if err != nil {
-		return fmt.Errorf("write turns %q: %w", d.Path(name), err)
+		return fmt.Errorf("write turns %q: %w", n.files.Path(name), err)
 	}
 	return nil
 }

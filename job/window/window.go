@@ -24,14 +24,14 @@ import (
 // The faults of Duo's answers that end the reading of a window.
 var (
 	// ErrCircle: the cursor was given earlier in this window, or leads back.
-	ErrCircle = errors.New("Duo's cursor leads back to what was read already, so the records behind it cannot be had")
+	ErrCircle = errors.New("the cursor of Duo's answer leads back to what was read already, so the records behind it cannot be had")
 	// ErrRepeats: page after page shows what was shown already.
-	ErrRepeats = errors.New("Duo shows the same records again and again, so those behind them cannot be had")
+	ErrRepeats = errors.New("the same records come again and again from Duo, so those behind them cannot be had")
 	// ErrStuck: the page has no usable cursor, and its records show no way on.
-	ErrStuck = errors.New("Duo's answer shows no way on from a page, so the records behind it cannot be had")
+	ErrStuck = errors.New("there is no way on from a page of Duo's, so the records behind it cannot be had")
 	// ErrForgotten: a page shows only what was read before and is no longer
 	// remembered. It must not be delivered.
-	ErrForgotten = errors.New("Duo shows again what lies before the records that are remembered, so what is new cannot be told")
+	ErrForgotten = errors.New("what comes from Duo is what lies before the records that are remembered, so what is new cannot be told")
 )
 
 // last is how many of a page's last records tell where to go on without a cursor.
@@ -71,8 +71,9 @@ type reading struct {
 	held    int64           // the latest cursor that a page out of order held back, or 0
 	repeats int             // pages in a row without anything not yet shown
 
-	news   bool  // the span has brought a new record
-	shown  int   // records since the span's mintime
+	news   bool // the span has brought a new record
+	shown  int  // records since the span's mintime
+	last   state.Key
 	size   int   // of the last page that had records
 	most   int   // of the largest page
 	latest int64 // the latest believable time shown, where records come in any order
@@ -99,6 +100,7 @@ func Open(rules Rules, cp *state.Checkpoint, start time.Time, end int64, overlap
 // begin goes to the beginning of the first span that is left.
 func (w *Window) begin() {
 	w.news, w.shown, w.size, w.most, w.over, w.latest = false, 0, 0, 0, -1, 0
+	w.last = state.Key{}
 	w.held, w.highest, w.repeats = 0, 0, 0
 	clear(w.given) // the cursors of another span are others, though they may look the same
 	if len(w.spans) > 0 {
@@ -192,8 +194,9 @@ type Page struct {
 	// Repeated tells that all of them, or equal ones without an id, were shown before
 	// in this window.
 	Repeated bool
-	// Newest tells that the newest delivered record of the span is among them, or
-	// that there is none.
+	// Last is the key of the last of them. Newest tells that the one of [Window.Newest]
+	// is among them.
+	Last   state.Key
 	Newest bool
 	// RememberedSince is the time before which delivered records are not remembered.
 	RememberedSince int64
@@ -240,7 +243,7 @@ func (w *Window) Take(page Page, now time.Time) (step Step) {
 	}
 	w.over = -1
 	if n > 0 {
-		w.size, w.most = n, max(w.most, n)
+		w.size, w.most, w.last = n, max(w.most, n), page.Last
 	}
 	next, at := w.cursorOf(page)
 	step.NoCursor = w.rules.Paging == Cursor && next == "" && (page.Unreadable || n > 0 && (page.Cursor != "" || n >= w.rules.Limit))
@@ -255,7 +258,7 @@ func (w *Window) Take(page Page, now time.Time) (step Step) {
 		w.finish(&step)
 	case next != "":
 		step.Err = w.follow(next, at)
-	case w.rules.Paging == Opaque && page.Unreadable:
+	case w.rules.Paging == Opaque && (page.Unreadable || page.Cursor != ""):
 		step.Err = ErrStuck // there is no other way on, and the end moves the checkpoint
 	case w.rules.Paging == Opaque:
 		w.finish(&step)
@@ -294,8 +297,18 @@ func (w *Window) proved(n int, now time.Time, step *Step) {
 		p.End, p.EndAt = n, ms
 		step.Changed = true
 	}
-	step.Changed = step.Changed || past(p.ProvedAt, ms)
-	p.ProvedAt = ms
+	step.Changed = step.Changed || past(p.ProvedAt, ms) || p.Last != w.last
+	p.ProvedAt, p.Last = ms, w.last
+}
+
+// Newest is the key of the record behind which there was nothing when Duo was asked
+// last, in Duo's order: a page without it cannot be the last one. It is zero where no
+// record was shown, or no end was proved.
+func (w *Window) Newest() state.Key {
+	if w.last != (state.Key{}) {
+		return w.last
+	}
+	return w.progress.Pages.Last
 }
 
 // past tells whether a time is no longer of the day that ends at now.
@@ -306,7 +319,7 @@ func past(at, now int64) bool { return now-at > day.Milliseconds() || at > now }
 // an end was proved within a day.
 func (w *Window) idleEnd(page Page, next string, now time.Time) bool {
 	p, n := &w.progress.Pages, len(page.Times)
-	if page.Fresh > 0 || !page.Newest || w.shown < page.Total || w.rules.Paging == Opaque && next != "" {
+	if page.Fresh > 0 || !page.Newest && !w.spans[0].Reread || w.shown < page.Total || w.rules.Paging == Opaque && next != "" {
 		return false
 	}
 	if next == "" && (n < w.most || n == 1 && w.cursor != "") {

@@ -164,15 +164,13 @@ func NeverClose(c *Conn) {
 	c.hold()
 }
 
-// Slow reads n bytes at a time at most, of lines, and pauses before each, then closes in order.
+// Slow reads n bytes at a time at most and pauses before each, then closes in order.
 func Slow(n int, pause time.Duration) Behaviour {
 	return func(c *Conn) {
 		// Small, so that the sender feels it, but not so small that on loopback,
 		// with its segments of 64 KiB, every one waits for a timer of TCP.
 		c.TCP.SetReadBuffer(64 << 10)
-		if r, ok := c.reader.(*lineReader); ok {
-			r.most = n
-		}
+		c.reader.most = n
 		ticker := time.NewTicker(pause)
 		defer ticker.Stop()
 		for {

@@ -34,19 +34,8 @@ type Options struct {
 	TLS    *tls.Config // nil: in the clear
 	Behave Behaviour   // nil: [ReadAll]; it may be called by several goroutines at once
 
-	// Protocol reads records from a connection, below or above TLS, as its
-	// sender frames them, and answers. nil: a record a line, and no answer.
-	Protocol func(stream io.ReadWriter) Reader
 	// Network is where a stream's receiver listens. nil: the loopback interface.
 	Network *Network
-}
-
-// Reader takes records from a connection.
-type Reader interface {
-	// Read reads once, at least some of a record, and returns what is now
-	// complete, each with a '\n', after it has answered. At the sender's end of
-	// the conversation, in order, it returns [io.EOF].
-	Read() (records [][]byte, err error)
 }
 
 // Transport is a connection of TCP, in the system or in a [Network].
@@ -272,11 +261,7 @@ func (r *Receiver) accept(tcp Transport, o Options) *Conn {
 		c.tls = tls.Server(tcp, o.TLS)
 		c.stream = c.tls
 	}
-	if o.Protocol != nil {
-		c.reader = o.Protocol(c.stream)
-	} else {
-		c.reader = &lineReader{stream: c.stream}
-	}
+	c.reader = &lineReader{stream: c.stream}
 	return c
 }
 
@@ -295,7 +280,7 @@ type Conn struct {
 	receiver *Receiver
 	stream   net.Conn
 	tls      *tls.Conn // or nil
-	reader   Reader
+	reader   *lineReader
 	lines    int
 }
 
@@ -319,7 +304,7 @@ func (c *Conn) Stream() net.Conn { return c.stream }
 
 // read reads once and collects what came.
 func (c *Conn) read() error {
-	lines, err := c.reader.Read()
+	lines, err := c.reader.read()
 	c.lines += len(lines)
 	c.receiver.add(lines)
 	return err
@@ -333,7 +318,8 @@ type lineReader struct {
 	partial []byte // the start of a line
 }
 
-func (r *lineReader) Read() ([][]byte, error) {
+// read reads once and returns the lines that are now complete.
+func (r *lineReader) read() ([][]byte, error) {
 	if r.buf == nil {
 		r.buf = make([]byte, cmp.Or(r.most, 64<<10))
 	}
