@@ -34,6 +34,8 @@ type page struct {
 	sought  bool // a record has the id that the stream seeks
 	marks   []state.Mark
 	times   []int64     // of the records to be delivered, for their receivers
+	owns    []int64     // the first time that each of them tells, or -1
+	news    []bool      // that each of them is no new version of a known one
 	tally   state.Tally // of the records to be delivered, but for new versions of known ones
 	raws    [][]byte    // the records to be delivered as Duo wrote them, for an audit
 	facts   window.Page
@@ -177,7 +179,8 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		r.Again()
 	}
 	span, unit, newest := w.Span(), s.unit(), w.Newest()
-	p.marks, p.times, p.raws, p.tally, p.changed, p.odd = p.marks[:0], p.times[:0], p.raws[:0], nil, 0, 0
+	p.marks, p.times, p.raws, p.owns, p.news = p.marks[:0], p.times[:0], p.raws[:0], p.owns[:0], p.news[:0]
+	p.tally, p.changed, p.odd = nil, 0, 0
 	p.facts = window.Page{
 		Times: p.facts.Times[:0], Repeated: true,
 		RememberedSince: s.cp.Delivered.RememberedSince(), Cursor: meta.Cursor, Unreadable: meta.Unreadable, Total: meta.Total,
@@ -224,6 +227,8 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		p.marks = append(p.marks, state.Mark{At: until, Key: e.id.Key, Digest: e.id.Digest, Count: count})
 		p.times = append(p.times, at)
 		p.raws = append(p.raws, e.raw)
+		p.owns = append(p.owns, e.own())
+		p.news = append(p.news, verdict == state.New)
 		if verdict == state.New {
 			p.tally.Add(state.HourOf(e.own()), state.One(e.id.Key, count), s.run.cfg.Audit)
 		}

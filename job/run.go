@@ -118,7 +118,10 @@ type run struct {
 	line   line
 	turned map[string]time.Time // when each stream's last turn began
 
-	collect func(*stream, *page) error // takes the place of every server in an audit
+	// Of an audit: what takes the place of every server, and when a stream begins, if it
+	// is read at all.
+	collect func(*stream, *page) error
+	since   func(*stream) (ms int64, read bool)
 }
 
 // Sync runs the job once: it fetches everything new, delivers it, and moves the

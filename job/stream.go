@@ -172,6 +172,9 @@ func (s *stream) open() (*window.Window, error) {
 // answered, which it does only where the clock is right.
 func (s *stream) begin() *state.Checkpoint {
 	from := max(s.run.start.Add(-s.run.cfg.Offset).UnixMilli(), window.Oldest(s.run.start))
+	if s.run.since != nil {
+		from, _ = s.run.since(s)
+	}
 	from -= from % s.unit()
 	s.fresh = true
 	return &state.Checkpoint{Progress: state.Progress{Began: from, DeliveredUntil: from}}

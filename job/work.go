@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,9 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 	streams, err := r.plan(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if r.since != nil {
+		streams = slices.DeleteFunc(streams, func(s *stream) bool { _, read := r.since(s); return !read })
 	}
 	r.equip(late, streams)
 	r.opts.Progress.begin(len(streams), r.end)
