@@ -203,6 +203,7 @@ type examination struct {
 	ledgers map[*stream]*ledger // nil where files are looked at
 
 	mu      sync.Mutex
+	read    []*Result // of a daily audit
 	streams []*stream
 	numbers map[*stream]int
 	due     map[*stream]int64 // the time up to which a stream's records count

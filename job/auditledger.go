@@ -19,7 +19,6 @@ type ledger struct {
 	from, until int64 // the hours that are compared, until not included
 	known       map[int64]*state.Hour
 	duo         map[int64]*state.Sum
-	next        int64 // of a daily audit: the hour at which its next piece begins
 }
 
 // open reads the ledger of a stream.
@@ -51,7 +50,8 @@ func (e *examination) openLedger(s *stream, due int64) (*ledger, error) {
 // since is the time, in milliseconds since the epoch, from which on a stream is read.
 func (e *examination) since(s *stream) int64 {
 	if e.daily != nil {
-		return e.daily.since(s)
+		since, _ := e.daily.since(s)
+		return since
 	}
 	return e.opts.Since.UnixMilli()
 }

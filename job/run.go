@@ -82,6 +82,7 @@ type Options struct {
 // hooks are what tests put in the place of a run's parts; nil is the part itself.
 type hooks struct {
 	transport http.RoundTripper                         // of calls to Duo
+	piece     *time.Duration                            // how long a piece of the daily audit takes
 	sink      func(*sinks.Options)                      // changes what a server's sink is made of
 	receiver  func(config.Server) (sinks.Sink, error)   // makes a server's sink
 	store     func(*config.Config) (state.Store, error) // opens the store
@@ -122,6 +123,7 @@ type run struct {
 	// is read at all.
 	collect func(*stream, *page) error
 	since   func(*stream) (ms int64, read bool)
+	given   []account // nil: those that Duo lists
 }
 
 // Sync runs the job once: it fetches everything new, delivers it, and moves the

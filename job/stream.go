@@ -39,7 +39,8 @@ type stream struct {
 	flight   flight
 	trouble  error // the last failure, until there is progress
 
-	began  time.Time // when the stream's turn did
+	began  time.Time    // when the stream's turn did
+	ledger state.Ledger // what is known of it when the stream is done: since when, and its audit
 	warned map[string]bool
 	gap    window.Gap // what Duo no longer keeps
 	stats  feed.Stats
@@ -74,6 +75,10 @@ func (s *stream) work(ctx context.Context, slot *slot) {
 	s.result.Pages, s.result.Limited = s.stats.Pages, s.stats.Limited
 	s.result.Retries += s.stats.Retries
 	s.conclude()
+	if s.cp != nil {
+		s.ledger = state.Ledger{Since: s.cp.Ledger.Since, Pass: s.cp.Ledger.Pass}
+		s.result.Audited, s.result.Missing = s.ledger.Pass.Last()
+	}
 	s.cp, s.reading = nil, nil
 	s.run.opts.Progress.finished(s)
 }

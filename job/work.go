@@ -41,6 +41,8 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 		}
 	}
 
+	r.audit(ctx, streams)
+
 	sum := &Summary{Start: r.start, End: time.Now(), WindowEnd: time.UnixMilli(r.end).UTC()}
 	for _, s := range streams {
 		sum.Results = append(sum.Results, &s.result)
@@ -68,7 +70,9 @@ func (r *run) equip(late context.Context, streams []*stream) {
 			r.groups[i] = sinks.NewGroup(late, sink)
 		}
 	}
-	r.limits = map[*duo.Endpoint]*limiter.Group{}
+	if r.limits == nil {
+		r.limits = map[*duo.Endpoint]*limiter.Group{}
+	}
 	for range r.opts.Parallel {
 		r.line.free = append(r.line.free, new(slot))
 	}

@@ -40,6 +40,7 @@ type world struct {
 type settings struct {
 	format    string
 	api       map[string]any // added to dls_settings.api
+	settings  map[string]any // added to dls_settings
 	enabled   bool
 	servers   []server
 	msp       bool
@@ -128,6 +129,9 @@ func (w *world) config() *config.Config {
 		},
 		"servers": servers,
 		"account": account,
+	}
+	for k, v := range w.text.settings {
+		doc["dls_settings"].(map[string]any)[k] = v
 	}
 	// JSON is YAML.
 	data, err := json.Marshal(doc)

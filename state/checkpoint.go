@@ -131,6 +131,7 @@ type ledgerForm struct {
 	Since  time.Time `json:"since"`
 	Length int64     `json:"length"`
 	Open   Tally     `json:"open,omitempty"`
+	Pass   Pass      `json:"audit,omitzero"`
 }
 
 // Encode returns the content of the stream's checkpoint file: one line. One that would
@@ -148,7 +149,7 @@ func (cp *Checkpoint) Encode(id ID) ([]byte, error) {
 		RememberedSince: stamp(cp.Delivered.since), LookedUntil: stamp(cp.LookedUntil),
 		RereadFrom: stamp(cp.RereadFrom), RereadBegan: stamp(cp.RereadBegan), Pages: cp.Pages,
 		DigestKey: cp.Delivered.digestKey(),
-		Ledger:    ledgerForm{stamp(cp.Ledger.Since), cp.Ledger.Length, cp.Ledger.Open},
+		Ledger:    ledgerForm{stamp(cp.Ledger.Since), cp.Ledger.Length, cp.Ledger.Open, cp.Ledger.Pass},
 	})
 	// The marks can be tens of thousands, and are written after each session.
 	data = slices.Grow(data, 60*cp.Delivered.Len()+24)
@@ -203,7 +204,7 @@ func (cp *Checkpoint) Decode(data []byte, id ID) error {
 		Began: ms(f.Began), DeliveredUntil: ms(f.DeliveredUntil), LookedUntil: ms(f.LookedUntil),
 		RereadFrom: ms(f.RereadFrom), RereadBegan: ms(f.RereadBegan), Pages: f.Pages,
 	}}
-	cp.Ledger = Ledger{ms(f.Ledger.Since), f.Ledger.Length, f.Ledger.Open}
+	cp.Ledger = Ledger{ms(f.Ledger.Since), f.Ledger.Length, f.Ledger.Open, f.Ledger.Pass}
 	cp.Delivered.since = ms(f.RememberedSince)
 	if f.DigestKey != nil {
 		if len(f.DigestKey) != 16 || cp.Delivered.digester.set([16]byte(f.DigestKey)) != nil {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"dls/state/internal/steps"
 	"dls/state/safefile"
@@ -137,6 +138,69 @@ type Ledger struct {
 	Length int64
 	// Open are the hours whose records are not in the file yet.
 	Open Tally
+	// Pass is how far the daily audit has come.
+	Pass Pass
+}
+
+// Pass is one pass of the daily audit over a stream. Times are in milliseconds since the
+// epoch; those of records are whole hours.
+type Pass struct {
+	// From, Next and End are where the pass begins, goes on and ends. Next is 0 when it is
+	// over, and all are before the first.
+	From int64 `json:"from"`
+	Next int64 `json:"next,omitempty"`
+	End  int64 `json:"end"`
+	// Found counts the records that the pass under way has found missing, and that could
+	// not be told from others.
+	Found int `json:"found,omitempty"`
+	// At is when the last pass was over, and Missing what Found was then.
+	At      int64 `json:"at,omitempty"`
+	Missing int   `json:"missing,omitempty"`
+}
+
+// dayMillis is a day in milliseconds.
+const dayMillis = 24 * hourMillis
+
+// Begin returns the pass that is under way, or begins one where the last one was over on
+// another day, in UTC, than now; else open is false. A ledger knows since then; due is
+// the hour up to which everything is delivered. A pass looks at the day before the last
+// one's end once more: what came late.
+func (p Pass) Begin(since, due int64, now time.Time) (_ Pass, open bool) {
+	if p.Next != 0 {
+		return p, true
+	}
+	if p.At != 0 && p.At/dayMillis >= now.UnixMilli()/dayMillis {
+		return p, false
+	}
+	from := due - dayMillis
+	if p.End != 0 {
+		from = p.End - dayMillis
+	}
+	p.From, p.End, p.Found = max(from, since, due-Retention), due, 0
+	p.Next = p.From
+	return p, p.Next < p.End
+}
+
+// Retention is for how long an audit looks back at the most, in milliseconds: Duo keeps
+// records for a day more.
+const Retention = 179 * dayMillis
+
+// Reach returns the pass after it has come to a time; lost is what it found on the way.
+func (p Pass) Reach(to int64, lost int, now time.Time) Pass {
+	p.Next = to
+	p.Found += lost
+	if to >= p.End {
+		p.Next, p.At, p.Missing, p.Found = 0, now.UnixMilli(), p.Found, 0
+	}
+	return p
+}
+
+// Last tells when the last pass was over, the zero time for none, and what it missed.
+func (p Pass) Last() (at time.Time, missing int) {
+	if p.At == 0 {
+		return time.Time{}, 0
+	}
+	return time.UnixMilli(p.At).UTC(), p.Missing
 }
 
 // Begin begins the ledger of a stream that has none: it knows of the hours after the
@@ -157,7 +221,7 @@ func (l *Ledger) Add(t Tally) {
 }
 
 // clone returns a copy that shares nothing with l.
-func (l *Ledger) clone() Ledger { return Ledger{l.Since, l.Length, l.Open.Clone()} }
+func (l *Ledger) clone() Ledger { return Ledger{l.Since, l.Length, l.Open.Clone(), l.Pass} }
 
 // ErrLedger is a ledger's file that is not what its checkpoint says.
 var ErrLedger = errors.New("the ledger is not what its checkpoint says")
@@ -195,7 +259,7 @@ func (l *Ledger) Close(files Ledgers, id ID, before int64) (knows int64, err err
 		for _, h := range l.Open {
 			newest = max(newest, h.Hour+1)
 		}
-		*l = Ledger{Since: newest * hourMillis}
+		*l = Ledger{Since: newest * hourMillis, Pass: l.Pass}
 		return l.Since, nil
 	}
 	if err != nil {
