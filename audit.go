@@ -27,6 +27,7 @@ type auditCommand struct {
 	Against []string `sep:"none" placeholder:"FILE" help:"What the SIEM has: lines of JSON, CEF, CSV or raw syslog, plain or gzip; - is the standard input. May be given several times. Left out: Duo is held against what dls has delivered, by the hour."`
 	Missing string   `placeholder:"FILE" help:"Write the records that are missing to this file, as they are delivered; it is replaced."`
 	Resend  string   `placeholder:"ID" help:"Deliver the records that are missing to this server of the configuration. Checkpoints stay as they are."`
+	Quiet   bool     `short:"q" help:"Print nothing where everything is found."`
 	JSON    bool     `name:"json" help:"Print one JSON object in place of the table."`
 	streamFlags
 }
@@ -216,6 +217,9 @@ type auditFailure struct {
 
 // print prints what came of the audit.
 func (c *auditCommand) print(stdout io.Writer, a *job.Audit, lines *spilled) error {
+	if c.Quiet && a.Missing+a.Unclear == 0 && len(a.Read.Failed()) == 0 {
+		return nil
+	}
 	if c.JSON {
 		form := auditForm{
 			Since: a.Since, Until: a.Until, AtDuo: a.AtDuo, Found: a.Found, Missing: a.Missing, Pending: a.Pending, Unclear: a.Unclear,
