@@ -453,18 +453,20 @@ func (d *Dir) appendLedger(id ID, at int64, data []byte) error {
 	if err := steps.Before(d.path, "ledger"); err != nil {
 		return err
 	}
-	f, err := d.dir.OpenFile(id.LedgerFile(), os.O_RDWR)
-	if errors.Is(err, fs.ErrNotExist) && at == 0 {
-		return d.replace(id.LedgerFile(), newLedger(id, data))
-	} else if errors.Is(err, fs.ErrNotExist) {
+	flags := os.O_RDWR
+	if at == 0 { // what is there belongs to a checkpoint that is gone
+		flags |= os.O_CREATE
+	}
+	f, err := d.dir.OpenFile(id.LedgerFile(), flags)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return ErrLedger
-	} else if err != nil {
+	case err != nil:
 		return err
 	}
 	defer f.Close()
-	if at == 0 { // another ledger, of a checkpoint that is gone
-		f.Close()
-		return d.replace(id.LedgerFile(), newLedger(id, data))
+	if at == 0 {
+		return d.writeLedger(f, 0, newLedger(id, data))
 	}
 	room := make([]byte, ledgerHeader)
 	if _, err := f.ReadAt(room, 0); err != nil {
@@ -493,13 +495,19 @@ func (d *Dir) appendLedger(id ID, at int64, data []byte) error {
 		}
 		return d.replace(id.LedgerFile(), whole)
 	}
+	return d.writeLedger(f, end, data)
+}
+
+// writeLedger writes data at the end of what counts, and takes away what a crash has left
+// behind it. The directory is synced with the checkpoint.
+func (d *Dir) writeLedger(f *os.File, end int64, data []byte) error {
 	if err := steps.Before(d.path, "ledger write"); err != nil {
 		return err
 	}
 	if _, err := f.WriteAt(data, end); err != nil {
 		return err
 	}
-	if err := f.Truncate(end + int64(len(data))); err != nil { // of what a crash has left
+	if err := f.Truncate(end + int64(len(data))); err != nil {
 		return err
 	}
 	if err := steps.Before(d.path, "ledger sync"); err != nil {
