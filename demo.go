@@ -26,7 +26,13 @@ type demoCommand struct {
 }
 
 func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
-	dls := func(args ...string) int { return command(ctx, args, stdout, stderr) }
+	dls := func(args ...string) int {
+		defer hide("DLS_SKEY")()
+		if c.Server == "" {
+			defer hide("CREDENTIALS_DIRECTORY")() // else it may hold that server's token
+		}
+		return command(ctx, args, stdout, stderr)
+	}
 	var err error
 	switch {
 	case c.Bench > 0:
@@ -57,6 +63,18 @@ func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 		return exitCode(ctx, nil, err)
 	}
 	return exitDone
+}
+
+// hide takes a variable of the environment away until restore is called. The secret
+// key of the demo's account stands in its configuration; what the environment gives
+// belongs to another account.
+func hide(name string) (restore func()) {
+	value, set := os.LookupEnv(name)
+	if !set {
+		return func() {}
+	}
+	os.Unsetenv(name)
+	return func() { os.Setenv(name, value) }
 }
 
 type simulateCommand struct {

@@ -33,7 +33,7 @@ const (
 	exitDone    = 0
 	exitNone    = 1  // no stream got through
 	exitUsage   = 2  // usage or configuration error, nothing was fetched
-	exitPartial = 3  // some streams failed, the others are done
+	exitPartial = 3  // some streams failed, or records lie in a file that a server does not take; the rest is done
 	exitLocked  = 75 // another run holds the lock
 	exitSignal  = 128
 )
@@ -107,7 +107,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case "check":
 		return cli.Check.run(ctx, stdout, stderr)
 	case "status":
-		return cli.Status.run(stdout, stderr)
+		return cli.Status.run(ctx, stdout, stderr)
 	case "schedule":
 		return cli.Schedule.run(stdout, stderr)
 	case "completion":
@@ -162,7 +162,7 @@ func exitCode(ctx context.Context, sum *job.Summary, err error) int {
 		return exitLocked
 	case err != nil || !sum.Through():
 		return exitNone
-	case len(sum.Failed()) > 0:
+	case len(sum.Failed()) > 0 || sum.Kept():
 		return exitPartial
 	}
 	return exitDone

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -42,6 +43,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"records":  records,
+			"long":     long,
 			"received": received,
 			"deny":     deny,
 			"code":     code,
@@ -93,14 +95,18 @@ account:
 const (
 	scriptAccount = "DASCRIPT000000000000"
 	scriptSecret  = "not-a-real-secret-not-a-real-secret-not-"
+	scriptToken   = "not-a-real-token"
 )
 
 // worldKey is where a script's world lies among its values.
 type worldKey struct{}
 
 type scriptWorld struct {
-	sim  *duosim.Server
-	siem *sinktest.Receiver
+	sim       *duosim.Server
+	siem      *sinktest.Receiver
+	collector *sinktest.Receiver // of HEC
+	udp       *sinktest.Receiver
+	tb        testing.TB
 
 	mu    sync.Mutex
 	pings []string // the paths of calls to the dead-man switch
@@ -116,7 +122,10 @@ func setup(env *testscript.Env) error {
 		return err
 	}
 	env.Defer(sim.Close)
-	w := &scriptWorld{sim: sim, siem: sinktest.Listen(tb, sinktest.Options{})}
+	w := &scriptWorld{sim: sim, siem: sinktest.Listen(tb, sinktest.Options{}), tb: tb}
+	hec := &sinktest.HEC{T: tb, Token: scriptToken, Refuse: func(event []byte) bool { return len(event) > 20_000 }}
+	w.collector = sinktest.Listen(tb, sinktest.Options{Behave: hec.Behave})
+	w.udp = sinktest.ListenUDP(tb, sinktest.Options{})
 	env.Values[worldKey{}] = w
 	alarm := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
@@ -140,6 +149,9 @@ func setup(env *testscript.Env) error {
 	}
 	env.Setenv("DUO", sim.Host(scriptAccount))
 	env.Setenv("SIEM_PORT", strconv.Itoa(w.siem.Port()))
+	env.Setenv("HEC_PORT", strconv.Itoa(w.collector.Port()))
+	env.Setenv("UDP_PORT", strconv.Itoa(w.udp.Port()))
+	env.Setenv("TOKEN", scriptToken)
 	env.Setenv("FREE_PORT", strconv.Itoa(sinktest.FreePort(tb)))
 	env.Setenv("SECRET", scriptSecret)
 	return os.Mkdir(filepath.Join(env.WorkDir, "state"), 0o700)
@@ -160,12 +172,38 @@ func records(ts *testscript.TestScript, neg bool, args []string) {
 	worldOf(ts).sim.Add(scriptAccount, args[0], g.Generate(args[0], n, time.Now().Add(-ago), time.Second)...)
 }
 
-// received N checks how many records came since the last time.
-func received(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: received n")
+// long ENDPOINT BYTES AGO adds a record that is longer than so many bytes, and not by
+// much.
+func long(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: long endpoint bytes ago")
 	}
-	lines := worldOf(ts).siem.Take()
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ago, err := time.ParseDuration(args[2])
+	ts.Check(err)
+	r := duosim.Generator{Seed: uint64(n)}.Generate(args[0], 1, time.Now().Add(-ago), time.Second)[0]
+	r.Raw = append(bytes.TrimSuffix(bytes.TrimSpace(r.Raw), []byte("}")), `, "note": "`+strings.Repeat("x", n)+`"}`...)
+	worldOf(ts).sim.Add(scriptAccount, args[0], r)
+}
+
+// received N [hec|udp] checks how many records came since the last time, to the
+// receiver of TCP unless another is named.
+func received(ts *testscript.TestScript, neg bool, args []string) {
+	w := worldOf(ts)
+	r := w.siem
+	switch {
+	case neg || len(args) < 1 || len(args) > 2:
+		ts.Fatalf("usage: received n [hec|udp]")
+	case len(args) == 2 && args[1] == "hec":
+		r = w.collector
+	case len(args) == 2:
+		r = w.udp
+		n, err := strconv.Atoi(args[0])
+		ts.Check(err)
+		r.Wait(w.tb, n)
+	}
+	lines := r.Take()
 	if fmt.Sprint(len(lines)) != args[0] {
 		ts.Fatalf("received %d records, want %s", len(lines), args[0])
 	}

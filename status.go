@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,6 @@ import (
 	"dls/job/config"
 	"dls/job/report"
 	"dls/job/status"
-	"dls/state"
 	"dls/state/safefile"
 )
 
@@ -23,7 +23,7 @@ type statusCommand struct {
 	MaxLag period `placeholder:"1h" help:"Exit with 1 when a stream is further behind, or has not succeeded for that long."`
 }
 
-func (c *statusCommand) run(stdout, stderr io.Writer) int {
+func (c *statusCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	log := slog.New(report.NewConsole(stderr, slog.LevelInfo))
 	if c.HTML != "" && c.JSON {
 		return misused(stderr, errors.New("--html and --json: one or the other"))
@@ -36,7 +36,7 @@ func (c *statusCommand) run(stdout, stderr io.Writer) int {
 	for _, w := range cfg.Warnings {
 		log.Warn(w)
 	}
-	found, err := c.collect(cfg)
+	found, err := c.collect(ctx, cfg)
 	if err != nil {
 		log.Error(err.Error(), "hint", job.Hint(err))
 		return exitUsage
@@ -68,12 +68,12 @@ func (c *statusCommand) run(stdout, stderr io.Writer) int {
 	return code
 }
 
-// collect opens the checkpoint directory only where runs do.
-func (c *statusCommand) collect(cfg *config.Config) (*status.Report, error) {
+// collect opens the store only where runs do.
+func (c *statusCommand) collect(ctx context.Context, cfg *config.Config) (*status.Report, error) {
 	if !cfg.Checkpointing {
 		return status.Collect(cfg, nil, time.Now())
 	}
-	dir, err := state.Open(cfg.Directory)
+	dir, err := job.OpenStore(ctx, cfg, version, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -89,7 +89,9 @@ func (c *syncCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	} else {
 		console, progress, stop := c.follow(stderr)
 		log = c.openLog(cfg, console)
-		run.ExitCode, run.Streams = c.sync(ctx, cfg, log, progress)
+		var sum *job.Summary
+		run.ExitCode, sum = c.sync(ctx, cfg, log, progress)
+		run.Streams, run.Shares = sum.Runs, sum.Shares
 		stop()
 	}
 	run.End = time.Now()
@@ -123,10 +125,13 @@ func (f *streamFlags) follow(stderr io.Writer) (console *report.Console, progres
 	return report.NewConsole(line, slog.LevelInfo), progress, line.Follow(time.Second/4, progress.String)
 }
 
-// openLog returns a logger for the console and, where it can be opened, the log
-// file, which closes with the process.
+// openLog returns a logger for the console and, where there is one and it can be
+// opened, the log file, which closes with the process.
 func (c *syncCommand) openLog(cfg *config.Config, console slog.Handler) *slog.Logger {
 	log := slog.New(console)
+	if cfg.LogFile == "" {
+		return log
+	}
 	if err := report.RotateFile(cfg.LogFile, int64(cfg.LogMaxMegabytes)*1e6, 3); err != nil {
 		log.Warn(err.Error() + "; the run goes on writing to it")
 	}
@@ -141,7 +146,7 @@ func (c *syncCommand) openLog(cfg *config.Config, console slog.Handler) *slog.Lo
 }
 
 // sync runs the job, and returns the exit code and what is known of each stream.
-func (c *syncCommand) sync(ctx context.Context, cfg *config.Config, log *slog.Logger, progress *job.Progress) (code int, streams []state.StreamRun) {
+func (c *syncCommand) sync(ctx context.Context, cfg *config.Config, log *slog.Logger, progress *job.Progress) (code int, sum *job.Summary) {
 	for _, w := range cfg.Warnings {
 		log.Warn(w)
 	}
@@ -153,15 +158,15 @@ func (c *syncCommand) sync(ctx context.Context, cfg *config.Config, log *slog.Lo
 	started()
 	code = concluded(ctx, log, sum, err)
 	if sum != nil {
-		c.note(cfg, log, sum)
-		return code, sum.Runs
+		c.note(ctx, cfg, log, sum)
+		return code, sum
 	}
-	return code, lastRuns(cfg)
+	return code, &job.Summary{Runs: c.lastRuns(ctx, cfg, code)}
 }
 
 // note adds the run to the history that dls status --html draws. It fails nothing: it
 // is only shown.
-func (c *syncCommand) note(cfg *config.Config, log *slog.Logger, sum *job.Summary) {
+func (c *syncCommand) note(ctx context.Context, cfg *config.Config, log *slog.Logger, sum *job.Summary) {
 	if !cfg.Checkpointing {
 		return
 	}
@@ -170,10 +175,12 @@ func (c *syncCommand) note(cfg *config.Config, log *slog.Logger, sum *job.Summar
 	if c.Shard.N > 0 {
 		suffix = fmt.Sprintf("-%d-of-%d", c.Shard.K, c.Shard.N)
 	}
-	dir, err := state.Open(cfg.Directory)
+	ctx, cancel := afterwards(ctx)
+	defer cancel()
+	store, err := job.OpenStore(ctx, cfg, version, nil)
 	if err == nil {
-		defer dir.Close()
-		err = dir.AppendHistory(suffix, cfg.Account.IKey, sum.End, runs)
+		defer store.Close()
+		err = store.AppendHistory(suffix, cfg.Account.IKey, sum.End, runs)
 	}
 	if err != nil {
 		log.Info("the run is missing in the history of dls status --html: " + err.Error())
@@ -255,18 +262,30 @@ func receivers(cfg *config.Config, endpoint string) string {
 	return strings.Join(ids, ", ")
 }
 
-// lastRuns is what is known of each stream when a run came to nothing.
-func lastRuns(cfg *config.Config) []state.StreamRun {
-	if !cfg.Checkpointing {
+// lastRuns is what is known of each stream when a run came to nothing, for the metrics.
+func (c *syncCommand) lastRuns(ctx context.Context, cfg *config.Config, code int) []state.StreamRun {
+	if !cfg.Checkpointing || c.MetricsFile == "" || code == exitLocked {
 		return nil
 	}
-	dir, err := state.Open(cfg.Directory)
+	ctx, cancel := afterwards(ctx)
+	defer cancel()
+	store, err := job.OpenStore(ctx, cfg, version, nil)
 	if err != nil {
 		return nil // the run has said so
 	}
-	defer dir.Close()
-	runs, _ := dir.LoadRuns(cfg.Account.IKey) // the next run that saves its own says what is wrong
+	defer store.Close()
+	runs, _ := store.LoadRuns(cfg.Account.IKey) // the next run that saves its own says what is wrong
 	return runs
+}
+
+// afterwards returns a context for what a run leaves to be done when it has ended: if
+// it was interrupted, the system is waiting.
+func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	most := 30 * time.Second
+	if ctx.Err() != nil {
+		most = 2 * time.Second
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), most)
 }
 
 // tell writes the metrics and calls the dead-man switch. While another run holds

@@ -89,7 +89,7 @@ type AuditRow struct {
 // it sends again. The error is as for Sync, one of a file, or one of a temporary file;
 // failures of single streams are in Read and Resent.
 func Examine(ctx context.Context, cfg *config.Config, opts AuditOptions) (*Audit, error) {
-	e, err := newExamination(cfg, opts)
+	e, err := newExamination(ctx, cfg, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +214,7 @@ type examination struct {
 
 // newExamination prepares an audit: a run that remembers nothing, knows its window, and
 // hands records to the examination in place of servers.
-func newExamination(cfg *config.Config, opts AuditOptions) (*examination, error) {
+func newExamination(ctx context.Context, cfg *config.Config, opts AuditOptions) (*examination, error) {
 	e := &examination{cfg: cfg, opts: opts, numbers: map[*stream]int{}, due: map[*stream]int64{}}
 	if len(opts.Against) == 0 {
 		e.ledgers = map[*stream]*ledger{}
@@ -243,13 +243,13 @@ func newExamination(cfg *config.Config, opts AuditOptions) (*examination, error)
 		own.Routes = append(own.Routes, config.Route{Endpoint: route.Endpoint})
 	}
 	var err error
-	if e.run, err = prepare(&own, opts.Options); err != nil {
+	if e.run, err = prepare(ctx, &own, opts.Options); err != nil {
 		return nil, err
 	}
 	own.Offset, e.run.end = e.run.start.Sub(opts.Since), end.UnixMilli()
 	e.run.collect = e.collect
 	if cfg.Checkpointing {
-		if e.store, err = openStore(cfg, opts.hooks); err != nil {
+		if e.store, err = openStore(ctx, cfg, opts.Options); err != nil {
 			e.run.client.Close()
 			return nil, &SetupError{err}
 		}
@@ -266,11 +266,11 @@ func newExamination(cfg *config.Config, opts AuditOptions) (*examination, error)
 }
 
 // openStore opens the store of checkpoints.
-func openStore(cfg *config.Config, h hooks) (state.Store, error) {
-	if h.store != nil {
-		return h.store(cfg)
+func openStore(ctx context.Context, cfg *config.Config, opts Options) (state.Store, error) {
+	if opts.hooks.store != nil {
+		return opts.hooks.store(cfg)
 	}
-	return state.Open(cfg.Directory)
+	return OpenStore(ctx, cfg, opts.Version, nil)
 }
 
 func (e *examination) close() {

@@ -97,7 +97,7 @@ func (r *run) pass(ctx context.Context, d *daily, first int64, accounts []accoun
 	opts := AuditOptions{Options: r.opts, Since: time.UnixMilli(first), Until: time.UnixMilli(r.end)}
 	opts.Progress, opts.MaxRuntime = nil, 0
 	opts.hooks.store = func(*config.Config) (state.Store, error) { return r.store, nil }
-	e, err := newExamination(r.cfg, opts)
+	e, err := newExamination(ctx, r.cfg, opts)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ type sent struct {
 	odd      int
 	changed  int
 	bytes    int
+	longest  int
 }
 
 // receipt is what a session gave for a page.
@@ -161,7 +162,7 @@ func (e *keepError) Unwrap() error { return e.error }
 func (s *stream) deliver(page *page, next state.Progress, write bool) error {
 	sent := sent{
 		progress: next, marks: slices.Clone(page.marks), tally: page.tally, write: write || len(page.marks) > 0 || s.from != nil,
-		odd: page.odd, changed: page.changed, bytes: len(page.bytes),
+		odd: page.odd, changed: page.changed, bytes: len(page.bytes), longest: page.longest,
 	}
 	if s.run.collect != nil {
 		if err := s.run.collect(s, page); err != nil {
@@ -294,10 +295,10 @@ func lineAt(lines []byte, index int) []byte {
 func (s *stream) settle() error {
 	s.flight.land()
 	for {
+		undecided := s.flight.undecided() // before the commit: what is decided after it waits for the next
 		if err := s.commit(); err != nil {
 			return err
 		}
-		undecided := s.flight.undecided()
 		if undecided == nil {
 			return nil
 		}
@@ -339,6 +340,7 @@ func (s *stream) count(pages []sent, one bool) error {
 		s.result.Changed += p.changed
 		s.result.Odd += p.odd
 		s.result.Bytes += int64(p.bytes)
+		s.result.Longest = max(s.result.Longest, p.longest)
 	}
 	s.cp.Progress = last
 	gone := s.cp.Delivered.Forget(s.since(last))
@@ -364,6 +366,9 @@ func (s *stream) count(pages []sent, one bool) error {
 // progressed notes that pages count.
 func (s *stream) progressed(fresh int) {
 	s.trouble = nil
+	if s.feed != nil { // a page that an audit sends again comes from a file
+		s.feed.Backoff.Progress()
+	}
 	if fresh > 0 { // what is known already is no progress: it goes to no server
 		s.backoff.Progress()
 		for _, l := range s.lanes {
@@ -393,7 +398,9 @@ func (s *stream) save(staged bool) error {
 			return err
 		}
 	}
-	return s.run.commits.commit(file)
+	err := s.run.commits.commit(file)
+	s.kept = s.kept || err == nil
+	return err
 }
 
 // book puts the hours that are over into the stream's ledger; the checkpoint that is saved
@@ -418,12 +425,12 @@ func (s *stream) keep(p sent) error {
 	for _, k := range p.kept {
 		n := len(k.records)
 		if s.run.store == nil {
-			return &keepError{fmt.Errorf("%s longer than the server takes, and there is no checkpoint directory to keep them in", counted(n, "record is", "records are"))}
+			return &keepError{fmt.Errorf("the server does not take %s, and there is no checkpoint directory to keep what it does not take", counted(n, "record", "records"))}
 		}
 		name, datagrams := s.row.Name+"_oversize.ndjson", s.run.cfg.Servers[k.lane.server].Protocol == config.UDP
 		what := counted(n, "record is longer than the server takes; it is", "records are longer than the server takes; they are")
 		if k.reason != "" {
-			what = counted(n, "record is", "records are") + fmt.Sprintf(" refused by the server (%s), and", k.reason)
+			what = counted(n, "record that the server does not take", "records that the server does not take") + fmt.Sprintf(" (%s)", k.reason) + map[bool]string{true: " is", false: " are"}[n == 1]
 		}
 		if datagrams {
 			name = s.row.Name + "_udp_failed_ingestion_logs.txt"

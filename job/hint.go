@@ -14,6 +14,7 @@ import (
 	"dls/job/window"
 	"dls/sinks"
 	"dls/state"
+	"dls/state/bucket"
 )
 
 // Hint says what to do about an error of [Sync] or of a [Result], or "".
@@ -29,6 +30,21 @@ func Hint(err error) string {
 	}
 	if begin, ok := errors.AsType[*legacy.BeginError](err); ok {
 		return begin.Hint()
+	}
+	if request, ok := errors.AsType[*bucket.Error](err); ok {
+		if errors.Is(err, bucket.ErrUnconditional) {
+			return "keep the checkpoints in a store that knows If-None-Match and If-Match on PutObject (Amazon S3, MinIO, Ceph from Squid on, versitygw, Cloudflare R2), or in a directory"
+		}
+		return request.Hint()
+	}
+	if errors.Is(err, bucket.ErrCredentials) {
+		return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine, the pod or the task a role"
+	}
+	if missing, ok := errors.AsType[*MissingError](err); ok {
+		return missing.hint()
+	}
+	if _, ok := errors.AsType[*NoRosterError](err); ok {
+		return "correct dls_settings.checkpointing.directory, or mount the volume that it is on; if this is the first run, let it begin: dls sync --begin"
 	}
 	if hint := state.Hint(err); hint != "" {
 		return hint

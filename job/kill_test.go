@@ -272,7 +272,7 @@ func TestKillTerminate(t *testing.T) {
 				t.Errorf("%v, want exit code %d", err, tt.code)
 			}
 			// Others may wait for their sessions to be confirmed.
-			if text := stderr.String(); !strings.HasPrefix(text, "dls: error: activity") || !strings.Contains(text, ": interrupted by SIG") {
+			if text := stderr.String(); !strings.Contains(text, "activity") || !strings.Contains(text, ": interrupted by SIG") {
 				t.Errorf("stderr says:\n%s", text)
 			}
 			w.sim.Heal()

@@ -41,6 +41,7 @@ type page struct {
 	facts   window.Page
 	changed int // how many of them are new versions of known records
 	odd     int // how many of them tell no time that could be theirs
+	longest int // the length of the longest line to be delivered, without its newline
 }
 
 // entry is one record of a page.
@@ -180,7 +181,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 	}
 	span, unit, newest := w.Span(), s.unit(), w.Newest()
 	p.marks, p.times, p.raws, p.owns, p.news = p.marks[:0], p.times[:0], p.raws[:0], p.owns[:0], p.news[:0]
-	p.tally, p.changed, p.odd = nil, 0, 0
+	p.tally, p.changed, p.odd, p.longest = nil, 0, 0, 0
 	p.facts = window.Page{
 		Times: p.facts.Times[:0], Repeated: true,
 		RememberedSince: s.cp.Delivered.RememberedSince(), Cursor: meta.Cursor, Unreadable: meta.Unreadable, Total: meta.Total,
@@ -224,6 +225,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 			copy(p.bytes[kept:], line)
 		}
 		kept += len(line)
+		p.longest = max(p.longest, len(line)-1)
 		p.marks = append(p.marks, state.Mark{At: until, Key: e.id.Key, Digest: e.id.Digest, Count: count})
 		p.times = append(p.times, at)
 		p.raws = append(p.raws, e.raw)

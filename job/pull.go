@@ -60,7 +60,9 @@ func Pull(ctx context.Context, cfg *config.Config, opts PullOptions) (*Summary, 
 		}
 		own.Routes = append(own.Routes, config.Route{Endpoint: route.Endpoint, Servers: []int{server}})
 	}
-	r, err := prepare(&own, opts.Options)
+	late, cancel := grace(ctx, opts.Grace)
+	defer cancel()
+	r, err := prepare(late, &own, opts.Options)
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,9 @@ func (e *examination) resend(ctx context.Context, each func(func(again) error) e
 	if e.store != nil {
 		opts.hooks.store = func(*config.Config) (state.Store, error) { return e.store, nil }
 	}
-	r, err := prepare(&own, opts)
+	late, cancel := grace(ctx, opts.Grace)
+	defer cancel()
+	r, err := prepare(late, &own, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -55,9 +57,7 @@ func (e *examination) resend(ctx context.Context, each func(func(again) error) e
 		defer r.store.Close()
 	}
 	r.end = e.run.end
-	late, cancel := grace(ctx, opts.Grace)
-	defer cancel()
-	r.equip(late, nil)
+	r.equip(nil)
 
 	sum := &Summary{Start: r.start, WindowEnd: time.UnixMilli(r.end).UTC()}
 	var sending errgroup.Group

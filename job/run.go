@@ -112,12 +112,13 @@ type run struct {
 	cef     *cef.Formatter // nil where lines are JSON
 
 	groups []*sinks.Group  // of servers, while the run works
-	late   context.Context // for deliveries: it outlives the run's by the grace
+	late   context.Context // for deliveries and the store: it outlives the run's by the grace
 	down   sync.Map        // the servers that a stream has given up, by index
 	memory *feed.Memory
 	limits map[*duo.Endpoint]*limiter.Group
 	line   line
 	turned map[string]time.Time // when each stream's last turn began
+	roster roster
 
 	// Of an audit: what takes the place of every server, and when a stream begins, if it
 	// is read at all.
@@ -133,7 +134,9 @@ type run struct {
 // summary is nil then. When ctx ends, so does the run, within seconds; the
 // streams that were not done have its cause as their error.
 func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, error) {
-	r, err := prepare(cfg, opts)
+	late, cancel := grace(ctx, opts.Grace)
+	defer cancel()
+	r, err := prepare(late, cfg, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +153,7 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 			return nil, &SetupError{err}
 		}
 		defer unlock()
-		if err := r.first(); err != nil {
+		if err := errors.Join(r.mustExist(), r.first()); err != nil {
 			return nil, &SetupError{err}
 		}
 	}
@@ -160,9 +163,10 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 	return r.work(ctx)
 }
 
-// prepare makes what a run needs, without a call to Duo or a server.
-func prepare(cfg *config.Config, opts Options) (*run, error) {
-	r := &run{cfg: cfg, opts: opts, log: opts.Log, start: time.Now(), servers: make([]sinks.Sink, len(cfg.Servers))}
+// prepare makes what a run needs, without a call to Duo or a server. late is when
+// deliveries end, and with them what the store does.
+func prepare(late context.Context, cfg *config.Config, opts Options) (*run, error) {
+	r := &run{cfg: cfg, opts: opts, late: late, log: opts.Log, start: time.Now(), servers: make([]sinks.Sink, len(cfg.Servers))}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -267,35 +271,32 @@ func (r *run) sink(server config.Server) (sinks.Sink, error) {
 	return sinks.New(o)
 }
 
-// open opens the checkpoint directory.
+// open opens the store.
 func (r *run) open() error {
-	needed, useful := r.cfg.Checkpointing, false
+	needed := r.cfg.Checkpointing
 	for _, route := range r.cfg.Routes {
 		for _, i := range route.Servers {
-			s := r.cfg.Servers[i]
-			needed = needed || s.Protocol == config.UDP
-			useful = useful || s.Protocol == config.EventCollector || s.MaxRecordBytes > 0
+			needed = needed || r.cfg.Servers[i].Protocol == config.UDP
 		}
 	}
-	if !needed && !useful {
-		return nil
+	if !needed {
+		return nil // a record that a server does not take fails its stream
 	}
 	if r.opts.hooks.store != nil {
 		store, err := r.opts.hooks.store(r.cfg)
 		r.store, r.commits = store, &commits{store: store}
 		return err
 	}
-	dir, err := state.Open(r.cfg.Directory)
-	if err != nil && !needed {
-		return nil // a record that a server does not take fails its stream
-	}
+	store, err := OpenStore(r.late, r.cfg, r.opts.Version, func(msg string) { r.log.Warn(msg) })
 	if err != nil {
 		return err
 	}
-	if why := dir.Exposed(); why != "" {
-		r.log.Warn(fmt.Sprintf("checkpoint directory %q: %s", r.cfg.Directory, why), "hint", state.Private)
+	if dir, ok := store.(*state.Dir); ok {
+		if why := dir.Exposed(); why != "" {
+			r.log.Warn(fmt.Sprintf("checkpoint directory %q: %s", r.cfg.Directory, why), "hint", state.Private)
+		}
 	}
-	r.store, r.commits = dir, &commits{store: dir}
+	r.store, r.commits = store, &commits{store: store}
 	return nil
 }
 

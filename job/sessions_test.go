@@ -3,17 +3,22 @@ package job_test
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"dls/job"
+	"dls/job/config"
 	"dls/job/duosim"
+	"dls/sinks"
 )
 
 // fussy is a receiver that resets a connection as soon as it reads a line that holds
@@ -146,6 +151,72 @@ func TestSessionPoison(t *testing.T) {
 	}
 	if again, _ := f.got(); len(again) != len(lines) {
 		t.Errorf("%d records came again", len(again)-len(lines))
+	}
+}
+
+// slowSink is a server in memory whose sessions take their time to be confirmed, and
+// whose second one fails as soon as it gets a page.
+type slowSink struct {
+	mu       sync.Mutex
+	sessions int
+	lines    []string // of sessions that count
+}
+
+func (s *slowSink) ID() string     { return "victim" }
+func (s *slowSink) MaxRecord() int { return 0 }
+
+func (s *slowSink) Check(context.Context) (sinks.Report, error) { return sinks.Report{}, nil }
+
+func (s *slowSink) Open(context.Context) (sinks.Session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions++
+	return &slowSession{sink: s, number: s.sessions}, nil
+}
+
+type slowSession struct {
+	sink   *slowSink
+	number int
+	lines  []string
+}
+
+func (s *slowSession) Send(_ context.Context, b sinks.Batch) ([]sinks.Refused, error) {
+	if s.number == 2 {
+		return nil, errors.New("the receiver ended the connection")
+	}
+	s.lines = append(s.lines, slices.Collect(strings.Lines(string(b.Lines)))...)
+	return nil, nil
+}
+
+func (s *slowSession) Confirm(context.Context) error {
+	time.Sleep(30 * time.Second)
+	s.sink.mu.Lock()
+	defer s.sink.mu.Unlock()
+	s.sink.lines = append(s.sink.lines, s.lines...)
+	return nil
+}
+
+func (s *slowSession) Failed() <-chan struct{} { return nil }
+func (s *slowSession) Abort()                  {}
+
+// A session that fails while an older one settles does not make the stream send again
+// what the older one carried.
+func TestOlderSessionCounts(t *testing.T) {
+	s := newScene(t, &fault{})
+	s.listen()
+	s.duo = func(d *duosim.Server) { d.Inject(duosim.Match{Endpoint: victim, Skip: 1}, duosim.HTML(503)) } // the first session is sealed meanwhile
+	slow := &slowSink{}
+	s.options = func(o *job.Options) {
+		o.SetReceiver(func(server config.Server) (sinks.Sink, error) {
+			if server.ID == "victim" {
+				return slow, nil
+			}
+			return sinks.New(job.ServerOptions(server))
+		})
+	}
+	s.run(func() { s.clean(s.sync()) })
+	if n := len(slow.lines); n != len(s.want[victim]) || slow.sessions < 3 {
+		t.Errorf("%d lines in %d sessions count, want %d", n, slow.sessions, len(s.want[victim]))
 	}
 }
 

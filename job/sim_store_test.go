@@ -16,6 +16,7 @@ type simDisk struct {
 	checkpoints map[string]*state.Checkpoint
 	turns       map[string]time.Time
 	ledgers     map[string][]byte // by the file's name; what is behind what counts, too
+	roster      map[string]bool
 }
 
 // simStore is a store in memory, as one run meets it.
@@ -174,7 +175,20 @@ func (s *simStore) SaveTurns(_, _ string, turns map[string]time.Time) error {
 	return nil
 }
 
-func (s *simStore) Path(name string) string { return "/state/" + name }
+func (s *simStore) Path(name string) string                { return "/state/" + name }
+func (s *simStore) Shares() ([]state.ShareRun, error)      { return nil, nil }
+func (s *simStore) Began(string, string) []time.Time       { return nil }
+func (s *simStore) Roster(string) (map[string]bool, error) { return maps.Clone(s.sim.disk.roster), nil }
+func (s *simStore) HasRoster(string, string) (bool, error) { return s.sim.disk.roster != nil, nil }
+func (s *simStore) Enrol(_, _ string, streams []string) error {
+	if s.sim.disk.roster == nil {
+		s.sim.disk.roster = map[string]bool{}
+	}
+	for _, name := range streams {
+		s.sim.disk.roster[name] = true
+	}
+	return nil
+}
 func (s *simStore) Claim(context.Context, state.Share) (func(), error) {
 	return func() {}, s.sim.step("lock")
 }

@@ -28,6 +28,7 @@ type stream struct {
 
 	cp    *state.Checkpoint // what counts; nil until it is loaded
 	fresh bool              // cp is not saved yet: it waits for Duo's first answer
+	kept  bool              // the store has a checkpoint
 	from  *legacy.Takeover  // duologsync's checkpoint, until the stream has one of its own
 
 	verified bool // Duo's first page bears from out
@@ -97,11 +98,12 @@ func (s *stream) read(ctx context.Context) error {
 		err = s.next(ctx, w)
 	}
 	s.give()
-	if _, failed := errors.AsType[*laneError](err); failed {
-		return err
-	}
-	if failed := s.settle(); failed != nil {
-		return failed
+	// Whatever ended the reading: what older sessions confirm counts.
+	settled := s.settle()
+	_, cut := errors.AsType[*laneError](err)
+	_, failed := errors.AsType[*laneError](settled)
+	if settled != nil && (err == nil || cut || !failed) {
+		return settled
 	}
 	return err
 }
@@ -154,7 +156,10 @@ func (s *stream) open() (*window.Window, error) {
 		if err != nil {
 			return nil, err
 		}
-		if cp == nil {
+		if s.kept = cp != nil && s.from == nil; cp == nil {
+			if err := s.absent(); err != nil {
+				return nil, err
+			}
 			cp = s.begin()
 		}
 		s.cp = cp

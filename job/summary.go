@@ -39,6 +39,9 @@ type Result struct {
 	// file. Kept tells that some of them are for a server that confirms.
 	Oversize int
 	Kept     bool
+	// Longest is the length in bytes of the longest of Delivered, without its newline and
+	// whatever envelope it travels in.
+	Longest int
 	// Bytes counts what was sent, repetitions to a server not included.
 	Bytes int64
 	// Pages counts the answers with records or none, Retries what was tried again,
@@ -81,6 +84,9 @@ func (r *Result) String() string {
 	if r.Late > 0 {
 		fmt.Fprintf(&b, ", shown late and delivered %d", r.Late)
 	}
+	if r.Longest > 0 {
+		fmt.Fprintf(&b, ", longest record %d bytes", r.Longest)
+	}
 	if r.Oversize > 0 {
 		fmt.Fprintf(&b, ", kept in a file %d", r.Oversize)
 	}
@@ -101,6 +107,9 @@ type Summary struct {
 	// Runs is what is known of the last run of each stream, those of other runs
 	// included where checkpointing is on.
 	Runs []state.StreamRun
+	// Shares is what the store knows of the shares of a run with a shard, and of others
+	// beside a run of all.
+	Shares state.Shares
 }
 
 func (s *Summary) sort() {
@@ -119,6 +128,11 @@ func (s *Summary) Failed() []*Result {
 		}
 	}
 	return failed
+}
+
+// Kept tells whether records that a server which confirms does not take lie in a file.
+func (s *Summary) Kept() bool {
+	return slices.ContainsFunc(s.Results, func(r *Result) bool { return r.Kept })
 }
 
 // Idle tells whether no stream had anything to do.

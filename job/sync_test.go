@@ -227,7 +227,7 @@ func TestSyncBeginsOnce(t *testing.T) {
 	for _, f := range files {
 		names = append(names, f.Name())
 	}
-	want := []string{"activity_checkpoint.json", "adminaction_checkpoint.json", "auth_checkpoint.json", "dls.lock", "dls_last_run.json", "telephony_checkpoint.json", "trustmonitor_checkpoint.json"}
+	want := []string{"activity_checkpoint.json", "adminaction_checkpoint.json", "auth_checkpoint.json", "dls.lock", "dls_last_run.json", "dls_roster.json", "telephony_checkpoint.json", "trustmonitor_checkpoint.json"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}

@@ -13,14 +13,14 @@ func (r *run) warnSystemd() {
 	if os.Getenv("INVOCATION_ID") == "" {
 		return
 	}
-	if mounts, err := os.ReadFile("/proc/self/mountinfo"); err == nil {
+	if mounts, err := os.ReadFile("/proc/self/mountinfo"); err == nil && r.cfg.Bucket == nil {
 		if why := volatile(r.cfg.Directory, string(mounts)); why != "" {
 			r.log.Warn("checkpoints go to "+r.cfg.Directory+", and the next run may send everything again: "+why,
 				"hint", "set StateDirectory= in the unit and leave dls_settings.checkpointing.directory out, as dls schedule has it")
 		}
 	}
 	// A timer's unit is told which timer it was, from systemd 252 on.
-	if dir := r.legacy(); dir != nil && os.Getenv("TRIGGER_UNIT") == "" && restarted(append(dir.Began(r.opts.Shard.suffix(), r.cfg.Account.IKey), r.start)) {
+	if os.Getenv("TRIGGER_UNIT") == "" && restarted(append(r.store.Began(r.opts.Shard.suffix(), r.cfg.Account.IKey), r.start)) {
 		r.log.Warn("the last three runs began within two minutes: systemd starts the unit again whenever it ends",
 			"hint", "dls runs once: take Restart= out, and let a timer start it (dls schedule CONFIG systemd)")
 	}

@@ -15,6 +15,11 @@ func (r *run) first() error {
 	if r.opts.Begin {
 		return nil
 	}
+	if r.cfg.Bucket != nil {
+		if known, err := r.known(); known || err != nil {
+			return err
+		}
+	}
 	search := legacy.Search{
 		Dir: r.cfg.Directory, IKey: r.cfg.Account.IKey, MSP: r.cfg.Account.MSP, BlockList: r.cfg.Account.BlockList,
 		Endpoints: r.opts.Endpoints, Places: r.opts.Places,

@@ -18,8 +18,6 @@ import (
 
 // work makes the streams and works on them until all are done.
 func (r *run) work(ctx context.Context) (*Summary, error) {
-	late, cancel := grace(ctx, r.opts.Grace)
-	defer cancel()
 	if r.opts.MaxRuntime > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, r.opts.MaxRuntime, ErrMaxRuntime)
@@ -32,7 +30,7 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 	if r.since != nil {
 		streams = slices.DeleteFunc(streams, func(s *stream) bool { _, read := r.since(s); return !read })
 	}
-	r.equip(late, streams)
+	r.equip(streams)
 	r.opts.Progress.begin(len(streams), r.end)
 	r.turns(ctx, streams)
 	for _, g := range r.groups {
@@ -52,6 +50,8 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 		return sum, nil
 	}
 	r.remember(ctx, sum)
+	r.enrol(streams)
+	r.watch(sum)
 	for _, result := range sum.Results {
 		if !result.Idle() {
 			r.log.Info(result.String(), "stream", result.Name())
@@ -61,13 +61,12 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 }
 
 // equip makes what streams share while they are worked on.
-func (r *run) equip(late context.Context, streams []*stream) {
-	r.late = late
+func (r *run) equip(streams []*stream) {
 	r.memory = feed.NewMemory()
 	r.groups = make([]*sinks.Group, len(r.servers))
 	for i, sink := range r.servers {
 		if sink != nil {
-			r.groups[i] = sinks.NewGroup(late, sink)
+			r.groups[i] = sinks.NewGroup(r.late, sink)
 		}
 	}
 	if r.limits == nil {

@@ -38,15 +38,17 @@ type world struct {
 
 // settings is what the tests vary of the configuration.
 type settings struct {
-	format    string
-	api       map[string]any // added to dls_settings.api
-	settings  map[string]any // added to dls_settings
-	enabled   bool
-	servers   []server
-	msp       bool
-	blockList []string
-	skey      string
-	endpoints map[string][]string // by server id; nil: all of them to each server
+	format   string
+	api      map[string]any // added to dls_settings.api
+	settings map[string]any // added to dls_settings
+	enabled  bool
+	// checkpointing is added to dls_settings.checkpointing.
+	checkpointing map[string]any
+	servers       []server
+	msp           bool
+	blockList     []string
+	skey          string
+	endpoints     map[string][]string // by server id; nil: all of them to each server
 }
 
 type server struct {
@@ -119,13 +121,17 @@ func (w *world) config() *config.Config {
 	if len(w.text.blockList) > 0 {
 		account["block_list"] = w.text.blockList
 	}
+	checkpointing := map[string]any{"enabled": w.text.enabled, "directory": w.path("state")}
+	for k, v := range w.text.checkpointing {
+		checkpointing[k] = v
+	}
 	doc := map[string]any{
 		"version": "1.0.0",
 		"dls_settings": map[string]any{
 			"log_filepath":  w.path("dls.log"),
 			"log_format":    w.text.format,
 			"api":           api,
-			"checkpointing": map[string]any{"enabled": w.text.enabled, "directory": w.path("state")},
+			"checkpointing": checkpointing,
 		},
 		"servers": servers,
 		"account": account,
@@ -329,6 +335,12 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b.Reset()
 }
 
 func (l *lockedBuffer) String() string {

@@ -28,6 +28,7 @@ type Group struct {
 	mu       sync.Mutex
 	filling  map[int]*shared // the sessions that take pages, by their limit; 0 is none
 	open     int             // sessions that are not done
+	begun    int             // sessions so far
 	changed  chan struct{}   // closed, and another put in its place, when one is done
 	expected int             // pages on their way to this server
 	proven   bool            // a session was confirmed in this run
@@ -77,12 +78,13 @@ func (r Receipt) Err() error { return r.session.err }
 
 // shared is one session that pages of several streams go into.
 type shared struct {
-	group *Group
-	limit int // the most pages, or 0
-	in    chan *page
-	seal  chan struct{} // closed when no more pages come
-	done  chan struct{} // closed when err is there
-	err   error
+	group  *Group
+	limit  int // the most pages, or 0
+	number int // in the order in which sessions began
+	in     chan *page
+	seal   chan struct{} // closed when no more pages come
+	done   chan struct{} // closed when err is there
+	err    error
 
 	// Guarded by the group.
 	began           time.Time
@@ -182,7 +184,8 @@ func (g *Group) session(ctx context.Context, bytes, limit int) (*shared, error) 
 
 // start opens a session that takes pages. The caller holds g.mu.
 func (g *Group) start(limit int) *shared {
-	s := &shared{group: g, limit: limit, in: make(chan *page), seal: make(chan struct{}), done: make(chan struct{}), began: time.Now()}
+	g.begun++
+	s := &shared{group: g, limit: limit, number: g.begun, in: make(chan *page), seal: make(chan struct{}), done: make(chan struct{}), began: time.Now()}
 	g.filling[limit] = s
 	g.open++
 	g.sessions.Go(s.run)
@@ -211,12 +214,19 @@ func (g *Group) arrived(s *shared) {
 	}
 }
 
-// aged lets a session that is no longer young take no more pages, unless it is the
-// only one that may.
+// aged lets a session that is no longer young take no more pages. While no other may be
+// opened the newest one goes on, and only that: sessions of other limits would keep
+// each other open, and the pages that none of them takes waiting.
 func (g *Group) aged(s *shared) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.open < mostOpen {
+	newest := s
+	for _, other := range g.filling {
+		if other.number > newest.number {
+			newest = other
+		}
+	}
+	if g.open < mostOpen || s != newest {
 		g.finish(s)
 	}
 }
@@ -278,6 +288,7 @@ func (s *shared) carry(ctx context.Context) error {
 func (s *shared) diagnose(ctx context.Context, err error) error {
 	g := s.group
 	g.mu.Lock()
+	g.finish(s) // nobody joins what has failed: the page would be taken for its reason
 	pages := s.pages
 	g.mu.Unlock()
 	failed := &SessionError{Err: err, Pages: pages}

@@ -25,6 +25,7 @@ type model struct {
 	checks   int
 
 	settle time.Duration
+	check  time.Duration // how long an empty session takes
 	// refuses tells what fails a session that carries these lines, or nil.
 	refuses func(lines []string) error
 	down    error // connecting fails, while it is set
@@ -50,7 +51,15 @@ func (m *model) Check(ctx context.Context) (sinks.Report, error) {
 	m.mu.Lock()
 	m.checks++
 	m.mu.Unlock()
+	time.Sleep(m.check)
 	return sinks.Report{}, m.down
+}
+
+// end has the peer end the newest session.
+func (m *model) end() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	close(m.sessions[len(m.sessions)-1].failed)
 }
 
 // carried is the lines of each session that counts.
@@ -303,5 +312,59 @@ func TestGroupEnds(t *testing.T) {
 		if diff := cmp.Diff(0, len(m.carried())); diff != "" {
 			t.Errorf("sessions that count (-want +got):\n%s", diff)
 		}
+	})
+}
+
+// Sessions with different bounds do not keep each other open: where four take pages,
+// and a page comes that none of them takes, one of them settles.
+func TestGroupBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &model{settle: time.Second}
+		g := sinks.NewGroup(t.Context(), m)
+		hold := g.Expect() // other streams have pages on their way
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		for _, limit := range []int{0, 32, 16, 8, 4, 2} {
+			if _, _, err := g.Send(ctx, pageOf(fmt.Sprint(limit)), limit); err != nil {
+				t.Fatalf("a session of at most %d pages: %v", limit, err)
+			}
+		}
+		hold()
+		g.Close()
+		if n := len(m.carried()); n != 6 {
+			t.Errorf("%d sessions count", n)
+		}
+	})
+}
+
+// A page that comes while it is found out why a session failed goes into another one:
+// it is not to blame.
+func TestGroupFailedTakesNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &model{refuses: func(lines []string) error {
+			if slices.Contains(lines, "poison") {
+				return errors.New("refused")
+			}
+			return nil
+		}, check: 10 * time.Second}
+		g := sinks.NewGroup(t.Context(), m)
+		hold := g.Expect()
+		_, bad, err := g.Send(t.Context(), pageOf("poison"), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.end()
+		synctest.Wait() // an empty session is under way
+		_, good, err := g.Send(t.Context(), pageOf("good"), 0)
+		if err != nil {
+			t.Fatalf("the page of another stream: %v", err)
+		}
+		hold()
+		<-good.Done()
+		<-bad.Done()
+		if good.Err() != nil || bad.Err() == nil {
+			t.Errorf("good: %v, bad: %v", good.Err(), bad.Err())
+		}
+		g.Close()
 	})
 }

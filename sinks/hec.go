@@ -40,6 +40,8 @@ const (
 	hecLongPoll   = 5 * time.Second // between two questions for acknowledgements
 )
 
+const hecOneChannel = "a load balancer before several collectors must keep a channel at one of them"
+
 // HECOptions are what only an HTTP Event Collector needs. TLS is used unless
 // Plaintext is set, and trusts Options.CertFile, or the system's roots where that
 // is empty.
@@ -329,6 +331,9 @@ func (s *hecSession) sendEvents(ctx context.Context, events []hecEvent, metadata
 		default:
 			if err = a.error(); err == nil {
 				if a.AckID != nil {
+					if s.pending[*a.AckID] { // that it is true would prove one of the requests
+						return nil, &hintedError{fmt.Errorf("the receiver gave the ackId %d to two requests", *a.AckID), hecOneChannel}
+					}
 					s.pending[*a.AckID] = true
 				}
 				events, most = events[n:], len(events)
@@ -450,7 +455,7 @@ func (s *hecSession) acknowledged(ctx context.Context) error {
 			return fmt.Errorf("ask for acknowledgements: %w", err)
 		case time.Now().Add(wait).After(end):
 			return &hintedError{fmt.Errorf("the receiver took the records but did not acknowledge within %v that those of %d requests are indexed", hecPatience, len(s.pending)),
-				"see whether the indexers are behind or down; a load balancer before several collectors must keep a channel at one of them"}
+				"see whether the indexers are behind or down; " + hecOneChannel}
 		}
 		if err := s.sleep(ctx, wait); err != nil {
 			return err

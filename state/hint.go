@@ -18,7 +18,7 @@ func Hint(err error) string {
 	}
 	file, again := "it", ""
 	if broken, ok := errors.AsType[*UntrustedError](err); ok {
-		file, again = fmt.Sprintf("%q", broken.Path), ", after which the stream begins again, at dls_settings.api.offset"
+		file, again = fmt.Sprintf("%q", broken.Path), "; with --begin the stream then begins again, at dls_settings.api.offset"
 	}
 	if broken, ok := errors.AsType[*LockError](err); ok {
 		file = fmt.Sprintf("%q", broken.Path)
@@ -36,8 +36,11 @@ func Hint(err error) string {
 	case busy:
 		return "another program, such as a virus scanner, holds the file: exempt dls_settings.checkpointing.directory from it; if there is none, let the user that runs dls change the files there"
 	}
+	if _, ok := errors.AsType[*RosterError](err); ok {
+		return "put back a good copy; only if you remove it does dls no longer notice that a checkpoint has gone, until the next run has written it anew"
+	}
 	if _, ok := errors.AsType[*UntrustedError](err); ok {
-		return fmt.Sprintf("look at %s and put back a good copy; only if you move it away does the stream begin again, at dls_settings.api.offset", file)
+		return fmt.Sprintf("look at %s and put back a good copy; only if you move it away and run with --begin does the stream begin again, at dls_settings.api.offset", file)
 	}
 	if errors.Is(err, safefile.ErrSymlink) || errors.Is(err, safefile.ErrNotRegular) {
 		return fmt.Sprintf("somebody may have put %s there: look at it, and remove it", file)

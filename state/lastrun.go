@@ -50,6 +50,8 @@ type StreamRun struct {
 	// Oversize counts those of Delivered that the receiver cannot take: they lie in a
 	// file.
 	Oversize int `json:"oversize,omitempty"`
+	// Longest is the length in bytes of the longest of Delivered.
+	Longest int `json:"longest,omitempty"`
 	// Bytes counts what was sent.
 	Bytes int64 `json:"bytes"`
 	// Pages counts Duo's answers, Retries what was tried again, Limited the answers

@@ -77,15 +77,15 @@ type Options struct {
 	Places    []string
 }
 
-// bound is how long one check may take.
+// bound is how long one check may take, but for what a connection is to settle.
 const bound = 20 * time.Second
 
-// errSlow is the cause with which a check that takes longer ends.
-var errSlow = fmt.Errorf("no answer within %v", bound)
+func always(int) time.Duration { return bound }
 
-// bounded returns a context for one check.
-func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, bound, errSlow)
+// bounded returns a context for one check. Its cause, where the check takes longer, says
+// so.
+func bounded(ctx context.Context, bound time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, bound, fmt.Errorf("no answer within %v", bound))
 }
 
 // checker carries out the checks of one configuration. It is used by the
@@ -134,10 +134,10 @@ func (c *checker) skip(why string, names ...string) {
 	}
 }
 
-// each does n things, so many at a time, each with a bounded context. It hands
-// their results to take in their order, each as soon as it can, until ctx ends.
+// each does n things, so many at a time, each with a context that is bounded by what
+// bound returns. It hands their results to take in their order, each as soon as it can, until ctx ends.
 // All that it began has ended when it returns.
-func each[T any](ctx context.Context, n, parallel int, do func(ctx context.Context, i int) T, take func(i int, result T)) {
+func each[T any](ctx context.Context, n, parallel int, bound func(i int) time.Duration, do func(ctx context.Context, i int) T, take func(i int, result T)) {
 	results := make([]chan T, n)
 	for i := range results {
 		results[i] = make(chan T, 1)
@@ -150,7 +150,7 @@ func each[T any](ctx context.Context, n, parallel int, do func(ctx context.Conte
 		g.SetLimit(parallel)
 		for i := range n {
 			g.Go(func() error {
-				ctx, cancel := bounded(ctx)
+				ctx, cancel := bounded(ctx, bound(i))
 				defer cancel()
 				results[i] <- do(ctx, i)
 				return nil

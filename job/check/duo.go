@@ -63,7 +63,7 @@ func permissionNames(routes []config.Route) []string {
 // calling Duo, or "".
 func (c *checker) way(ctx context.Context) string {
 	host := c.cfg.Account.Hostname
-	probing, cancel := bounded(ctx)
+	probing, cancel := bounded(ctx, bound)
 	defer cancel()
 	contact, err := c.client.Probe(probing, host)
 	if ctx.Err() != nil {
@@ -172,12 +172,12 @@ func tlsHint(err error) string {
 func (c *checker) single(ctx context.Context) {
 	host, routes := c.cfg.Account.Hostname, c.cfg.Routes
 	errs := make([]error, len(routes))
-	asking, cancel := bounded(ctx)
+	asking, cancel := bounded(ctx, bound)
 	errs[0] = c.ask(asking, host, routes[0].Endpoint, "")
 	cancel()
 	refused := keysOf(errs[:1]).Outcome == Failed
 	if !refused {
-		each(ctx, len(routes)-1, c.opts.Parallel, func(ctx context.Context, i int) error {
+		each(ctx, len(routes)-1, c.opts.Parallel, always, func(ctx context.Context, i int) error {
 			return c.ask(ctx, host, routes[i+1].Endpoint, "")
 		}, func(i int, err error) { errs[i+1] = err })
 	}
@@ -274,7 +274,7 @@ func (c *checker) ask(ctx context.Context, host string, row *duo.Endpoint, accou
 // endpoint is asked for, the first; the other endpoints only of one child: they
 // hang on the permissions of the same application, and calls are rationed.
 func (c *checker) msp(ctx context.Context) {
-	listing, cancel := bounded(ctx)
+	listing, cancel := bounded(ctx, bound)
 	list, err := c.client.Children(listing, c.cfg.Account.Hostname)
 	cancel()
 	if ctx.Err() != nil {
@@ -300,7 +300,7 @@ func (c *checker) msp(ctx context.Context) {
 	row := c.cfg.Routes[0].Endpoint
 	sample, answered := "", false // the child that answered, or else the one to which Duo said no
 	var sampleHost string
-	each(ctx, len(children), c.opts.Parallel, func(ctx context.Context, i int) error {
+	each(ctx, len(children), c.opts.Parallel, always, func(ctx context.Context, i int) error {
 		if children[i].Host == "" {
 			return errHost
 		}
@@ -326,7 +326,7 @@ func (c *checker) msp(ctx context.Context) {
 		c.skip("no child account answers", permissionNames(routes)...)
 		return
 	}
-	each(ctx, len(routes), c.opts.Parallel, func(ctx context.Context, i int) error {
+	each(ctx, len(routes), c.opts.Parallel, always, func(ctx context.Context, i int) error {
 		return c.ask(ctx, sampleHost, routes[i].Endpoint, sample)
 	}, func(i int, err error) {
 		name := fmt.Sprintf("%s, asked of %s alone", permissionName(routes[i].Endpoint), sample)

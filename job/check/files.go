@@ -18,13 +18,18 @@ import (
 	"dls/job/legacy"
 	"dls/job/report"
 	"dls/state"
+	"dls/state/bucket"
 	"dls/state/safefile"
 )
 
 // files checks what needs no network.
 func (c *checker) files(ctx context.Context) {
 	c.warnings()
-	for _, check := range []func(){c.logFile, c.directory, c.authority, c.certificates} {
+	store := c.directory
+	if c.cfg.Bucket != nil {
+		store = func() { c.bucket(ctx) }
+	}
+	for _, check := range []func(){c.logFile, store, c.authority, c.certificates} {
 		if ctx.Err() != nil {
 			return
 		}
@@ -44,6 +49,10 @@ func (c *checker) warnings() {
 
 // logFile checks the log file without making it. A run goes on without it.
 func (c *checker) logFile() {
+	if c.cfg.LogFile == "" {
+		c.tell(Finding{Name: "log file", Outcome: Skipped, Detail: "the log is off"})
+		return
+	}
 	f := Finding{Name: "log file " + c.cfg.LogFile}
 	_, err := os.Lstat(c.cfg.LogFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -135,6 +144,38 @@ func (c *checker) directory() {
 	}
 }
 
+// bucket checks the bucket, which is asked, and written to, as a run does. What it
+// writes is the object by which runs prove that the store minds conditions.
+func (c *checker) bucket(ctx context.Context) {
+	f := Finding{Name: "checkpoint bucket " + c.cfg.Directory}
+	switch {
+	case !c.cfg.Checkpointing:
+		f.Outcome, f.Detail = Skipped, "checkpointing is off"
+		c.tell(f)
+		return
+	case c.opts.Offline:
+		f.Outcome, f.Detail = Skipped, "it needs the network"
+		c.tell(f)
+		return
+	}
+	ctx, cancel := bounded(ctx, bound)
+	defer cancel()
+	store, err := job.OpenStore(ctx, c.cfg, c.opts.Version, nil)
+	if err == nil {
+		defer store.Close()
+		err = store.(*bucket.Store).Probe()
+	}
+	if err != nil {
+		f.Outcome, f.Detail, f.Hint = Failed, err.Error(), job.Hint(err)
+		c.tell(f)
+		c.skip("the bucket cannot be used", "checkpoints")
+		return
+	}
+	f.Detail = "it can be written, and refuses a write whose condition does not hold"
+	c.tell(f)
+	c.streams(store)
+}
+
 // notPrivate says why others could lose the directory's files, or "".
 func notPrivate(dir *safefile.Dir, access safefile.Access) string {
 	for _, temp := range []string{config.SystemEnv().TempDir, "/var/tmp"} {
@@ -192,6 +233,11 @@ func (c *checker) checkpoints() {
 	}
 	defer dir.Close()
 	c.elsewhere()
+	c.streams(dir)
+}
+
+// streams loads the checkpoints of a store.
+func (c *checker) streams(dir state.Store) {
 	times, err := dir.Times()
 	if err != nil {
 		c.tell(Finding{"checkpoints", Failed, err.Error(), job.Hint(err)})
@@ -277,20 +323,22 @@ const (
 
 // checkpoint loads the checkpoint of one stream, or the one of duologsync that it
 // would go on from.
-func (c *checker) checkpoint(dir *state.Dir, id state.ID) Finding {
+func (c *checker) checkpoint(store state.Store, id state.ID) Finding {
 	result := job.Result{Endpoint: id.Endpoint, Account: id.Account}
 	f := Finding{Name: "checkpoint of " + result.Name()}
-	cp, err := dir.Load(id)
+	cp, err := store.Load(id)
 	if err != nil {
 		f.Outcome, f.Detail, f.Hint = Failed, err.Error(), job.Hint(err)
 		return f
 	}
 	if cp == nil {
-		return inheritance(dir, id, f.Name)
+		return inheritance(store, id, f.Name)
 	}
-	if err := legacy.Newer(dir, id, time.UnixMilli(max(cp.DeliveredUntil, cp.LookedUntil)), time.Now()); err != nil {
-		f.Outcome, f.Detail, f.Hint = Failed, err.Error(), job.Hint(err)
-		return f
+	if dir, ok := store.(*state.Dir); ok {
+		if err := legacy.Newer(dir, id, time.UnixMilli(max(cp.DeliveredUntil, cp.LookedUntil)), time.Now()); err != nil {
+			f.Outcome, f.Detail, f.Hint = Failed, err.Error(), job.Hint(err)
+			return f
+		}
 	}
 	until, now := time.UnixMilli(cp.DeliveredUntil).UTC(), time.Now()
 	f.Detail = "delivered up to " + until.Format(time.RFC3339)
@@ -304,7 +352,11 @@ func (c *checker) checkpoint(dir *state.Dir, id state.ID) Finding {
 }
 
 // inheritance tells what duologsync left of a stream that has no checkpoint yet.
-func inheritance(dir *state.Dir, id state.ID, name string) Finding {
+func inheritance(store state.Store, id state.ID, name string) Finding {
+	dir, ok := store.(*state.Dir)
+	if !ok {
+		return Finding{Name: name, Detail: "none yet"}
+	}
 	from, err := legacy.Find(dir, id, time.Now())
 	switch {
 	case err != nil:

@@ -26,7 +26,8 @@ func (c *checker) certificates() {
 			continue
 		}
 		o := job.ServerOptions(server)
-		// Together they fit the bound of a check, so that the sink says what took so long.
+		// Together they fit the bound of a check, so that the sink says what took so long;
+		// the time for which a connection is held open goes on top.
 		o.DialTimeout, o.StallTimeout, o.CloseTimeout = bound/2, bound/5, bound/5
 		sink, err := sinks.New(o)
 		if err == nil {
@@ -67,13 +68,16 @@ func sharedKey(server config.Server) string {
 	return ""
 }
 
-// receivers connects to each server and sends nothing.
+// receivers holds an empty session with each server: over TCP a connection that must
+// stay open for as long as a run has it settle, with RELP the opening and the closing,
+// of a collector its health and its judgement of the token.
 func (c *checker) receivers(ctx context.Context) {
 	type result struct {
 		report sinks.Report
 		err    error
 	}
-	each(ctx, len(c.servers), c.opts.Parallel, func(ctx context.Context, i int) (r result) {
+	patience := func(i int) time.Duration { return bound + c.cfg.Servers[i].Settle }
+	each(ctx, len(c.servers), c.opts.Parallel, patience, func(ctx context.Context, i int) (r result) {
 		if c.servers[i] != nil {
 			r.report, r.err = c.servers[i].Check(ctx)
 		}
@@ -106,7 +110,7 @@ func receiver(server config.Server, r sinks.Report, err error) Finding {
 		return f
 	}
 	if server.Protocol == config.UDP {
-		f.Detail = fmt.Sprintf("UDP %s: the name resolves; whether anybody listens cannot be known", r.Remote)
+		f.Detail = fmt.Sprintf("UDP %s: the name resolves; whether anybody listens cannot be known; a confirmed delivery proves %s", r.Remote, r.Proves)
 		return f
 	}
 	var details, hints []string
@@ -120,12 +124,18 @@ func receiver(server config.Server, r sinks.Report, err error) Finding {
 		f.Outcome = Warning
 		details = append(details, w)
 	}
-	if p := sinks.Protocol(server.Protocol); !r.Closed && (p == sinks.TCP || p == sinks.TCPSSL) {
+	switch {
+	case r.Closed:
+	case server.Protocol == config.RELP, server.Protocol == config.RELPTLS:
+		f.Outcome = Warning
+		details = append(details, "it opens a session and does not answer its close")
+		hints = append(hints, "the receiver's log may say why; what it has answered counts all the same")
+	case server.Protocol == config.TCP, server.Protocol == config.TLS:
 		f.Outcome = Warning
 		details = append(details, "it leaves the connection open when ours ends, so delivery is confirmed by its system alone, not by the receiver")
 		hints = append(hints, "have it, or the load balancer before it, close a connection whose sender is done")
 	}
-	details = append(details, fmt.Sprintf("%s %s", server.Protocol, r.Remote))
+	details = append(details, fmt.Sprintf("%s %s%s", server.Protocol, r.Remote, held(server)))
 	if r.TLSVersion != "" {
 		details = append(details, fmt.Sprintf("%s, certificate of %q issued by %q", r.TLSVersion, r.Subject, r.Issuer))
 		if f.Outcome == OK {
@@ -143,4 +153,19 @@ func receiver(server config.Server, r sinks.Report, err error) Finding {
 	}
 	f.Detail, f.Hint = strings.Join(details, "; "), strings.Join(hints, "; ")
 	return f
+}
+
+// held says in words what the session of a server whose check found nothing was.
+func held(server config.Server) string {
+	switch server.Protocol {
+	case config.TCP, config.TLS:
+		if server.Settle > 0 {
+			return fmt.Sprintf(" stayed open for %v", server.Settle)
+		}
+	case config.RELP, config.RELPTLS:
+		return " opened a session"
+	case config.EventCollector:
+		return " is healthy and knows the token"
+	}
+	return ""
 }

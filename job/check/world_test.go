@@ -139,6 +139,23 @@ func (w *world) tls(authority *sinktest.Certificate, o sinktest.CertificateOptio
 	}
 }
 
+// speaks replaces the receiver by one of another protocol.
+func (w *world) speaks(protocol config.Protocol, b sinktest.Behaviour) {
+	w.t.Helper()
+	w.siem = sinktest.Listen(w.t, sinktest.Options{Behave: b})
+	w.cfg.Servers[0].Port, w.cfg.Servers[0].Protocol = w.siem.Port(), protocol
+	w.cfg.Servers[0].Syslog.Envelope = config.RFC5424
+}
+
+// collects replaces the receiver by a collector.
+func (w *world) collects(h *sinktest.HEC) {
+	w.t.Helper()
+	h.T = w.t
+	w.speaks(config.EventCollector, h.Behave)
+	w.cfg.Servers[0].Syslog = config.Syslog{}
+	w.cfg.Servers[0].HEC = config.HEC{Token: config.NewSecret(skey), Plaintext: true}
+}
+
 // hostPort splits the address of a proxy.
 func (w *world) hostPort(address string) (string, int) {
 	w.t.Helper()

@@ -30,7 +30,8 @@ import (
 // it may be read by several goroutines. Paths are as written: relative ones are
 // relative to the working directory, as in duologsync, but see [Load].
 type Config struct {
-	// LogFile is the path of the program's own messages.
+	// LogFile is the path of the program's own messages, or empty for none: the system's
+	// null device is written so.
 	LogFile string
 	// LogMaxMegabytes is the size in 10^6 bytes at which LogFile is rotated, or 0
 	// for no rotation.
@@ -55,8 +56,12 @@ type Config struct {
 
 	// Checkpointing tells whether checkpoints are read and written.
 	Checkpointing bool
-	// Directory is where checkpoints are kept.
+	// Directory is where checkpoints are kept, or how messages name Bucket.
 	Directory string
+	// Bucket is the bucket that keeps them, or nil.
+	Bucket *Bucket
+	// MustExist has a run refuse a store in which there never was a checkpoint.
+	MustExist bool
 
 	// Proxy is the HTTP CONNECT proxy for Duo; the zero value means that the
 	// usual variables (HTTPS_PROXY, NO_PROXY) decide.
@@ -350,7 +355,7 @@ func LoadForPull(path string, env Env) (*Config, error) {
 
 // findDirectory settles where a relative directory of checkpoints is.
 func (c *Config) findDirectory(p *parser) error {
-	if filepath.IsAbs(c.Directory) || !c.Checkpointing {
+	if filepath.IsAbs(c.Directory) || !c.Checkpointing || c.Bucket != nil {
 		return nil
 	}
 	here, err := filepath.Abs(c.Directory)

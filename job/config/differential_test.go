@@ -74,7 +74,7 @@ func TestDifferential(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want.config(t), got.comparable()); diff != "" {
+			if diff := cmp.Diff(want.config(t), got.comparable(), secrets); diff != "" {
 				t.Errorf("config (-want +got):\n%s", diff)
 			}
 		})
@@ -192,7 +192,7 @@ func TestOptionalKeys(t *testing.T) {
 		if got.Warnings == nil {
 			want.Warnings = nil
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, got, secrets); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", shown, diff)
 		}
 	}
@@ -233,7 +233,7 @@ func TestOptionalKeys(t *testing.T) {
 		if key != "" {
 			want.Warnings = []string{"c.yml:14: dls_settings.proxy." + key + ": no proxy is set"}
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, got, secrets); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", text, diff)
 		}
 	}

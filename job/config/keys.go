@@ -11,7 +11,7 @@ var known = map[string][]string{
 	"":                           {"version", "dls_settings", "servers", "account"},
 	"dls_settings":               {"log_filepath", "log_format", "log_max_megabytes", "audit", "api", "checkpointing", "proxy"},
 	"dls_settings.api":           {"offset", "timeout", "overlap", "ca_filepath"},
-	"dls_settings.checkpointing": {"enabled", "directory"},
+	"dls_settings.checkpointing": {"enabled", "directory", "ca_filepath", "must_exist"},
 	"dls_settings.proxy":         {"proxy_server", "proxy_port"},
 	"servers[]": {"id", "hostname", "port", "allow_privileged_port", "protocol", "cert_filepath", "key_filepath", "server_name",
 		"settle", "envelope", "framing", "facility", "max_record_bytes",

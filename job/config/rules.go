@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -89,6 +90,9 @@ func (p *parser) settings(s *section, c *Config) {
 	c.LogFile = filepath.Join(p.env.tempDir(), "duologsync.log")
 	if path, ok := s.filePath("log_filepath"); ok {
 		c.LogFile = path
+		if path == os.DevNull || path == "/dev/null" {
+			c.LogFile = ""
+		}
 	}
 	if mb, ok := s.whole("log_max_megabytes", 1, 1_000_000, ""); ok {
 		c.LogMaxMegabytes = mb
@@ -140,11 +144,36 @@ func (p *parser) settings(s *section, c *Config) {
 	if list := filepath.SplitList(p.env.getenv("STATE_DIRECTORY")); len(list) > 0 && list[0] != "" {
 		c.Directory = list[0]
 	}
-	if dir, ok := checkpointing.filePath("directory"); ok {
+	switch dir, ok := checkpointing.text("directory"); {
+	case ok && strings.HasPrefix(dir, bucketScheme):
+		c.bucket(checkpointing, dir)
+	case ok:
+		checkpointing.warnRelative("directory", dir)
 		c.Directory, p.directoryLine = dir, checkpointing.values["directory"].line
 	}
+	if path, ok := checkpointing.filePath("ca_filepath"); ok && c.Bucket != nil {
+		c.Bucket.CAFile = path
+	}
+	c.MustExist = checkpointing.boolean("must_exist", false)
 
 	c.Proxy = s.sub("proxy").proxy()
+}
+
+// bucket takes a directory that is a bucket.
+func (c *Config) bucket(s *section, text string) {
+	if strings.Contains(text, "@") {
+		s.failShape("directory", "must not hold credentials: they come from the environment (AWS_ACCESS_KEY_ID), ~/.aws/credentials or the machine's identity")
+		return
+	}
+	b, rule, hint := bucket(text, s.env.getenv)
+	if rule != "" {
+		s.fail("directory", rule, hint)
+		return
+	}
+	c.Bucket, c.Directory = b, b.String()
+	if host, _, _ := cutPort(b.Endpoint); b.Plaintext && host != "localhost" && !strings.HasPrefix(host, "127.") {
+		s.warn("directory", "is reached without TLS: who sees the network sees the checkpoints, and the records that no server takes")
+	}
 }
 
 // short returns a duration of days or hours as people write it.

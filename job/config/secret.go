@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -32,11 +31,6 @@ func (s Secret) Reveal() string {
 		return ""
 	}
 	return *s.text
-}
-
-// Equal tells whether two secrets are the same text, in constant time.
-func (s Secret) Equal(t Secret) bool {
-	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(t.Reveal())) == 1
 }
 
 // String returns [secret].

@@ -39,7 +39,7 @@ func TestTemplateBlanks(t *testing.T) {
 		"account.skey: must not be empty",
 		"account.hostname: must not be empty",
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, secrets); diff != "" {
 		t.Errorf("errors of the template (-want +got):\n%s", diff)
 	}
 }
@@ -61,7 +61,7 @@ func TestTemplateFilled(t *testing.T) {
 	// What the template shows without a comment sign is the default, where there is one.
 	want := baseConfig()
 	got.Servers, got.Account, got.Routes = want.Servers, want.Account, want.Routes
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, secrets); diff != "" {
 		t.Errorf("settings, against the defaults (-want +got):\n%s", diff)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -259,14 +258,4 @@ func (o Simulation) Check() error {
 		return errors.New("--over: Duo keeps no more than 180 days")
 	}
 	return nil
-}
-
-// FaultNames are the names that Simulation.Faults may have, with commas.
-func FaultNames() string {
-	var names []string
-	for name := range faults {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return strings.Join(names, ",")
 }

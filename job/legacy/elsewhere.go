@@ -186,6 +186,9 @@ func (e *BeginError) Error() string {
 
 // Hint has the command that moves them.
 func (e *BeginError) Hint() string {
+	if strings.HasPrefix(e.Dir, "s3://") { // dls's own files are in a bucket what they are in a directory
+		return fmt.Sprintf("go on from them: run dls once with dls_settings.checkpointing.directory %q, and copy the files *_checkpoint*.json of it into the bucket (aws s3 cp); or begin anew on purpose, with --begin", e.Strays[0].Dir)
+	}
 	return fmt.Sprintf("go on from them: %s; or begin anew on purpose, with --begin", e.Move())
 }
 

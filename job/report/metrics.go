@@ -41,6 +41,8 @@ type Metrics struct {
 	// Streams is what is known of every stream, touched by this run or not. Those
 	// that are gone are left out.
 	Streams []state.StreamRun
+	// Shares is what the store knows of the shares that work on it.
+	Shares state.Shares
 }
 
 // WriteMetrics puts a file with the run's metrics in the place of path, of mode 0644
@@ -161,6 +163,18 @@ func (m Metrics) append(b []byte) []byte {
 	for _, o := range []state.Outcome{state.Done, state.Failed, state.Unfinished} {
 		b = appendValue(appendLabels(append(b, "dls_streams"...), "outcome", string(o)), float64(outcomes[o]))
 	}
+	if m.Shares.Of.N > 0 {
+		b = appendHead(b, "dls_shares_idle", "Shares of the run's N that have not run for three intervals: nobody reads the logs of their accounts.")
+		b = appendValue(append(b, "dls_shares_idle"...), float64(len(m.Shares.Idle)))
+		b = appendHead(b, "dls_shares_other", "Shares of another N, or runs of all accounts, that were at work within three intervals.")
+		b = appendValue(append(b, "dls_shares_other"...), float64(len(m.Shares.Others)))
+	}
+	longest := 0
+	for _, r := range live {
+		longest = max(longest, r.Longest)
+	}
+	b = appendHead(b, "dls_longest_record_bytes", "The longest record that the last run of any stream delivered, to be held against what the receiver takes.")
+	b = appendValue(append(b, "dls_longest_record_bytes"...), float64(longest))
 	for _, m := range streamMetrics {
 		if len(live) == 0 {
 			break

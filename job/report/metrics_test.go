@@ -25,7 +25,7 @@ func sample() Metrics {
 		Streams: []state.StreamRun{
 			{
 				Endpoint: "auth", Account: "DA1", AccountName: "never a label", Ended: noon, Outcome: state.Done,
-				Fetched: 7, Delivered: 5, Already: 2, Oversize: 1, Bytes: 1 << 40, Pages: 4, Retries: 3, Limited: 1, Duration: 250 * time.Millisecond,
+				Fetched: 7, Delivered: 5, Already: 2, Oversize: 1, Longest: 2048, Bytes: 1 << 40, Pages: 4, Retries: 3, Limited: 1, Duration: 250 * time.Millisecond,
 				Until: noon.Add(-time.Hour), CompleteUntil: noon.Add(-2 * time.Minute), Succeeded: noon,
 				Late: 2, Audited: noon.Add(-time.Minute), AuditMissing: 3,
 			},
@@ -77,6 +77,7 @@ func TestWriteMetrics(t *testing.T) {
 	at := float64(noon.Unix())
 	want := map[string]float64{
 		"dls_run_start_timestamp_seconds": at - 1.5, "dls_run_end_timestamp_seconds": at, "dls_run_duration_seconds": 1.5, "dls_run_exit_code": 3,
+		"dls_longest_record_bytes":   2048,
 		`dls_streams outcome="done"`: 1, `dls_streams outcome="failed"`: 1, `dls_streams outcome="unfinished"`: 0,
 	}
 	for name, values := range map[string][2]float64{ // auth, activity
@@ -122,7 +123,7 @@ func TestWriteMetrics(t *testing.T) {
 // A run that learned of no stream has its own lines all the same.
 func TestMetricsWithoutStreams(t *testing.T) {
 	values := parse(t, Metrics{Start: noon, End: noon, ExitCode: 2}.append(nil))
-	if len(values) != 7 || values["dls_run_exit_code"] != 2 {
+	if len(values) != 8 || values["dls_run_exit_code"] != 2 {
 		t.Errorf("got %v", values)
 	}
 }
@@ -183,7 +184,7 @@ func FuzzLabels(f *testing.F) {
 		values := parse(t, run.append(nil))
 		clean := func(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 		key := fmt.Sprintf("dls_stream_last_run_success endpoint=%q account=%q", clean(name), clean(account))
-		if values[key] != 1 || len(values) != 7+len(streamMetrics) {
+		if values[key] != 1 || len(values) != 8+len(streamMetrics) {
 			t.Errorf("no %s in %v", key, values)
 		}
 	})

@@ -146,6 +146,9 @@ func (r *Row) cells() []string {
 		} else if run.Late > 0 {
 			notes = append(notes, fmt.Sprintf("shown late and delivered: %d", run.Late))
 		}
+		if run.Oversize > 0 {
+			notes = append(notes, fmt.Sprintf("%d that the receiver does not take kept in a file", run.Oversize))
+		}
 	}
 	switch r.Takeover {
 	case Waiting:
@@ -206,6 +209,8 @@ type runObject struct {
 	Fetched   int           `json:"fetched"`
 	Delivered int           `json:"delivered"`
 	Already   int           `json:"already"`
+	Oversize  int           `json:"oversize"`
+	Longest   int           `json:"longest_bytes"`
 	Bytes     int64         `json:"bytes"`
 	Pages     int           `json:"pages"`
 	Retries   int           `json:"retries"`
@@ -233,7 +238,8 @@ type runObject struct {
 //	  last_success              when the last run that delivered everything ended, or null
 //	  last_run                  null, or
 //	    ended, outcome (done, failed, unfinished), error
-//	    fetched, delivered, already  records
+//	    fetched, delivered, already, oversize  records; the last lie in a file
+//	    longest_bytes                the longest record delivered
 //	    bytes, pages, retries, rate_limited, duration_seconds
 //	    late, audited, audit_missing  of the daily audit: records that it delivered in the last
 //	                              run, when its last pass ended (or null), and what that missed
@@ -263,7 +269,7 @@ func (r *Row) object() streamObject {
 		o.LastSuccess = known(run.Succeeded)
 		o.LastRun = &runObject{
 			Ended: stamp(run.Ended), Outcome: run.Outcome, Error: run.Error,
-			Fetched: run.Fetched, Delivered: run.Delivered, Already: run.Already, Bytes: run.Bytes,
+			Fetched: run.Fetched, Delivered: run.Delivered, Already: run.Already, Oversize: run.Oversize, Longest: run.Longest, Bytes: run.Bytes,
 			Pages: run.Pages, Retries: run.Retries, Limited: run.Limited, Duration: run.Duration.Seconds(),
 			Late: run.Late, Audited: known(run.Audited), Missing: run.AuditMissing,
 		}

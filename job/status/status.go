@@ -100,6 +100,9 @@ type Report struct {
 	// Notes are what the user should know beside that, one line each.
 	Notes []string
 
+	// Shares is what the store knows of the shares that work on it.
+	Shares state.Shares
+
 	// Damaged tells that a file of last runs cannot be used.
 	Damaged bool
 }
@@ -107,7 +110,7 @@ type Report struct {
 // collector collects the rows of one report.
 type collector struct {
 	cfg      *config.Config
-	dir      *state.Dir
+	dir      state.Store
 	now      time.Time
 	runs     map[state.ID]*state.StreamRun
 	files    map[string]time.Time
@@ -122,7 +125,7 @@ type collector struct {
 //
 // The child accounts of an MSP are those of which runs have left something: Duo
 // is not asked.
-func Collect(cfg *config.Config, dir *state.Dir, now time.Time) (*Report, error) {
+func Collect(cfg *config.Config, dir state.Store, now time.Time) (*Report, error) {
 	found := &Report{At: now.UTC(), MSP: cfg.Account.MSP}
 	c := &collector{
 		cfg: cfg, dir: dir, now: now,
@@ -147,6 +150,11 @@ func Collect(cfg *config.Config, dir *state.Dir, now time.Time) (*Report, error)
 			c.runs[c.id(r.Endpoint, r.Account)] = r
 		}
 	}
+	if dir != nil {
+		if err := found.shares(dir, cfg.Account.IKey); err != nil {
+			return nil, err
+		}
+	}
 	c.discover()
 	for account := range c.accounts {
 		found.Rows = append(found.Rows, c.rows(account)...)
@@ -159,6 +167,26 @@ func Collect(cfg *config.Config, dir *state.Dir, now time.Time) (*Report, error)
 	}
 	found.sort()
 	return found, nil
+}
+
+// shares notes which shares nobody runs, as the one that was at work last sees it.
+func (r *Report) shares(store state.Store, ikey string) error {
+	runs, err := store.Shares()
+	if err != nil {
+		return err
+	}
+	var last state.ShareRun
+	for _, run := range runs {
+		if run.N > 0 && run.At.After(last.At) {
+			last = run
+		}
+	}
+	if last.N == 0 {
+		return nil
+	}
+	r.Shares = state.LookAtShares(last.Share, store.Began(last.Suffix(), ikey), runs)
+	r.Notes = append(r.Notes, r.Shares.Notes()...)
+	return nil
 }
 
 func (c *collector) id(endpoint, account string) state.ID {
@@ -390,7 +418,7 @@ func (r *Report) Summary() string {
 	accounts := map[string]bool{}
 	count := map[State]int{}
 	var worst *Row
-	configured := 0
+	configured, longest := 0, 0
 	for i := range r.Rows {
 		row := &r.Rows[i]
 		count[row.State]++
@@ -399,6 +427,9 @@ func (r *Report) Summary() string {
 		}
 		configured++
 		accounts[row.Account] = true
+		if row.LastRun != nil {
+			longest = max(longest, row.LastRun.Longest)
+		}
 		if row.BehindBy > 0 && (worst == nil || row.BehindBy > worst.BehindBy) {
 			worst = row
 		}
@@ -417,6 +448,9 @@ func (r *Report) Summary() string {
 	text += ": " + strings.Join(parts, ", ")
 	if worst != nil {
 		text += fmt.Sprintf("; furthest behind: %s by %s", worst.Name(), human(worst.BehindBy))
+	}
+	if longest > 0 {
+		text += fmt.Sprintf("; longest record of the last runs: %d bytes", longest)
 	}
 	return text
 }

@@ -85,7 +85,11 @@ func save(t *testing.T, dir *state.Dir, all bool, runs ...state.StreamRun) {
 
 func collect(t *testing.T, cfg *config.Config, dir *state.Dir) *Report {
 	t.Helper()
-	report, err := Collect(cfg, dir, now)
+	var store state.Store
+	if dir != nil {
+		store = dir
+	}
+	report, err := Collect(cfg, store, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,6 +129,15 @@ func TestTable(t *testing.T) {
 			"auth ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5",
 			"activity ok 2025-11-24T11:58:30Z 1m 2025-11-24T11:59:00Z 5", "",
 			"2 streams: 2 ok; furthest behind: auth by 3m",
+		}},
+		{"kept in a file", settings(false, "auth"), func(t *testing.T, dir *state.Dir) {
+			checkpoint(t, dir, ikey, "auth", "", 5*24*time.Hour)
+			kept := done("auth", "", time.Minute)
+			kept.Oversize, kept.Longest = 2, 12345
+			save(t, dir, true, kept)
+		}, []string{
+			"auth ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5 2 that the receiver does not take kept in a file", "",
+			"1 stream: 1 ok; furthest behind: auth by 3m; longest record of the last runs: 12345 bytes",
 		}},
 		{"fails after a success", settings(false, "auth"), func(t *testing.T, dir *state.Dir) {
 			checkpoint(t, dir, ikey, "auth", "", 5*time.Hour)
@@ -307,7 +320,9 @@ func TestBehind(t *testing.T) {
 
 func TestJSON(t *testing.T) {
 	dir := open(t)
-	save(t, dir, true, done("auth", "DA1", time.Minute), failed("activity", "DA1", "a\u009b<b>", time.Minute))
+	kept := done("auth", "DA1", time.Minute)
+	kept.Oversize, kept.Longest = 1, 300
+	save(t, dir, true, kept, failed("activity", "DA1", "a\u009b<b>", time.Minute))
 	var b bytes.Buffer
 	if err := collect(t, settings(true, "auth", "activity", "telephony"), dir).JSON(&b); err != nil {
 		t.Fatal(err)
@@ -319,12 +334,12 @@ func TestJSON(t *testing.T) {
 	text := fmt.Sprintf(`{"at":"2025-11-24T12:00:00Z","directory":%q,"msp":true,"notes":[],"streams":[
 {"endpoint":"auth","account_id":"DA1","account_name":"","state":"ok","configured":true,"delivered_until":"2025-11-24T11:57:00Z","behind_seconds":180,
  "last_success":"2025-11-24T11:59:00Z","checkpoint_problem":"","takeover":"","last_run":{"ended":"2025-11-24T11:59:00Z","outcome":"done","error":"",
- "fetched":7,"delivered":5,"already":2,"bytes":900,"pages":1,"retries":0,"rate_limited":0,"duration_seconds":1.5,"late":0,"audited":null,"audit_missing":0}},
+ "fetched":7,"delivered":5,"already":2,"oversize":1,"longest_bytes":300,"bytes":900,"pages":1,"retries":0,"rate_limited":0,"duration_seconds":1.5,"late":0,"audited":null,"audit_missing":0}},
 {"endpoint":"telephony","account_id":"DA1","account_name":"","state":"never","configured":true,"delivered_until":null,"behind_seconds":null,
  "last_success":null,"checkpoint_problem":"","takeover":"","last_run":null},
 {"endpoint":"activity","account_id":"DA1","account_name":"","state":"failed","configured":true,"delivered_until":null,"behind_seconds":null,
  "last_success":null,"checkpoint_problem":"","takeover":"","last_run":{"ended":"2025-11-24T11:59:00Z","outcome":"failed","error":"a?<b>",
- "fetched":0,"delivered":0,"already":0,"bytes":0,"pages":0,"retries":3,"rate_limited":0,"duration_seconds":0,"late":0,"audited":null,"audit_missing":0}}]}`, dir.Path(""))
+ "fetched":0,"delivered":0,"already":0,"oversize":0,"longest_bytes":0,"bytes":0,"pages":0,"retries":3,"rate_limited":0,"duration_seconds":0,"late":0,"audited":null,"audit_missing":0}}]}`, dir.Path(""))
 	if err := json.Unmarshal([]byte(text), &want); err != nil {
 		t.Fatal(err)
 	}

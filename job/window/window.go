@@ -443,7 +443,9 @@ func (w *Window) skip(page Page, step *Step) error {
 		if n >= w.rules.Limit {
 			step.SteppedOver, w.over = w.mintime, -1
 		}
-	case w.rules.Paging == Cursor && within == n && page.Fresh == 0 && n < last:
+	case w.rules.Paging == Cursor && within == n && page.Fresh > 0 && n < last:
+		to = w.mintime // once more, for what shows up late
+	case w.rules.Paging == Cursor && within == n && n < last:
 		to, w.over = w.mintime+w.rules.Unit, w.mintime // all known, and too few to have been cut
 	default:
 		return ErrStuck

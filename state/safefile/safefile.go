@@ -83,8 +83,8 @@ type Access struct {
 	Owner   string
 	Foreign bool
 	// Readers and Writers say who but the owner and the system can read and write,
-	// for a message; "" is nobody. Anybody tells that any user of the machine can
-	// write.
+	// for a message; "" is nobody. In a Kubernetes pod, its own group counts as the owner.
+	// Anybody tells that any user of the machine can write.
 	Readers, Writers string
 	Anybody          bool
 }

@@ -1,0 +1,125 @@
+package job
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"dls/job/duo"
+	"dls/state"
+)
+
+// roster is what the store knows of streams that had a checkpoint. Its zero value is
+// ready.
+type roster struct {
+	once  sync.Once
+	names map[string]bool // nil where there is none
+	err   error
+	begun atomic.Int64 // streams that the roster does not know and that begin
+}
+
+// MissingError is a stream whose checkpoint has gone: the store has known it, and has
+// none.
+type MissingError struct {
+	// Path names the checkpoint.
+	Path string
+
+	stream state.ID
+}
+
+// Error names the checkpoint.
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("checkpoint %q is gone: the store has known this stream, and all of dls_settings.api.offset would be sent again", e.Path)
+}
+
+func (e *MissingError) hint() string {
+	only := "--endpoint " + e.stream.Endpoint
+	if e.stream.Account != "" {
+		only += " --account " + e.stream.Account
+	}
+	return "put back a copy; or begin the stream anew on purpose: dls sync --begin " + only
+}
+
+// NoRosterError is a store in which there never was a checkpoint, where the
+// configuration says that there must be one.
+type NoRosterError struct {
+	// Directory is the store, as the configuration names it.
+	Directory string
+}
+
+// Error names the store.
+func (e *NoRosterError) Error() string {
+	return fmt.Sprintf("there never was a checkpoint of this account in %q, and dls_settings.checkpointing.must_exist is set", e.Directory)
+}
+
+// mustExist refuses a store in which there never was a checkpoint, where the
+// configuration says so and the run is not told to begin.
+func (r *run) mustExist() error {
+	if !r.cfg.MustExist || r.opts.Begin {
+		return nil
+	}
+	known, err := r.known()
+	if err != nil || known {
+		return err
+	}
+	return &NoRosterError{r.cfg.Directory}
+}
+
+// known tells whether the store has a roster, or checkpoints from before there were
+// rosters.
+func (r *run) known() (bool, error) {
+	has, err := r.store.HasRoster(r.opts.Shard.suffix(), r.cfg.Account.IKey)
+	if has || err != nil {
+		return has, err
+	}
+	times, err := r.store.Times()
+	if err != nil {
+		return false, err
+	}
+	for name := range times {
+		endpoint, rest, found := strings.Cut(name, "_checkpoint")
+		if found && strings.HasSuffix(rest, ".json") && duo.Named(endpoint) != nil {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// absent is called for a stream without a checkpoint. It returns a *MissingError where
+// the store has had one, unless the run is told to begin.
+func (s *stream) absent() error {
+	r := s.run
+	if !r.cfg.Checkpointing {
+		return nil
+	}
+	r.roster.once.Do(func() { r.roster.names, r.roster.err = r.store.Roster(r.cfg.Account.IKey) })
+	switch {
+	case r.roster.err != nil:
+		return r.roster.err
+	case r.roster.names[s.id.File()] && !r.opts.Begin:
+		return &MissingError{Path: r.store.Path(s.id.File()), stream: s.id}
+	}
+	r.roster.begun.Add(1)
+	r.log.Info("no checkpoint yet: it begins at dls_settings.api.offset", "stream", s.result.Name())
+	return nil
+}
+
+// enrol adds the streams that have a checkpoint to the store's roster.
+func (r *run) enrol(streams []*stream) {
+	if !r.saves() {
+		return
+	}
+	var names []string
+	for _, s := range streams {
+		if s.kept {
+			names = append(names, s.id.File())
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	if err := r.store.Enrol(r.opts.Shard.suffix(), r.cfg.Account.IKey, names); err != nil {
+		r.log.Warn(err.Error()+"; it is not noticed when the checkpoint of a new stream goes", "hint", Hint(err))
+	}
+}
