@@ -235,3 +235,14 @@ func FuzzHour(f *testing.F) {
 		}
 	})
 }
+
+// What a record costs in the ledger: a few nanoseconds of the microseconds that it takes.
+func BenchmarkTally(b *testing.B) {
+	for b.Loop() {
+		var page state.Tally
+		for i := range uint64(1000) {
+			page.Add(int64(100+i/600), sumOf(i), false)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/record")
+}
