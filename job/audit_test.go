@@ -176,3 +176,71 @@ func TestResendFails(t *testing.T) {
 		t.Errorf("%+v, %+v", a, a.Resent)
 	}
 }
+
+// lookIn looks for what Duo has in lines.
+func (w *world) lookIn(lines []string, change ...func(*job.AuditOptions)) *job.Audit {
+	w.t.Helper()
+	opts := job.AuditOptions{Options: w.options(), Since: time.Now().Add(-48 * time.Hour)}
+	opts.Against = []job.AuditFile{{Name: "export", Open: func() (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(strings.Join(lines, "\n"))), nil
+	}}}
+	for _, f := range change {
+		f(&opts)
+	}
+	a, err := job.Examine(context.Background(), w.config(), opts)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.clean(a.Read)
+	return a
+}
+
+// The children of an MSP are audited each by itself: a record of one is not found by an
+// equal one of another.
+func TestAuditChildren(t *testing.T) {
+	for _, format := range []string{"JSON", "CEF"} {
+		t.Run(format, func(t *testing.T) {
+			w, siem := newWorld(t)
+			w.text.format = format
+			w.child("DACHILD0000000000001", "One")
+			w.child("DACHILD0000000000002", "Two")
+			from := time.Now().Add(-6 * time.Hour)
+			for _, account := range []string{"DACHILD0000000000001", "DACHILD0000000000002"} {
+				w.add(account, "adminaction", duosim.Generator{Seed: 3}.Generate("adminaction", 20, from, time.Minute)...)
+				w.add(account, "auth", duosim.Generator{Seed: uint64(account[19])}.Generate("auth", 20, from, time.Minute)...)
+			}
+			w.clean(w.sync())
+			var lines []string
+			for _, line := range siem.Take() {
+				lines = append(lines, strings.TrimSuffix(string(line), "\n"))
+			}
+			if a := w.lookIn(lines); a.AtDuo != 80 || a.Missing != 0 {
+				t.Errorf("all lines: %d of %d missing", a.Missing, a.AtDuo)
+			}
+			var of []string
+			for _, line := range lines {
+				if strings.Contains(line, "DACHILD0000000000001") {
+					of = append(of, line)
+				}
+			}
+			a := w.lookIn(of, func(o *job.AuditOptions) { o.Resend = "siem" })
+			if a.Missing != 40 || len(a.Rows) < 4 || len(a.Resent.Failed()) > 0 {
+				t.Errorf("one child's lines: %+v", a)
+			}
+			for _, r := range a.Rows {
+				if (r.Missing > 0) != (r.Account == "DACHILD0000000000002") {
+					t.Errorf("%+v", r)
+				}
+			}
+			for _, line := range siem.Take() {
+				of = append(of, strings.TrimSuffix(string(line), "\n"))
+			}
+			if a := w.lookIn(of); a.Missing != 0 || len(of) != 80 {
+				t.Errorf("after the resend %d are missing, of %d lines", a.Missing, len(of))
+			}
+			if a := w.lookIn(nil, func(o *job.AuditOptions) { o.Account = "DACHILD0000000000001" }); a.Missing != 40 {
+				t.Errorf("one account: %d missing", a.Missing)
+			}
+		})
+	}
+}
