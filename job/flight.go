@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -28,6 +29,7 @@ type sent struct {
 	receipts []receipt
 	progress state.Progress
 	marks    []state.Mark
+	tally    state.Tally
 	write    bool // the checkpoint is to be written
 	kept     []kept
 	odd      int
@@ -159,7 +161,7 @@ func (e *keepError) Unwrap() error { return e.error }
 // confirmed, and when, shows in commit.
 func (s *stream) deliver(page *page, next state.Progress, write bool) error {
 	sent := sent{
-		progress: next, marks: slices.Clone(page.marks), write: write || len(page.marks) > 0 || s.from != nil,
+		progress: next, marks: slices.Clone(page.marks), tally: page.tally, write: write || len(page.marks) > 0 || s.from != nil,
 		odd: page.odd, changed: page.changed, bytes: len(page.bytes), longest: page.longest,
 	}
 	if s.run.collect != nil {
@@ -188,7 +190,7 @@ func (s *stream) ready(first sent) error {
 		return nil
 	}
 	if s.run.saves() {
-		staged, err := s.run.store.Stage(s.id, s.cp.With(first.progress, first.marks, s.since(first.progress)))
+		staged, err := s.run.store.Stage(s.id, s.cp.With(first.progress, first.marks, first.tally, s.since(first.progress)))
 		if err != nil {
 			return err
 		}
@@ -338,6 +340,7 @@ func (s *stream) count(pages []sent, one bool) error {
 	last := pages[len(pages)-1].progress
 	for _, p := range pages {
 		s.cp.Delivered.Add(p.marks)
+		s.cp.Ledger.Add(p.tally)
 		s.result.Changed += p.changed
 		s.result.Odd += p.odd
 		s.result.Bytes += int64(p.bytes)
@@ -393,6 +396,7 @@ func (s *stream) save(staged bool) error {
 		file = nil
 	}
 	if file == nil {
+		s.book()
 		var err error
 		if file, err = s.run.store.Stage(s.id, s.cp); err != nil {
 			return err
@@ -401,6 +405,22 @@ func (s *stream) save(staged bool) error {
 	err := s.run.commits.commit(file)
 	s.kept = s.kept || err == nil
 	return err
+}
+
+// book puts the hours that are over into the stream's ledger; the checkpoint that is saved
+// next makes them count. What cannot be written stays in the checkpoint.
+func (s *stream) book() {
+	before := s.cp.DeliveredUntil - time.Hour.Milliseconds()
+	if s.run.cfg.Audit {
+		before = math.MaxInt64 // single records' prints are too many for a checkpoint
+	}
+	lost, err := s.cp.Ledger.Close(s.run.store, s.id, before)
+	switch {
+	case err != nil:
+		s.once("ledger", err.Error()+"; the checkpoint holds what the ledger would")
+	case lost != 0:
+		s.once("ledger", fmt.Sprintf("the ledger %q was lost or is another's: dls audit without files knows from %s on only", s.run.store.Path(s.id.LedgerFile()), text(lost)))
+	}
 }
 
 // keep writes records that a server does not take to a file in the checkpoint

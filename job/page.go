@@ -33,8 +33,11 @@ type page struct {
 	entries []entry
 	sought  bool // a record has the id that the stream seeks
 	marks   []state.Mark
-	times   []int64  // of the records to be delivered, for their receivers
-	raws    [][]byte // the records to be delivered as Duo wrote them, for an audit
+	times   []int64     // of the records to be delivered, for their receivers
+	owns    []int64     // the first time that each of them tells, or -1
+	news    []bool      // that each of them is no new version of a known one
+	tally   state.Tally // of the records to be delivered, but for new versions of known ones
+	raws    [][]byte    // the records to be delivered as Duo wrote them, for an audit
 	facts   window.Page
 	changed int // how many of them are new versions of known records
 	odd     int // how many of them tell no time that could be theirs
@@ -158,6 +161,16 @@ func (e *entry) believed(span window.Span, unit int64) (at int64, within bool) {
 	return at, false
 }
 
+// own is the first time that the record tells, or -1.
+func (e *entry) own() int64 {
+	for _, t := range e.told {
+		if t >= 0 {
+			return t
+		}
+	}
+	return -1
+}
+
 // dedupe takes the lines of records that are delivered already, or on their way, out
 // of the page, and makes the marks of the others. They are known to the reading from
 // now on; if their delivery fails, the reading is dropped.
@@ -167,7 +180,8 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		r.Again()
 	}
 	span, unit, newest := w.Span(), s.unit(), w.Newest()
-	p.marks, p.times, p.raws, p.changed, p.odd, p.longest = p.marks[:0], p.times[:0], p.raws[:0], 0, 0, 0
+	p.marks, p.times, p.raws, p.owns, p.news = p.marks[:0], p.times[:0], p.raws[:0], p.owns[:0], p.news[:0]
+	p.tally, p.changed, p.odd, p.longest = nil, 0, 0, 0
 	p.facts = window.Page{
 		Times: p.facts.Times[:0], Repeated: true,
 		RememberedSince: s.cp.Delivered.RememberedSince(), Cursor: meta.Cursor, Unreadable: meta.Unreadable, Total: meta.Total,
@@ -215,6 +229,11 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		p.marks = append(p.marks, state.Mark{At: until, Key: e.id.Key, Digest: e.id.Digest, Count: count})
 		p.times = append(p.times, at)
 		p.raws = append(p.raws, e.raw)
+		p.owns = append(p.owns, e.own())
+		p.news = append(p.news, verdict == state.New)
+		if verdict == state.New {
+			p.tally.Add(state.HourOf(e.own()), state.One(e.id.Key, count), s.run.cfg.Audit)
+		}
 	}
 	p.bytes = p.bytes[:kept]
 	p.facts.Fresh = len(p.marks)

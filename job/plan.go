@@ -26,7 +26,9 @@ type account struct {
 // ones that it did not reach go first.
 func (r *run) plan(ctx context.Context) ([]*stream, error) {
 	accounts := []account{{host: r.cfg.Account.Hostname}}
-	if r.cfg.Account.MSP {
+	if r.given != nil {
+		accounts = r.given
+	} else if r.cfg.Account.MSP {
 		var err error
 		if accounts, err = r.children(ctx); err != nil {
 			return nil, err

@@ -164,6 +164,7 @@ func (sim *simulation) committed(id state.ID, cp *state.Checkpoint) {
 	s := sim.find(id.Endpoint, id.Account)
 	t := sim.turnOf(s)
 	sim.note("checkpoint of %s: until %s", s.name(), sim.clock(cp.DeliveredUntil))
+	sim.booked(s, id, cp)
 	if t.blamed {
 		return
 	}
@@ -177,6 +178,40 @@ func (sim *simulation) committed(id state.ID, cp *state.Checkpoint) {
 		sim.violation("the checkpoint of %s lies in the future", s.name())
 	}
 }
+
+// simLedgers are the ledgers on the disk, whose lock the caller holds.
+type simLedgers struct{ sim *simulation }
+
+func (simLedgers) AppendLedger(state.ID, int64, []byte) error { return errDisk }
+
+func (l simLedgers) ReadLedger(id state.ID, n int64) ([]byte, error) {
+	return state.LedgerEntries(l.sim.disk.ledgers[id.LedgerFile()], id, n)
+}
+
+// booked checks the ledger of a checkpoint that counts: it can be read, whatever crashed
+// between the two, it loses nothing, and it has no record more than Duo has shown.
+func (sim *simulation) booked(s *simStream, id state.ID, cp *state.Checkpoint) {
+	hours, err := cp.Ledger.Read(simLedgers{sim}, id, func(int64) bool { return false })
+	if err != nil {
+		sim.violation("the ledger of %s: %v", s.name(), err)
+		return
+	}
+	total := int64(0)
+	for _, h := range hours {
+		total += h.Count
+	}
+	last := sim.ledgers[s]
+	if last.since == cp.Ledger.Since && total < last.total {
+		sim.violation("the ledger of %s has %d records, and had %d", s.name(), total, last.total)
+	}
+	sim.ledgers[s] = simLedger{cp.Ledger.Since, total}
+	if most := int64(len(s.records)); total > most {
+		sim.violation("the ledger of %s has %d records, and Duo has %d", s.name(), total, most)
+	}
+}
+
+// simLedger is what the ledger of a stream last came to.
+type simLedger struct{ since, total int64 }
 
 // taken notes a line that a server takes, and tells whether the run still has effects.
 func (sim *simulation) taken(one *simSession, endpoint, line string) bool {

@@ -40,7 +40,8 @@ type stream struct {
 	flight   flight
 	trouble  error // the last failure, until there is progress
 
-	began  time.Time // when the stream's turn did
+	began  time.Time    // when the stream's turn did
+	ledger state.Ledger // what is known of it when the stream is done: since when, and its audit
 	warned map[string]bool
 	gap    window.Gap // what Duo no longer keeps
 	stats  feed.Stats
@@ -75,6 +76,10 @@ func (s *stream) work(ctx context.Context, slot *slot) {
 	s.result.Pages, s.result.Limited = s.stats.Pages, s.stats.Limited
 	s.result.Retries += s.stats.Retries
 	s.conclude()
+	if s.cp != nil {
+		s.ledger = state.Ledger{Since: s.cp.Ledger.Since, Pass: s.cp.Ledger.Pass}
+		s.result.Audited, s.result.Missing = s.ledger.Pass.Last()
+	}
 	s.cp, s.reading = nil, nil
 	s.run.opts.Progress.finished(s)
 }
@@ -182,6 +187,7 @@ func (s *stream) open() (*window.Window, error) {
 		}
 	}
 	s.lines.delivered = &s.cp.Delivered
+	s.cp.Ledger.Begin(s.cp.DeliveredUntil)
 	w, err := window.Open(s.rules(), s.cp, s.run.start, s.run.end, s.run.cfg.Overlap)
 	if err == nil && w.Done() {
 		err = s.first() // there is nothing to ask Duo for
@@ -195,6 +201,9 @@ func (s *stream) open() (*window.Window, error) {
 // answered, which it does only where the clock is right.
 func (s *stream) begin() *state.Checkpoint {
 	from := max(s.run.start.Add(-s.run.cfg.Offset).UnixMilli(), window.Oldest(s.run.start))
+	if s.run.since != nil {
+		from, _ = s.run.since(s)
+	}
 	from -= from % s.unit()
 	s.fresh = true
 	return &state.Checkpoint{Progress: state.Progress{Began: from, DeliveredUntil: from}}

@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,9 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.since != nil {
+		streams = slices.DeleteFunc(streams, func(s *stream) bool { _, read := r.since(s); return !read })
+	}
 	r.equip(streams)
 	r.opts.Progress.begin(len(streams), r.end)
 	r.turns(ctx, streams)
@@ -34,6 +38,8 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 			g.Close()
 		}
 	}
+
+	r.audit(ctx, streams)
 
 	sum := &Summary{Start: r.start, End: time.Now(), WindowEnd: time.UnixMilli(r.end).UTC()}
 	for _, s := range streams {
@@ -63,7 +69,9 @@ func (r *run) equip(streams []*stream) {
 			r.groups[i] = sinks.NewGroup(r.late, sink)
 		}
 	}
-	r.limits = map[*duo.Endpoint]*limiter.Group{}
+	if r.limits == nil {
+		r.limits = map[*duo.Endpoint]*limiter.Group{}
+	}
 	for range r.opts.Parallel {
 		r.line.free = append(r.line.free, new(slot))
 	}
