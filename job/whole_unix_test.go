@@ -233,11 +233,11 @@ func TestWholeKills(t *testing.T) {
 				w.backend.stored()
 				w.backend.start()
 			}()
-			code, said := w.sync("2m")
+			code, _ := w.sync("2m")
 			close(done)
 			<-dead
 			if code != 0 {
-				if code, said = w.sync("2m"); code != 0 {
+				if code, said := w.sync("2m"); code != 0 {
 					t.Errorf("exit code %d:\n%s", code, said)
 				}
 			}
