@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"dls/job/config"
 	"dls/job/demo"
 	"dls/job/report"
 )
@@ -17,27 +16,18 @@ type demoCommand struct {
 	configArg
 	Server string `placeholder:"ID" help:"Send the demo's records to this server of the configuration instead."`
 	Keep   bool   `help:"Keep the temporary directory with the configuration and the checkpoints."`
-	Bench  int    `hidden:"" placeholder:"N" help:"Measure a backlog of N records against the bare copy of its pages."`
-	MSP    int    `hidden:"" placeholder:"N" help:"Measure an MSP of N child accounts."`
-	Rounds int    `hidden:"" default:"3" help:"How often to measure."`
-
-	Latency duration `hidden:"" default:"50ms" help:"How long each answer of Duo takes."`
-	Copy    string   `hidden:"" placeholder:"CONFIG" help:"Make the bare copy."`
 }
 
 func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
-	dls := func(args ...string) int { return command(ctx, args, stdout, stderr) }
+	dls := func(args ...string) int {
+		defer hide("DLS_SKEY")()
+		if c.Server == "" {
+			defer hide("CREDENTIALS_DIRECTORY")() // else it may hold that server's token
+		}
+		return command(ctx, args, stdout, stderr)
+	}
 	var err error
 	switch {
-	case c.Bench > 0:
-		err = demo.Bench(ctx, stdout, c.Bench, c.Rounds, time.Duration(c.Latency))
-	case c.MSP > 0:
-		err = demo.BenchMSP(ctx, stdout, c.MSP, time.Duration(c.Latency))
-	case c.Copy != "":
-		var cfg *config.Config
-		if cfg, err = config.Load(c.Copy, config.SystemEnv()); err == nil {
-			err = demo.Copy(ctx, cfg)
-		}
 	case c.Server != "":
 		if c.Config == "" {
 			return misused(stderr, errNoConfig)
@@ -57,6 +47,18 @@ func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 		return exitCode(ctx, nil, err)
 	}
 	return exitDone
+}
+
+// hide takes a variable of the environment away until restore is called. The secret
+// key of the demo's account stands in its configuration; what the environment gives
+// belongs to another account.
+func hide(name string) (restore func()) {
+	value, set := os.LookupEnv(name)
+	if !set {
+		return func() {}
+	}
+	os.Unsetenv(name)
+	return func() { os.Setenv(name, value) }
 }
 
 type simulateCommand struct {

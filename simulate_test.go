@@ -119,8 +119,13 @@ account:
 	}
 }
 
-// The demo comes out as it says.
+// The demo comes out as it says, whatever the secrets of the machine.
 func TestDemo(t *testing.T) {
+	t.Setenv("DLS_SKEY", "of another account")
+	t.Setenv("CREDENTIALS_DIRECTORY", t.TempDir())
+	if err := os.WriteFile(filepath.Join(os.Getenv("CREDENTIALS_DIRECTORY"), "skey"), []byte("of another account"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	out, _ := dls(t, exitDone, "demo")
 	for _, want := range []string{"The receiver dies in mid-run", "exit code", "0 missing", "CEF:0", "DELIVERED UP TO"} {
 		if !strings.Contains(out, want) {

@@ -125,10 +125,13 @@ func (f *streamFlags) follow(stderr io.Writer) (console *report.Console, progres
 	return report.NewConsole(line, slog.LevelInfo), progress, line.Follow(time.Second/4, progress.String)
 }
 
-// openLog returns a logger for the console and, where it can be opened, the log
-// file, which closes with the process.
+// openLog returns a logger for the console and, where there is one and it can be
+// opened, the log file, which closes with the process.
 func (c *syncCommand) openLog(cfg *config.Config, console slog.Handler) *slog.Logger {
 	log := slog.New(console)
+	if cfg.LogFile == "" {
+		return log
+	}
 	if err := report.RotateFile(cfg.LogFile, int64(cfg.LogMaxMegabytes)*1e6, 3); err != nil {
 		log.Warn(err.Error() + "; the run goes on writing to it")
 	}

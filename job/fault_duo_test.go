@@ -38,6 +38,17 @@ var duoFaults = []fault{
 	},
 	{name: "502 with a page of HTML", what: "tries again", breaks: answers(duosim.HTML(502).Times(3))},
 	{
+		name: "503 for two minutes before each page", what: "tries again; the clock of `--retry-for` starts anew with each page that counts",
+		breaks: func(s *scene) {
+			s.listen()
+			s.duo = func(d *duosim.Server) {
+				for i := range 3 {
+					d.Inject(duosim.Match{Endpoint: victim, Skip: i}, duosim.HTML(503).Times(8))
+				}
+			}
+		},
+	},
+	{
 		name: "503 for ever", what: "tries for `--retry-for`, then says so",
 		breaks: answers(duosim.HTML(503).Forever()), mend: heal,
 		err: "Duo answered 503", hint: "status.duo.com",

@@ -293,10 +293,10 @@ func lineAt(lines []byte, index int) []byte {
 func (s *stream) settle() error {
 	s.flight.land()
 	for {
+		undecided := s.flight.undecided() // before the commit: what is decided after it waits for the next
 		if err := s.commit(); err != nil {
 			return err
 		}
-		undecided := s.flight.undecided()
 		if undecided == nil {
 			return nil
 		}
@@ -310,10 +310,17 @@ func (s *stream) settle() error {
 func (s *stream) commit() error {
 	n, failed := s.flight.decided()
 	if n > 0 {
-		if err := s.count(s.flight.pages[:n], n == 1); err != nil {
+		for i := range n {
+			if err := s.keep(&s.flight.pages[i]); err != nil {
+				return err
+			}
+		}
+		// They are counted once, whatever becomes of the checkpoint.
+		pages := slices.Clone(s.flight.pages[:n])
+		s.flight.pages = slices.Delete(s.flight.pages, 0, n)
+		if err := s.count(pages, n == 1); err != nil {
 			return err
 		}
-		s.flight.pages = slices.Delete(s.flight.pages, 0, n)
 	}
 	if failed != nil {
 		return failed
@@ -325,9 +332,6 @@ func (s *stream) commit() error {
 func (s *stream) count(pages []sent, one bool) error {
 	fresh, write := 0, false
 	for _, p := range pages {
-		if err := s.keep(p); err != nil {
-			return err
-		}
 		fresh += len(p.marks)
 		write = write || p.write
 	}
@@ -363,6 +367,9 @@ func (s *stream) count(pages []sent, one bool) error {
 // progressed notes that pages count.
 func (s *stream) progressed(fresh int) {
 	s.trouble = nil
+	if s.feed != nil { // a page that an audit sends again comes from a file
+		s.feed.Backoff.Progress()
+	}
 	if fresh > 0 { // what is known already is no progress: it goes to no server
 		s.backoff.Progress()
 		for _, l := range s.lanes {
@@ -397,9 +404,10 @@ func (s *stream) save(staged bool) error {
 }
 
 // keep writes records that a server does not take to a file in the checkpoint
-// directory.
-func (s *stream) keep(p sent) error {
-	for _, k := range p.kept {
+// directory, once.
+func (s *stream) keep(p *sent) error {
+	for ; len(p.kept) > 0; p.kept = p.kept[1:] {
+		k := p.kept[0]
 		n := len(k.records)
 		if s.run.store == nil {
 			return &keepError{fmt.Errorf("the server does not take %s, and there is no checkpoint directory to keep what it does not take", counted(n, "record", "records"))}

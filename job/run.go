@@ -268,16 +268,14 @@ func (r *run) sink(server config.Server) (sinks.Sink, error) {
 
 // open opens the store.
 func (r *run) open() error {
-	needed, useful := r.cfg.Checkpointing, false
+	needed := r.cfg.Checkpointing
 	for _, route := range r.cfg.Routes {
 		for _, i := range route.Servers {
-			s := r.cfg.Servers[i]
-			needed = needed || s.Protocol == config.UDP
-			useful = useful || s.Protocol == config.EventCollector || s.MaxRecordBytes > 0
+			needed = needed || r.cfg.Servers[i].Protocol == config.UDP
 		}
 	}
-	if !needed && !useful {
-		return nil
+	if !needed {
+		return nil // a record that a server does not take fails its stream
 	}
 	if r.opts.hooks.store != nil {
 		store, err := r.opts.hooks.store(r.cfg)
@@ -285,9 +283,6 @@ func (r *run) open() error {
 		return err
 	}
 	store, err := OpenStore(r.late, r.cfg, r.opts.Version, func(msg string) { r.log.Warn(msg) })
-	if err != nil && !needed {
-		return nil // a record that a server does not take fails its stream
-	}
 	if err != nil {
 		return err
 	}

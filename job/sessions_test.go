@@ -3,17 +3,24 @@ package job_test
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
+	"path"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"dls/job"
+	"dls/job/config"
 	"dls/job/duosim"
+	"dls/sinks"
 )
 
 // fussy is a receiver that resets a connection as soon as it reads a line that holds
@@ -25,6 +32,7 @@ type fussy struct {
 	mu          sync.Mutex
 	lines       []string
 	connections int
+	breaks      int // how many connections that brought lines are reset in the end
 }
 
 func newFussy(t *testing.T, hate string) *fussy {
@@ -68,6 +76,11 @@ func (f *fussy) read(conn *net.TCPConn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.connections++
+	if len(lines) > 0 && f.breaks > 0 {
+		f.breaks--
+		conn.SetLinger(0)
+		return
+	}
 	f.lines = append(f.lines, lines...)
 }
 
@@ -149,6 +162,72 @@ func TestSessionPoison(t *testing.T) {
 	}
 }
 
+// slowSink is a server in memory whose sessions take their time to be confirmed, and
+// whose second one fails as soon as it gets a page.
+type slowSink struct {
+	mu       sync.Mutex
+	sessions int
+	lines    []string // of sessions that count
+}
+
+func (s *slowSink) ID() string     { return "victim" }
+func (s *slowSink) MaxRecord() int { return 0 }
+
+func (s *slowSink) Check(context.Context) (sinks.Report, error) { return sinks.Report{}, nil }
+
+func (s *slowSink) Open(context.Context) (sinks.Session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions++
+	return &slowSession{sink: s, number: s.sessions}, nil
+}
+
+type slowSession struct {
+	sink   *slowSink
+	number int
+	lines  []string
+}
+
+func (s *slowSession) Send(_ context.Context, b sinks.Batch) ([]sinks.Refused, error) {
+	if s.number == 2 {
+		return nil, errors.New("the receiver ended the connection")
+	}
+	s.lines = append(s.lines, slices.Collect(strings.Lines(string(b.Lines)))...)
+	return nil, nil
+}
+
+func (s *slowSession) Confirm(context.Context) error {
+	time.Sleep(30 * time.Second)
+	s.sink.mu.Lock()
+	defer s.sink.mu.Unlock()
+	s.sink.lines = append(s.sink.lines, s.lines...)
+	return nil
+}
+
+func (s *slowSession) Failed() <-chan struct{} { return nil }
+func (s *slowSession) Abort()                  {}
+
+// A session that fails while an older one settles does not make the stream send again
+// what the older one carried.
+func TestOlderSessionCounts(t *testing.T) {
+	s := newScene(t, &fault{})
+	s.listen()
+	s.duo = func(d *duosim.Server) { d.Inject(duosim.Match{Endpoint: victim, Skip: 1}, duosim.HTML(503)) } // the first session is sealed meanwhile
+	slow := &slowSink{}
+	s.options = func(o *job.Options) {
+		o.SetReceiver(func(server config.Server) (sinks.Sink, error) {
+			if server.ID == "victim" {
+				return slow, nil
+			}
+			return sinks.New(job.ServerOptions(server))
+		})
+	}
+	s.run(func() { s.clean(s.sync()) })
+	if n := len(slow.lines); n != len(s.want[victim]) || slow.sessions < 3 {
+		t.Errorf("%d lines in %d sessions count, want %d", n, slow.sessions, len(s.want[victim]))
+	}
+}
+
 // A server whose certificate file is unfit stops its own streams, by name.
 func TestSessionUnmade(t *testing.T) {
 	w, siem := newWorld(t)
@@ -164,4 +243,76 @@ func TestSessionUnmade(t *testing.T) {
 		t.Errorf("failed: %v", failed)
 	}
 	exactly(t, w.lines(parent, "auth"), siem.Take())
+}
+
+// deadSink is a server that is down.
+type deadSink struct{}
+
+var errDead = errors.New("connection refused")
+
+func (deadSink) ID() string                                        { return "siem" }
+func (deadSink) MaxRecord() int                                    { return 0 }
+func (deadSink) Check(context.Context) (sinks.Report, error)       { return sinks.Report{}, errDead }
+func (deadSink) Open(context.Context) (s sinks.Session, err error) { return nil, errDead }
+
+// Once a server is known to be down nothing is fetched for it, by streams that have not
+// begun either: they would hold slots and memory until their pages fail.
+func TestNothingFetchedForServerDown(t *testing.T) {
+	s := newScene(t, &fault{})
+	s.listen()
+	var mu sync.Mutex
+	calls := map[string]int{}
+	s.wire = func(network http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			mu.Lock()
+			calls[path.Base(r.URL.Path)]++
+			mu.Unlock()
+			return network.RoundTrip(r)
+		})
+	}
+	s.options = func(o *job.Options) {
+		o.Parallel, o.Endpoints = 1, bystanders
+		o.SetReceiver(func(config.Server) (sinks.Sink, error) { return deadSink{}, nil })
+	}
+	s.run(func() { s.sync() }) // each stream notes where it begins, which takes Duo's answer
+	clear(calls)
+	s.run(func() {
+		for _, r := range s.sync().Results {
+			if !errors.Is(r.Err, errDead) {
+				t.Errorf("%s: %v", r.Name(), r.Err)
+			}
+		}
+	})
+	if len(calls) != 1 {
+		t.Errorf("calls to Duo: %v, want those of the stream that found the server down", calls)
+	}
+}
+
+// Sessions that carry the pages of many streams fail, and take all of these back to
+// what counts: everything comes again, and the next run has nothing to do.
+func TestSessionFails(t *testing.T) {
+	const n = 40
+	w, _ := newWorld(t)
+	f := newFussy(t, "")
+	f.breaks = 3
+	w.text.servers[0].port = f.port()
+	w.children(n)
+	patient := func(o *job.Options) { o.RetryFor = 5 * time.Minute }
+	sum := w.sync(patient)
+	w.clean(sum)
+	var want []string
+	retries := 0
+	for _, r := range sum.Results {
+		want = append(want, w.lines(r.Account, "auth")...)
+		retries += r.Retries
+	}
+	lines, _ := f.got()
+	exactly(t, want, lines)
+	if retries < 3 {
+		t.Errorf("%d retries: the run met no fault", retries)
+	}
+	w.clean(w.sync(patient))
+	if again, _ := f.got(); len(again) != len(lines) {
+		t.Errorf("%d records came again", len(again)-len(lines))
+	}
 }

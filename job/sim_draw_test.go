@@ -81,6 +81,7 @@ type simRecord struct {
 	visible int64 // when Duo shows it first, by its own clock
 	gone    int64 // when another version takes its place; 0: never
 	odd     bool  // its text does not tell its time
+	silent  bool  // nor does any other of its members
 	noID    bool
 	kind    *simKind
 }
@@ -197,7 +198,7 @@ func draw(seed uint64) *scenario {
 				s.host = "api-" + strings.ToLower(account) + ".duosecurity.com"
 			}
 			sc.streams = append(sc.streams, s)
-			s.draw(dicing(seed, "stream", s.name()), sc.begin, span)
+			s.draw(dicing(seed, "stream", s.name()), sc, span)
 		}
 	}
 	for i, r := range sc.runs {
@@ -230,7 +231,7 @@ func (sc *scenario) drawRuns(d dice) (span time.Duration) {
 		}
 		if !calm {
 			if d.oneIn(8) {
-				r.maxRuntime = d.time(time.Second, 5*time.Minute)
+				r.maxRuntime = d.time(time.Second, pick(d, 5*time.Second, 5*time.Minute))
 			}
 			if d.oneIn(8) {
 				r.endpoints = []string{"?"} // one of those drawn
@@ -308,8 +309,8 @@ func (sc *scenario) drawTricks(d dice, r *simRun) {
 }
 
 // draw draws the records of a stream and how Duo shows them, around the runs of the
-// scenario, which begin at begin and last for span.
-func (s *simStream) draw(d dice, begin, span time.Duration) {
+// scenario, which last for span.
+func (s *simStream) draw(d dice, sc *scenario, span time.Duration) {
 	sh := &s.shape
 	if d.oneIn(2) {
 		sh.cap = pick(d, 7, 20, 45)
@@ -328,7 +329,13 @@ func (s *simStream) draw(d dice, begin, span time.Duration) {
 	s.idless = s.row.Cursor != duo.Offset && (len(s.row.ID) == 0 || d.oneIn(4))
 	s.texts = d.oneIn(4) && s.row.Cursor == duo.NextOffset
 	sh.lastNull = sh.lastNull && !s.texts // where the last record tells no time, nobody could tell the end
-	s.drawRecords(d, simEpoch+begin.Milliseconds(), span.Milliseconds()+(2*time.Hour).Milliseconds())
+	start := simEpoch + sc.begin.Milliseconds()
+	if oldest := start - simRetention.Milliseconds(); sc.offset >= simRetention && d.oneIn(3) {
+		for range d.between(1, 20) { // where Duo is about to forget them
+			s.addRecord(d, s.whole(oldest+(10*time.Minute).Milliseconds()+d.Int64N((20*time.Minute).Milliseconds())))
+		}
+	}
+	s.drawRecords(d, start, span.Milliseconds()+(2*time.Hour).Milliseconds())
 	sh.lastNull = sh.lastNull && s.together() < 16
 	s.exempt()
 }
@@ -345,9 +352,8 @@ func (s *simStream) together() (most int) {
 
 // drawRecords draws records from two hours (or more) before the first run on.
 func (s *simStream) drawRecords(d dice, start, span int64) {
-	unit := s.row.AskUnit.Duration().Milliseconds()
 	from := start - pick(d, 10*time.Minute, 2*time.Hour, 30*time.Hour).Milliseconds()
-	n := pick(d, 0, 3, 30, 100, 100, 300)
+	n := len(s.records) + pick(d, 0, 3, 30, 100, 100, 300)
 	if sh := s.shape; sh.limit > 0 {
 		n = min(n, 60) // else it takes days
 	}
@@ -360,11 +366,14 @@ func (s *simStream) drawRecords(d dice, start, span int64) {
 			at = pick(d, s.records...).at
 		}
 		for range pick(d, 1, 1, 1, 1, d.between(2, 9)) {
-			s.addRecord(d, at-at%unit)
+			s.addRecord(d, s.whole(at))
 		}
 	}
 	slices.SortStableFunc(s.records, func(a, b *simRecord) int { return a.compare(b.at, b.id) })
 }
+
+// whole is a time in whole units of the endpoint's.
+func (s *simStream) whole(at int64) int64 { return at - at%s.row.AskUnit.Duration().Milliseconds() }
 
 // addRecord adds a record, or several that have much in common.
 func (s *simStream) addRecord(d dice, at int64) {
@@ -415,13 +424,14 @@ func (s *simStream) told(d dice, r *simRecord) []string {
 		odd := pick(d, `"soon"`, "null", `""`, "-5", `"0001-01-01T00:00:00Z"`,
 			fmt.Sprintf("%q", exact.Add(pick(d, time.Second, 10*time.Hour, 40*24*time.Hour)).Format(time.RFC3339)),
 			fmt.Sprintf("%q", exact.Add(-pick(d, time.Second, 10*time.Hour, 40*24*time.Hour)).Format(time.RFC3339)))
-		text = odd
+		text, r.silent = odd, len(s.row.Times) == 1
 		if d.oneIn(2) {
-			number = odd
+			number, r.silent = odd, true
 		}
 	}
-	if s.row.Name == "adminaction" {
-		return []string{number, fmt.Sprintf("%q", exact.Format("2006-01-02T15:04:05+00:00"))}
+	if s.row.Cursor == duo.Mintime {
+		text = pick(d, text, fmt.Sprintf("%q", exact.Format("2006-01-02T15:04:05+00:00")))
+		return []string{number, text}
 	}
 	if s.row.TimeUnit == duo.Milliseconds && s.row.Cursor == duo.Offset {
 		return []string{number}

@@ -35,6 +35,7 @@ type simTurn struct {
 	until  int64 // the checkpoint's, or where the stream began
 	low    int64 // from where on the run must have what Duo shows
 	looked int64
+	proved int64 // when an end was proved last
 	known  int   // records delivered from the overlap on
 	sliced bool  // the overlap holds more than one call shows
 	began  int64 // Duo's time when the run began
@@ -89,7 +90,7 @@ func (sim *simulation) loaded(id state.ID, cp *state.Checkpoint) {
 		sim.note("%s begins at %s", s.name(), sim.clock(t.low))
 		return
 	}
-	t.until, t.looked = cp.DeliveredUntil, cp.LookedUntil
+	t.until, t.looked, t.proved = cp.DeliveredUntil, cp.LookedUntil, cp.Pages.ProvedAt
 	t.low = max(cp.DeliveredUntil-sim.plan.overlap.Milliseconds(), cp.Began, cp.Delivered.RememberedSince())
 	t.known = len(cp.Delivered.Since(t.low))
 	if t.known > s.row.Limit-1 { // the overlap is read in slices
@@ -101,10 +102,23 @@ func (sim *simulation) loaded(id state.ID, cp *state.Checkpoint) {
 // owed tells whether the run owes a record: Duo showed it all the time, in the run's
 // window.
 func (sim *simulation) owed(t *simTurn, r *simRecord) bool {
-	now := simDuo{sim}.now()
 	unit := t.stream.row.AskUnit.Duration().Milliseconds()
-	return t.loaded && r.visible <= t.began && r.at >= t.low && r.at <= t.end-t.end%unit &&
-		(r.gone == 0 || r.gone > now) && r.at > max(now, sim.start.UnixMilli())-(simRetention-12*time.Minute).Milliseconds()
+	return t.loaded && r.visible <= t.began && r.at >= t.low && r.at <= t.end-t.end%unit && sim.kept(t, r)
+}
+
+// kept tells whether Duo still shows a record.
+func (sim *simulation) kept(t *simTurn, r *simRecord) bool {
+	now := simDuo{sim}.now()
+	return (r.gone == 0 || r.gone > now) && r.at > max(now, time.Now().UnixMilli())-(simRetention-t.margin()).Milliseconds()
+}
+
+// margin is how far within Duo's retention records may be passed over: further where
+// Duo's clock is ahead, and calls were refused because of it.
+func (t *simTurn) margin() time.Duration {
+	if t.tooOld {
+		return 24 * time.Hour
+	}
+	return 2 * time.Minute
 }
 
 // due counts, for each kind of a stream, the records of which it tells that they are
@@ -189,7 +203,7 @@ func (sim *simulation) taken(one *simSession, endpoint, line string) bool {
 		// Who shows equal records again says that there are more of them; and a page that
 		// is shown again is not known as such by records whose texts tell other times.
 		// A record whose text tells an earlier time than Duo's is forgotten earlier.
-		if t.disturbed == "" && !((k.counted || s.texts) && (t.tricked || sim.turnOf(s).tricked)) && !k.records[0].odd {
+		if t.disturbed == "" && !((s.idless || s.texts) && (t.tricked || sim.turnOf(s).tricked)) && !k.records[0].odd {
 			sure++
 		}
 	}
@@ -236,6 +250,9 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 			sim.everShown[r] = true
 		}
 	}
+	if sim.dead || sim.plan.store > 0 || sim.plan.endpoints != nil || sim.plan.children {
+		clear(sim.turned) // which turns are noted is not known
+	}
 	if sim.dead {
 		return // nobody hears what it says
 	}
@@ -261,7 +278,28 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 			sim.violation("the summary tells of %s, which nobody asked for", r.Name())
 		}
 	}
+	sim.judgeTurns()
 	sim.judgeWarnings()
+}
+
+// judgeTurns checks that no stream had its turn while another one, whose turn came
+// longer ago, had none.
+func (sim *simulation) judgeTurns() {
+	plan := sim.plan
+	noted := plan.store == 0 && plan.endpoints == nil && !plan.children && len(sim.streams) > plan.parallel
+	for _, a := range sim.streams {
+		for _, b := range sim.streams {
+			if noted && sim.turnOf(a).calls > 0 && sim.turnOf(b).calls == 0 && sim.turned[b] < sim.turned[a] {
+				sim.violation("%s had its turn again (after run %d) before %s (run %d)", a.name(), sim.turned[a]-1, b.name(), sim.turned[b]-1)
+				return
+			}
+		}
+	}
+	for _, s := range sim.streams {
+		if noted && sim.turnOf(s).calls > 0 {
+			sim.turned[s] = sim.run + 1
+		}
+	}
 }
 
 // judgeStream checks what a run came to for a stream.
@@ -282,7 +320,7 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 		sim.violation("the run is done with %s, and %s is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
 	sim.due(s, func(r *simRecord) bool {
-		return t.shown[r] && (r.gone == 0 || r.gone > simDuo{sim}.now()) || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t)
+		return t.shown[r] && sim.kept(t, r) && !(t.disturbed != "" && s.mayEnd(t)) || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t)
 	}, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s, which Duo has shown, is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
@@ -315,8 +353,11 @@ func (s *simStream) mayEnd(t *simTurn) bool {
 	if s.least() == s.row.Limit || s.row.Cursor != duo.Mintime && s.shape.total == "right" {
 		return false
 	}
+	if t.disturbed != "" {
+		return true // what was new may have been read and read again
+	}
 	for r := range t.shown {
-		if !t.before[r] {
+		if !t.before[r] && r.at >= t.low {
 			return false
 		}
 	}
@@ -342,7 +383,7 @@ func (sim *simulation) judgeCalls(s *simStream, t *simTurn) {
 	if n := t.calls - t.refused; n > most {
 		sim.violation("%s: %d calls for %d records in pages of %d", s.name(), n, visible, s.least())
 	}
-	if t.refused > 8+t.calls/3 {
+	if t.refused > 16+t.calls/3 {
 		sim.violation("%s: of %d calls Duo refused %d", s.name(), t.calls, t.refused)
 	}
 }
@@ -354,12 +395,21 @@ func (sim *simulation) lie(t *simTurn, err error) string {
 		if !t.tricked && !t.blank {
 			return "Duo is blamed without a reason"
 		}
+	case isBodyError(err):
+		if t.failed == 0 {
+			return "a page that arrived is withheld"
+		}
 	case errors.Is(err, job.ErrMaxRuntime):
 		if sim.plan.maxRuntime == 0 {
 			return "the run had no limit"
 		}
 	}
 	return ""
+}
+
+func isBodyError(err error) bool {
+	_, body := errors.AsType[*duo.BodyError](err)
+	return body
 }
 
 // simWarning is a warning of a run.
@@ -405,10 +455,10 @@ func (sim *simulation) judgeWarnings() {
 				sim.violation("false: %s: %s", w.stream, w.text)
 			}
 		case strings.Contains(w.text, "no time, or one outside the time asked for"):
-			if !slices.ContainsFunc(t.stream.records, func(r *simRecord) bool { return r.odd && t.shown[r] }) {
+			if !slices.ContainsFunc(t.stream.records, func(r *simRecord) bool { return (r.silent || t.tricked) && t.shown[r] }) {
 				sim.violation("false: %s: %s", w.stream, w.text)
 			}
-		case strings.Contains(w.text, "that the server does not take"):
+		case strings.Contains(w.text, "the server does not take"):
 			if !slices.ContainsFunc(sim.scenario.servers, func(p *simServerPlan) bool { return p.refuses }) {
 				sim.violation("false: %s: %s", w.stream, w.text)
 			}
@@ -454,7 +504,7 @@ func (sim *simulation) judgeEnd() {
 }
 
 // judgeIdle checks that a run without news costs one call a stream, and one more
-// where the overlap is read in slices.
+// where the overlap is read in slices: for these, and where records of one id fill the page.
 func (sim *simulation) judgeIdle() {
 	sim.mu.Lock()
 	defer sim.mu.Unlock()
@@ -462,9 +512,18 @@ func (sim *simulation) judgeIdle() {
 		t := sim.turnOf(s)
 		most := 1
 		if t.sliced {
-			most = 2
+			most = 3
 		}
-		if t.known >= s.least() || s.texts || s.shape.mixed || !slices.Contains([]string{"right", "zero", "null", "page", "absent"}, s.shape.total) || s.row.Cursor == duo.Offset ||
+		shown, start := 0, sim.start.UnixMilli()
+		for _, r := range s.records {
+			if r.at >= t.low && r.visible <= t.began {
+				shown++
+			}
+		}
+		if start-t.proved > (24 * time.Hour).Milliseconds() {
+			most += 2 // the end is proved once a day
+		}
+		if shown >= s.least() || t.sliced && (s.least() < s.row.Limit || len(s.kinds) < len(s.records)) || s.texts || s.shape.mixed || !slices.Contains([]string{"right", "zero", "null", "page", "absent"}, s.shape.total) || s.row.Cursor == duo.Offset ||
 			slices.ContainsFunc(s.records, func(r *simRecord) bool { return r.gone > 0 }) || // the newest may be gone
 			slices.ContainsFunc(sim.turns, func(run map[*simStream]*simTurn) bool { return run[s] != nil && run[s].tricked }) {
 			continue

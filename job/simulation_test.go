@@ -22,6 +22,7 @@ import (
 
 var (
 	scenarios = flag.Int("scenarios", 200, "how many scenarios the simulation plays")
+	failures  = flag.Int("failures", 100, "after how many scenarios that fail the simulation ends")
 	simSeed   = flag.Uint64("seed", 0, "play the scenario of this seed, again and again up to -scenarios times or until it fails, and tell its story")
 )
 
@@ -45,13 +46,14 @@ func TestSimulation(t *testing.T) {
 		return
 	}
 	t.Logf("seeds %d to %d", firstSeed, firstSeed+*scenarios-1)
-	var next atomic.Uint64
+	var next, failed atomic.Uint64
 	next.Store(firstSeed - 1)
 	for range runtime.GOMAXPROCS(0) {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
-			for seed := next.Add(1); seed < firstSeed+uint64(*scenarios); seed = next.Add(1) {
+			for seed := next.Add(1); seed < firstSeed+uint64(*scenarios) && failed.Load() < uint64(*failures); seed = next.Add(1) {
 				if sim := play1(t, seed); len(sim.wrong) > 0 {
+					failed.Add(1)
 					t.Errorf("seed %d (again: go test ./job -run Simulation -seed %d):\n%s", seed, seed, strings.Join(sim.wrong, "\n"))
 				}
 			}
@@ -87,6 +89,7 @@ type simulation struct {
 	disk      simDisk
 	turns     []map[*simStream]*simTurn // by run
 	everShown map[*simRecord]bool
+	turned    map[*simStream]int // one more than the run in which it had its last turn that is noted
 	warnings  []simWarning
 	steps     int
 	dead      bool // the process of the run is killed: nothing has an effect
@@ -103,7 +106,7 @@ type simEvent struct {
 }
 
 func newSimulation(seed uint64) *simulation {
-	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, run: -1}
+	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, turned: map[*simStream]int{}, run: -1}
 	sim.disk = simDisk{checkpoints: map[string]*state.Checkpoint{}, turns: map[string]time.Time{}}
 	for _, s := range sim.streams {
 		for _, k := range s.kinds {
@@ -138,7 +141,7 @@ func (sim *simulation) play() {
 		sim.violate("a clean run at the end does not end with all streams done")
 		return
 	}
-	for n := 0; ; n++ {
+	for n, quiet := 0, 0; n < 60 && quiet < 3; n++ {
 		time.Sleep(2 * time.Minute)
 		if !clean() {
 			sim.violate("an idle run does not end with all streams done")
@@ -147,8 +150,8 @@ func (sim *simulation) play() {
 		if n > 0 {
 			sim.judgeIdle()
 		}
-		if n > 1 && (n > 40 || !sim.slicing()) {
-			break
+		if quiet++; sim.slicing() {
+			quiet = 0
 		}
 	}
 	time.Sleep(25 * time.Hour) // the end is proved once a day

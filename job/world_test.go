@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +56,7 @@ type server struct {
 	id, protocol string
 	port         int
 	cert         string
+	more         map[string]any // other keys, or other values
 }
 
 // newWorld returns a world with one account and one TCP receiver of good
@@ -100,6 +102,10 @@ func (w *world) config() *config.Config {
 		one := map[string]any{"id": s.id, "hostname": "127.0.0.1", "port": s.port, "protocol": s.protocol, "settle": 0}
 		if s.cert != "" {
 			one["cert_filepath"] = s.cert
+		}
+		maps.Copy(one, s.more)
+		if p := one["protocol"]; p == "RELP" || p == "RELPSSL" || p == "HEC" {
+			delete(one, "settle")
 		}
 		servers = append(servers, one)
 		names := duo.Names()

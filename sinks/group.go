@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,6 +33,8 @@ type Group struct {
 	changed  chan struct{}   // closed, and another put in its place, when one is done
 	expected int             // pages on their way to this server
 	proven   bool            // a session was confirmed in this run
+
+	isDown atomic.Bool // down is not nil
 
 	probing chan struct{} // holds a token while a probe is under way, which takes its time
 	down    error         // why the last probe failed, or nil
@@ -301,6 +304,9 @@ func (s *shared) diagnose(ctx context.Context, err error) error {
 	return failed
 }
 
+// Down tells, without asking it, whether the server was down when it was asked last.
+func (g *Group) Down() bool { return g.isDown.Load() }
+
 // Ready returns nil when the server is not known to be down, or an empty session
 // shows that it is no longer; else a *SessionError.
 func (g *Group) Ready(ctx context.Context) error {
@@ -323,6 +329,7 @@ func (g *Group) probe(ctx context.Context, must bool) error {
 	_, err := g.sink.Check(ctx)
 	if ctx.Err() == nil {
 		g.down, g.probed = err, time.Now()
+		g.isDown.Store(err != nil)
 	}
 	return err
 }

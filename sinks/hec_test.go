@@ -226,6 +226,25 @@ func TestHECAcknowledged(t *testing.T) {
 	})
 }
 
+// Behind a load balancer that does not keep a channel at one collector, or after a
+// restart, two requests have the same ackId. That it is true proves one of them only.
+func TestHECSameAckID(t *testing.T) {
+	inVirtualTime(t, "twice", func(t *testing.T) {
+		h := &sinktest.HEC{Acks: true, Before: func(n int, w http.ResponseWriter, _ []sinktest.HECEvent) bool {
+			if n == 0 {
+				return false // the first collector's 0; the others', which store nothing, are
+			}
+			fmt.Fprint(w, `{"text":"Success","code":0,"ackId":0}`)
+			return true
+		}}
+		s := hec(t, h, func(o *sinks.Options) { o.HEC.MaxBatchBytes = 1000 })
+		_, err := sinks.Deliver(t.Context(), s, sinks.Batch{Lines: page("a", 40, 100)})
+		if err == nil || !strings.Contains(sinks.Hint(err), "load balancer") {
+			t.Errorf("error %v, hint %q", err, sinks.Hint(err))
+		}
+	})
+}
+
 // The answer to a request that was stored is lost: nothing counts.
 func TestHECAnswerLost(t *testing.T) {
 	for name, before := range map[string]func(int, http.ResponseWriter, []sinktest.HECEvent) bool{

@@ -16,9 +16,8 @@ const (
 // sight is what the system knows of a connection. The zero value is nothing.
 type sight struct {
 	state   tcpState
-	counts  bool   // whether pending is known
-	pending int    // bytes of ours, our end included, that the peer's system has not acknowledged
-	moved   uint64 // grows as something is acknowledged, where that is known
+	counts  bool // whether pending is known
+	pending int  // bytes of ours, our end included, that the peer's system has not acknowledged
 }
 
 // acknowledged reports whether it is known that nothing of ours is on its way,

@@ -26,7 +26,7 @@ func look(conn net.Conn) (seen sight, err error) {
 			}
 		}
 		if info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			seen.state, seen.moved = linuxState(info.State), info.Bytes_acked
+			seen.state = linuxState(info.State)
 		}
 		return pendingError(fd)
 	})

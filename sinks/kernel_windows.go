@@ -80,7 +80,7 @@ func tcpInfo(socket windows.Handle) (sight, error) {
 	if err != nil {
 		return sight{}, err
 	}
-	return sight{state: windowsState(info.state), moved: info.bytesOut - uint64(info.bytesInFlight)}, nil
+	return sight{state: windowsState(info.state)}, nil
 }
 
 // windowsState translates a TCPSTATE of mstcpip.h. 0, CLOSED, proves nothing.

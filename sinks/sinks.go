@@ -3,8 +3,7 @@
 //
 // Start at [New], which makes a [Sink] of one entry of the configuration's
 // servers; [NewWriter] makes one of a writer. [Sink.Open] begins a [Session],
-// which carries records and is confirmed as a whole; [Deliver] is a session of
-// one batch.
+// which carries records and is confirmed as a whole.
 //
 // What is promised: Session.Confirm returns nil only when everything sent counts
 // as far as the protocol can tell.
@@ -202,26 +201,6 @@ func (b Batch) within(limit int) (lines []byte, refused []Refused) {
 		}
 	}
 	return lines, refused
-}
-
-// Deliver sends one batch in a session of its own and confirms it. Of no lines
-// nothing is opened. When err is nil, all records but the refused ones count.
-func Deliver(ctx context.Context, sink Sink, b Batch) (refused []Refused, err error) {
-	if len(b.Lines) == 0 {
-		return nil, nil
-	}
-	session, err := sink.Open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer session.Abort()
-	if refused, err = session.Send(ctx, b); err != nil {
-		return nil, err
-	}
-	if err := session.Confirm(ctx); err != nil {
-		return nil, err
-	}
-	return refused, nil
 }
 
 // Report is what [Sink.Check] found. Fields that do not apply are zero.

@@ -77,11 +77,18 @@ func (d *Dir) lock(name string, alone, note bool) (unlock func(), err error) {
 			if note {
 				stamp(f)
 			}
-			return func() { f.Close() }, nil
+			return func() { release(f) }, nil
 		}
 		f.Close() // it was removed meanwhile: others would lock another one
 	}
 	return nil, &LockError{d.Path(name), errors.New("it comes and goes")}
+}
+
+// release lets go of a lock. A process that is being started may have the descriptor,
+// too, until it runs, and would keep the lock.
+func release(f *os.File) {
+	unlock(f)
+	f.Close()
 }
 
 // named tells whether a file still has its name.

@@ -26,3 +26,6 @@ func tryLock(f *os.File, alone bool) (bool, error) {
 		}
 	}
 }
+
+// unlock lets go of the lock, whoever else has the descriptor.
+func unlock(f *os.File) { _ = unix.Flock(int(f.Fd()), unix.LOCK_UN) }

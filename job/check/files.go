@@ -49,6 +49,10 @@ func (c *checker) warnings() {
 
 // logFile checks the log file without making it. A run goes on without it.
 func (c *checker) logFile() {
+	if c.cfg.LogFile == "" {
+		c.tell(Finding{Name: "log file", Outcome: Skipped, Detail: "the log is off"})
+		return
+	}
 	f := Finding{Name: "log file " + c.cfg.LogFile}
 	_, err := os.Lstat(c.cfg.LogFile)
 	if errors.Is(err, fs.ErrNotExist) {

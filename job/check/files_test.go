@@ -30,6 +30,8 @@ func TestFiles(t *testing.T) {
 			func(w *world) []want {
 				return []want{{check.Warning, "log file " + w.cfg.LogFile, "", "log_filepath"}}
 			}},
+		{"no log file", func(w *world) { w.cfg.LogFile = "" },
+			func(w *world) []want { return []want{{check.Skipped, "log file", "the log is off", ""}} }},
 		{"log file is a directory", func(w *world) { w.cfg.LogFile = w.path("state") },
 			func(w *world) []want {
 				return []want{{check.Warning, "log file " + w.cfg.LogFile, "no regular file", "log_filepath"}}

@@ -6,8 +6,6 @@
 // ([Errors]). Scalars mean what they mean to duologsync's YAML reader (package
 // pyyaml). A secret is never part of an error, a warning or a printed Config
 // ([Secret]). Nothing here reads the environment but through [Env].
-//
-// The Go API is not stable.
 package config
 
 import (
@@ -30,7 +28,8 @@ import (
 // it may be read by several goroutines. Paths are as written: relative ones are
 // relative to the working directory, as in duologsync, but see [Load].
 type Config struct {
-	// LogFile is the path of the program's own messages.
+	// LogFile is the path of the program's own messages, or empty for none: the system's
+	// null device is written so.
 	LogFile string
 	// LogMaxMegabytes is the size in 10^6 bytes at which LogFile is rotated, or 0
 	// for no rotation.

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -89,6 +90,9 @@ func (p *parser) settings(s *section, c *Config) {
 	c.LogFile = filepath.Join(p.env.tempDir(), "duologsync.log")
 	if path, ok := s.filePath("log_filepath"); ok {
 		c.LogFile = path
+		if path == os.DevNull || path == "/dev/null" {
+			c.LogFile = ""
+		}
 	}
 	if mb, ok := s.whole("log_max_megabytes", 1, 1_000_000, ""); ok {
 		c.LogMaxMegabytes = mb

@@ -64,7 +64,7 @@ func TestServer(t *testing.T) {
 			want := baseConfig()
 			want.Warnings = tt.warnings
 			tt.want(&want.Servers[0])
-			if diff := cmp.Diff(want, got); diff != "" {
+			if diff := cmp.Diff(want, got, secrets); diff != "" {
 				t.Errorf("config (-want +got):\n%s", diff)
 			}
 		})
@@ -118,7 +118,7 @@ func TestServerErrors(t *testing.T) {
 				t.Fatal("no error")
 			}
 			got := strings.Split(strings.ReplaceAll(err.Error(), "c.yml:", ""), "\n")
-			if diff := cmp.Diff(tt.want, got); diff != "" {
+			if diff := cmp.Diff(tt.want, got, secrets); diff != "" {
 				t.Errorf("errors (-want +got):\n%s", diff)
 			}
 		})
@@ -164,7 +164,7 @@ func TestTokens(t *testing.T) {
 				}
 				got = strings.Join(tokens, "|")
 			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
+			if diff := cmp.Diff(tt.want, got, secrets); diff != "" {
 				t.Errorf("tokens (-want +got):\n%s", diff)
 			}
 		})

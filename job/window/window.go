@@ -434,16 +434,18 @@ func (w *Window) skip(page Page, step *Step) error {
 	to := w.onward(page)
 	switch {
 	case w.rules.Paging == Earliest && w.spans[0].Reread && later > 1, // two, since one record's text ends nothing
-		w.rules.Paging == Earliest && to < 0 && later > 0 && later+within == n:
+		w.rules.Paging == Earliest && to < 0 && later > 0 && later+within == n && (later > 1 || n < w.rules.Limit):
 		w.finish(step) // what is behind is newer than the span
 		return nil
 	case to >= 0:
-	case w.rules.Paging == Earliest && within == n:
+	case w.rules.Paging == Earliest && later+within == n:
 		to, w.over = w.mintime+w.rules.Unit, w.mintime
 		if n >= w.rules.Limit {
 			step.SteppedOver, w.over = w.mintime, -1
 		}
-	case w.rules.Paging == Cursor && within == n && page.Fresh == 0 && n < last:
+	case w.rules.Paging == Cursor && within == n && page.Fresh > 0 && n < last:
+		to = w.mintime // once more, for what shows up late
+	case w.rules.Paging == Cursor && within == n && n < last:
 		to, w.over = w.mintime+w.rules.Unit, w.mintime // all known, and too few to have been cut
 	default:
 		return ErrStuck

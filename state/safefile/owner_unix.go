@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -58,17 +59,32 @@ func severalNames(info fs.FileInfo) bool {
 
 // accessOf says who can do what.
 func accessOf(_ *os.File, info fs.FileInfo) Access {
-	mode := info.Mode().Perm()
+	mode, others := info.Mode().Perm(), fs.FileMode(0o066)
 	a := Access{Known: true, Anybody: mode&0o002 != 0}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		a.Owner = fmt.Sprintf("uid %d", st.Uid)
 		a.Foreign = st.Uid != 0 && os.Geteuid() != 0 && int(st.Uid) != os.Geteuid()
+		if ofPod(int(st.Gid)) {
+			others = 0o006
+		}
 	}
-	if mode&0o044 != 0 {
+	if mode&others&0o044 != 0 {
 		a.Readers = fmt.Sprintf("mode %04o", mode)
 	}
-	if mode&0o022 != 0 {
+	if mode&others&0o022 != 0 {
 		a.Writers = fmt.Sprintf("mode %04o", mode)
 	}
 	return a
+}
+
+// ofPod tells whether a group is that of a Kubernetes pod (its fsGroup) in which this
+// process runs as an ordinary user. Kubernetes gives volumes to that group, and lets it
+// write: it is how the user of the pod, and nobody else, gets at them. Elsewhere a group
+// may have members that no file of this machine names.
+func ofPod(gid int) bool {
+	if os.Getenv("KUBERNETES_SERVICE_HOST") == "" || os.Geteuid() == 0 {
+		return false
+	}
+	groups, err := os.Getgroups()
+	return gid == os.Getegid() || err == nil && slices.Contains(groups, gid)
 }

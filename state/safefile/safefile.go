@@ -59,7 +59,7 @@ func (e *OwnerError) Error() string { return ErrOwner.Error() + " (" + e.Owner +
 // Unwrap returns ErrOwner.
 func (e *OwnerError) Unwrap() error { return ErrOwner }
 
-// BusyError is a step that another program stood in the way of until patience
+// BusyError is a step that another program stood in the way of until retryFor
 // ended. Only Windows knows it: there a virus scanner or an indexer can keep a file
 // from being renamed or opened.
 type BusyError struct {
@@ -68,7 +68,7 @@ type BusyError struct {
 }
 
 // Error says so.
-func (e *BusyError) Error() string { return e.Err.Error() + ", for " + patience.String() }
+func (e *BusyError) Error() string { return e.Err.Error() + ", for " + retryFor.String() }
 
 // Unwrap returns what the system says.
 func (e *BusyError) Unwrap() error { return e.Err }
@@ -82,10 +82,10 @@ type Access struct {
 	// program nor root nor a system account; to root nobody is.
 	Owner   string
 	Foreign bool
-	// Readers and Writers say who but the owner and the system can read and write (of
-	// what the kubelet has mounted, nobody reads who has no business in the pod),
-	// for a message; "" is nobody. Anybody tells that any user of the machine can
-	// write.
+	// Readers and Writers say who but the owner and the system can read and write, for a
+	// message; "" is nobody. In a Kubernetes pod its own group counts as the owner, and
+	// what the kubelet has mounted nobody reads who has no business in the pod. Anybody
+	// tells that any user of the machine can write.
 	Readers, Writers string
 	Anybody          bool
 }
@@ -193,18 +193,18 @@ func Cause(err error) error {
 	return err
 }
 
-// patience is how long a step is tried again that another program stands in the
+// retryFor is how long a step is tried again that another program stands in the
 // way of.
-const patience = 2 * time.Second
+const retryFor = 2 * time.Second
 
-// held tells errors that pass when another program closes the file; inTheWay also
+// inUse tells errors that pass when another program closes the file; inTheWay also
 // those that may, and may tell of a right that is missing.
-var held, inTheWay = never, never
+var inUse, inTheWay = never, never
 
 func never(error) bool { return false }
 
-// insist takes a step, and takes it again while another program stands in the way.
-func insist(inTheWay func(error) bool, step func() error) error {
+// retry takes a step, and takes it again while another program stands in the way.
+func retry(inTheWay func(error) bool, step func() error) error {
 	err := step()
 	if err == nil || !inTheWay(err) {
 		return err
@@ -215,7 +215,7 @@ func insist(inTheWay func(error) bool, step func() error) error {
 		if err = step(); err == nil || !inTheWay(err) {
 			return err
 		}
-		if time.Since(began) >= patience {
+		if time.Since(began) >= retryFor {
 			return &BusyError{Cause(err)}
 		}
 	}

@@ -295,6 +295,34 @@ func TestPlanted(t *testing.T) {
 	}
 }
 
+// The group of a volume of Kubernetes is the pod's own, where this process is in a pod,
+// in that group and not root.
+func TestAccessOfVolume(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		pod  string
+		gid  int
+		mode fs.FileMode
+		want string
+	}{
+		{"fsGroup", "10.0.0.1", alice, fs.ModeSetgid | 0o770, "false "},
+		{"anybody as well", "10.0.0.1", alice, fs.ModeSetgid | 0o777, "false mode 0777"},
+		{"another group", "10.0.0.1", mallory, fs.ModeSetgid | 0o770, "false mode 0770"},
+		{"no pod", "", alice, fs.ModeSetgid | 0o770, "false mode 0770"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := ground(t, alice, 0o700)
+			if err := errors.Join(os.Chown(dir, alice, test.gid), os.Chmod(dir, test.mode)); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("KUBERNETES_SERVICE_HOST", test.pod)
+			if got := as(t, alice, "access", dir); got != test.want {
+				t.Errorf("access %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 // A Secret as the kubelet mounts it is nobody's to change, and no reason to warn.
 func TestMountedSecret(t *testing.T) {
 	if os.Geteuid() != 0 {

@@ -82,14 +82,6 @@ func Boolean(n *yaml.Node) (b, ok bool) {
 	return b, ok
 }
 
-// Time returns the value of a Timestamp, cut to microseconds. A date is its
-// midnight, and a time without a zone is taken as UTC (in Python it has none).
-func Time(n *yaml.Node) (t time.Time, ok bool) {
-	_, v := read(n)
-	t, ok = v.(time.Time)
-	return t, ok
-}
-
 // read returns a node's kind, and its value where an accessor gives it out: nil,
 // bool, *big.Int, float64, string or time.Time.
 func read(n *yaml.Node) (Kind, any) {
@@ -301,6 +293,8 @@ var timestamp = regexp.MustCompile(`^([0-9]{4})-([0-9][0-9]?)-([0-9][0-9]?)` +
 	`(?:(?:[Tt]|[ \t]+)([0-9][0-9]?):([0-9]{2}):([0-9]{2})(?:\.([0-9]*))?` +
 	`(?:[ \t]*(?:Z|([-+])([0-9][0-9]?)(?::([0-9]{2}))?))?)?$`)
 
+// parseTime returns the value of a Timestamp, cut to microseconds. A date is its
+// midnight, and a time without a zone is taken as UTC (in Python it has none).
 func parseTime(s string) (time.Time, bool) {
 	m := timestamp.FindStringSubmatch(s)
 	if m == nil {

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -32,8 +33,8 @@ func TestScalars(t *testing.T) {
 			case String:
 				got.value, _ = Text(n)
 			case Timestamp:
-				at, _ := Time(n)
-				got.value = at.Format("2006-01-02T15:04:05.000000")
+				_, at := read(n)
+				got.value = at.(time.Time).Format("2006-01-02T15:04:05.000000")
 			}
 			if diff := cmp.Diff(tt, got, cmp.AllowUnexported(scalar{})); diff != "" {
 				t.Errorf("scalar (-want +got):\n%s", diff)
