@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"dls/job/config"
 	"dls/job/demo"
 	"dls/job/report"
 )
@@ -17,12 +16,6 @@ type demoCommand struct {
 	configArg
 	Server string `placeholder:"ID" help:"Send the demo's records to this server of the configuration instead."`
 	Keep   bool   `help:"Keep the temporary directory with the configuration and the checkpoints."`
-	Bench  int    `hidden:"" placeholder:"N" help:"Measure a backlog of N records against the bare copy of its pages."`
-	MSP    int    `hidden:"" placeholder:"N" help:"Measure an MSP of N child accounts."`
-	Rounds int    `hidden:"" default:"3" help:"How often to measure."`
-
-	Latency duration `hidden:"" default:"50ms" help:"How long each answer of Duo takes."`
-	Copy    string   `hidden:"" placeholder:"CONFIG" help:"Make the bare copy."`
 }
 
 func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
@@ -35,15 +28,6 @@ func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	}
 	var err error
 	switch {
-	case c.Bench > 0:
-		err = demo.Bench(ctx, stdout, c.Bench, c.Rounds, time.Duration(c.Latency))
-	case c.MSP > 0:
-		err = demo.BenchMSP(ctx, stdout, c.MSP, time.Duration(c.Latency))
-	case c.Copy != "":
-		var cfg *config.Config
-		if cfg, err = config.Load(c.Copy, config.SystemEnv()); err == nil {
-			err = demo.Copy(ctx, cfg)
-		}
 	case c.Server != "":
 		if c.Config == "" {
 			return misused(stderr, errNoConfig)

@@ -28,7 +28,7 @@ import (
 // version is the program's version. The linker may set it.
 var version = "1.0.0"
 
-// The exit codes. They are documented in the README.
+// The exit codes. docs/operations.md explains them.
 const (
 	exitDone    = 0
 	exitNone    = 1  // no stream got through

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,8 +27,11 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata")
 
+// programs are what the test binary can be run as, by the names it is called by.
+var programs = map[string]func(){"dls": main}
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"dls": main})
+	testscript.Main(m, programs)
 }
 
 // TestScripts runs the real program as its users do. Each script finds a
@@ -112,9 +114,6 @@ type scriptWorld struct {
 	pings []string // the paths of calls to the dead-man switch
 }
 
-// root is the folder of this package.
-var root, _ = os.Getwd()
-
 func setup(env *testscript.Env) error {
 	tb := env.T().(testing.TB)
 	sim := duosim.New(duosim.Account{ID: scriptAccount, Name: "Script", Ikey: "DISCRIPT000000000000", Skey: scriptSecret, MSP: true})
@@ -136,16 +135,6 @@ func setup(env *testscript.Env) error {
 	env.Setenv("ALARM", alarm.URL)
 	if err := os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), sim.CAPEM(), 0o600); err != nil {
 		return err
-	}
-	// The README shows the usage texts: a script compares them with the program's.
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		return err
-	}
-	for i, block := range regexp.MustCompile("(?ms)^```usage [^\n]*\n(.*?)^```$").FindAllSubmatch(readme, -1) {
-		if err := os.WriteFile(filepath.Join(env.WorkDir, fmt.Sprintf("usage%d.txt", i)), block[1], 0o600); err != nil {
-			return err
-		}
 	}
 	env.Setenv("DUO", sim.Host(scriptAccount))
 	env.Setenv("SIEM_PORT", strconv.Itoa(w.siem.Port()))

@@ -3,6 +3,8 @@ package cef
 import (
 	"bytes"
 	"net/netip"
+
+	"dls/job/record"
 )
 
 // An address field holds the address, and its port in a field of its own. What is
@@ -17,7 +19,7 @@ const (
 
 // writeAddress writes a value as an address and a port, a host name and a port,
 // or as a custom string, and the space behind it. An empty text is left out.
-func (f *field) writeAddress(w *writer, found *values) {
+func (f *field) writeAddress(w *writer, found *record.Found) {
 	v := f.find(found)
 	if v == nil {
 		return
@@ -29,8 +31,8 @@ func (f *field) writeAddress(w *writer, found *values) {
 		return
 	}
 	text := v[1 : len(v)-1]
-	if indexQuoteOrEscape(text, 0) < len(text) {
-		text = appendUnquoted(nil, text)
+	if bytes.IndexByte(text, '\\') >= 0 {
+		text = record.AppendText(nil, text)
 	}
 	if text = bytes.Trim(text, " "); len(text) == 0 {
 		return
@@ -185,4 +187,8 @@ func isHostName(text []byte) bool {
 		}
 	}
 	return letters && (label > 0 && text[len(text)-1] != '-' || label == 0 && len(text) > 1)
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }

@@ -12,7 +12,7 @@
 //
 // The format is that of the ArcSight Common Event Format (CEF) Implementation
 // Standard, CEF:0, behind a syslog prefix as in RFC 3164 unless the line is to be
-// bare. The Go API is not stable.
+// bare.
 package cef
 
 import (
@@ -21,6 +21,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"dls/job/record"
 )
 
 // Formatter writes records as CEF lines. It is safe for concurrent use as long
@@ -47,7 +49,7 @@ func New(version string) *Formatter {
 }
 
 // Append appends to dst the line of one record, '\n' included, and returns the
-// extended slice. m must not be nil. record is one JSON object as it was
+// extended slice. m must not be nil. text is a record, one JSON object as it was
 // received; child is the child account's id in MSP mode, else "".
 //
 // Each line has an externalId: the record's own id. A record without one, or
@@ -59,12 +61,12 @@ func New(version string) *Formatter {
 // characters (Unicode code points) of the value before escaping, so that a cut
 // divides neither a character nor an escape sequence.
 //
-// An error means that record is no JSON object; it does not quote the record, and
+// An error means that text is no JSON object; it does not quote the record, and
 // dst is returned as it was. Append keeps none of its arguments. It allocates
 // where dst has to grow, and otherwise only for values of unusual form.
-func (f *Formatter) Append(dst []byte, m *Mapping, record []byte, child string) ([]byte, error) {
-	var found values
-	object, err := scan(record, &m.root, &found)
+func (f *Formatter) Append(dst []byte, m *Mapping, text []byte, child string) ([]byte, error) {
+	var found record.Found
+	object, err := m.paths.Find(text, &found)
 	if err != nil {
 		return dst, err
 	}

@@ -1,11 +1,13 @@
 package cef
 
+import "dls/job/record"
+
 // ExternalID returns what [Formatter.Append] writes as externalId of the record, as it
-// stands in the line: the record's own id, or what stands in its place. record and
+// stands in the line: the record's own id, or what stands in its place. text and
 // child are as for Append.
-func (m *Mapping) ExternalID(record []byte, child string) (string, error) {
-	var found values
-	object, err := scan(record, &m.root, &found)
+func (m *Mapping) ExternalID(text []byte, child string) (string, error) {
+	var found record.Found
+	object, err := m.paths.Find(text, &found)
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,6 @@
 package cef
 
-import "strings"
+import "dls/job/record"
 
 // Mapping tells where the parts of an endpoint's CEF lines come from. It is never
 // changed and safe for concurrent use.
@@ -10,17 +10,15 @@ type Mapping struct {
 	fields    []field
 	id        source // externalId
 
-	root node // the paths of all sources, as scan wants them
+	paths *record.Paths // of all sources
 }
 
 // For returns the mapping of an endpoint, or nil when it has none: Trust Monitor
 // speaks JSON only.
 func For(name string) *Mapping { return mappings[name] }
 
-// source is where a text comes from: the first of the paths that leads to a
-// value, or else the text. A path is made of the keys of nested objects, joined
-// by dots. It leads nowhere when the record has no such key, or when the value is
-// null or an object through which another path goes.
+// source is where a text comes from: the first of the paths, see [record.Paths], that
+// leads to a value, or else the text.
 type source struct {
 	paths []string
 	text  string
@@ -139,30 +137,6 @@ var limits = map[string]int{
 	"cs5":   maxCustomString,
 }
 
-// node is a key in the tree of the paths of a mapping.
-type node struct {
-	key  string
-	kids []node
-	// isEnd tells that a path ends here.
-	isEnd bool
-	// slot is the number of the value to which the path leads that ends here. The
-	// paths through here lead to the values up to, not including, end.
-	slot, end int
-}
-
-// child returns the node of a key, or nil. It may be called on nil.
-func (n *node) child(key []byte) *node {
-	if n == nil {
-		return nil
-	}
-	for i := range n.kids {
-		if n.kids[i].key == string(key) {
-			return &n.kids[i]
-		}
-	}
-	return nil
-}
-
 // compile completes the mappings of the table.
 func compile(table map[string]*Mapping) map[string]*Mapping {
 	for _, m := range table {
@@ -182,46 +156,14 @@ func (m *Mapping) compile() {
 		f.limit = limits[f.key]
 		sources = append(sources, &f.source)
 	}
+	var paths []string
+	for _, s := range sources {
+		paths = append(paths, s.paths...)
+	}
+	m.paths = record.NewPaths(paths...)
 	for _, s := range sources {
 		for _, path := range s.paths {
-			m.root.add(path)
+			s.slots = append(s.slots, m.paths.Slot(path))
 		}
 	}
-	slots := make(map[string]int)
-	m.root.number("", slots)
-	if len(slots) > len(values{}.spans) {
-		panic("cef: a mapping has more paths than values")
-	}
-	for _, s := range sources {
-		for _, path := range s.paths {
-			s.slots = append(s.slots, slots[path])
-		}
-	}
-}
-
-// add adds the nodes of a path.
-func (n *node) add(path string) {
-	for key := range strings.SplitSeq(path, ".") {
-		kid := n.child([]byte(key))
-		if kid == nil {
-			n.kids = append(n.kids, node{key: key})
-			kid = &n.kids[len(n.kids)-1]
-		}
-		n = kid
-	}
-	n.isEnd = true
-}
-
-// number gives the ends of paths their slots, so that those below a node are
-// next to each other, and notes them in slots.
-func (n *node) number(path string, slots map[string]int) {
-	n.slot = len(slots)
-	if n.isEnd {
-		slots[path] = n.slot
-	}
-	for i := range n.kids {
-		kid := &n.kids[i]
-		kid.number(strings.TrimPrefix(path+"."+kid.key, "."), slots)
-	}
-	n.end = len(slots)
 }

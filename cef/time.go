@@ -1,6 +1,11 @@
 package cef
 
-import "time"
+import (
+	"bytes"
+	"time"
+
+	"dls/job/record"
+)
 
 // layouts are the forms of a time text. The fraction of a second may have any
 // length or be absent; no zone means UTC, as everywhere in Duo's logs.
@@ -23,8 +28,8 @@ func millis(v []byte) (ms int64, ok bool) {
 		return 0, false
 	}
 	if v[0] == '"' {
-		if v = v[1 : len(v)-1]; indexQuoteOrEscape(v, 0) < len(v) {
-			v = appendUnquoted(nil, v)
+		if v = v[1 : len(v)-1]; bytes.IndexByte(v, '\\') >= 0 {
+			v = record.AppendText(nil, v)
 		}
 	}
 	if ms, ok := numberMillis(v); ok {

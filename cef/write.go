@@ -1,30 +1,33 @@
 package cef
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"dls/job/record"
 )
 
-// place is a part of a line that has its own rules of escaping.
-type place struct {
+// escaping is how a part of a line is escaped.
+type escaping struct {
 	plain  [256]bool // bytes that stand for themselves
 	lf, cr string    // how line breaks are written
 }
 
 var (
 	// A header has no escape sequences for line breaks.
-	inHeader    = newPlace(`\|`, " ", " ")
-	inExtension = newPlace(`\=`, `\n`, `\r`)
+	inHeader    = newEscaping(`\|`, " ", " ")
+	inExtension = newEscaping(`\=`, `\n`, `\r`)
 )
 
-// newPlace returns the place in which the special characters are escaped by a
+// newEscaping returns the escaping in which the special characters have a
 // backslash.
-func newPlace(special, lf, cr string) place {
-	p := place{lf: lf, cr: cr}
+func newEscaping(special, lf, cr string) escaping {
+	p := escaping{lf: lf, cr: cr}
 	for c := byte(' '); c <= '~'; c++ {
 		p.plain[c] = strings.IndexByte(special, c) < 0
 	}
@@ -35,25 +38,25 @@ func newPlace(special, lf, cr string) place {
 type writer struct {
 	dst []byte
 
-	in     *place // where the value stands that is being written
-	left   int    // the characters that it may still have
-	cut    bool   // it had more
-	before rune   // the last character, or 0 where that is ASCII or was replaced
+	in     *escaping // of the value that is being written
+	left   int       // the characters that it may still have
+	cut    bool      // it had more
+	before rune      // the last character, or 0 where that is ASCII or was replaced
 }
 
 // raw appends text of ours, which needs no escaping.
 func (w *writer) raw(s string) { w.dst = append(w.dst, s...) }
 
 // text appends UTF-8 text, escaped and cut to limit characters.
-func (w *writer) text(in *place, text []byte, limit int) {
+func (w *writer) text(in *escaping, text []byte, limit int) {
 	w.in, w.left, w.cut, w.before = in, limit, false, 0
 	w.put(text)
 }
 
 // value appends the JSON value v, escaped and cut to limit characters: a string
 // as the text it stands for, objects and arrays without blanks, all else as
-// received. It tells whether all of it was written. v must have passed scan.
-func (w *writer) value(in *place, v []byte, limit int) bool {
+// received. It tells whether all of it was written. v must have been read.
+func (w *writer) value(in *escaping, v []byte, limit int) bool {
 	w.in, w.left, w.cut, w.before = in, limit, false, 0
 	switch v[0] {
 	case '"':
@@ -70,12 +73,13 @@ func (w *writer) value(in *place, v []byte, limit int) bool {
 // its quotes.
 func (w *writer) quoted(s []byte) {
 	for !w.cut {
-		i := indexQuoteOrEscape(s, 0)
-		w.put(s[:i])
-		if i == len(s) {
+		i := bytes.IndexByte(s, '\\')
+		if i < 0 {
+			w.put(s)
 			return
 		}
-		r, n := unescape(s[i:])
+		w.put(s[:i])
+		r, n := record.Unescape(s[i:])
 		w.putRune(r)
 		s = s[i+n:]
 	}
@@ -97,14 +101,16 @@ func (w *writer) compact(s []byte) {
 			s = s[1:]
 			continue
 		}
-		n = indexQuoteOrEscape(s, 1)
-		for s[n] == '\\' {
-			n = indexQuoteOrEscape(s, n+2)
+		end, err := record.Skip(s, 0)
+		if err != nil {
+			return // no value that was read
 		}
-		w.put(s[:n+1])
-		s = s[n+1:]
+		w.put(s[:end])
+		s = s[end:]
 	}
 }
+
+func isBlank(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
 
 // put appends a piece of the value. Bytes that are no UTF-8 become U+FFFD.
 func (w *writer) put(s []byte) {
@@ -175,9 +181,9 @@ func isHidden(r, before rune) bool {
 }
 
 // find returns the value to which the first of the paths leads, or nil.
-func (s *source) find(found *values) []byte {
+func (s *source) find(found *record.Found) []byte {
 	for _, slot := range s.slots {
-		if v := found.at(slot); v != nil {
+		if v := found.At(slot); v != nil {
 			return v
 		}
 	}
@@ -186,7 +192,7 @@ func (s *source) find(found *values) []byte {
 
 // writeHeader writes a field of the header. Those must not be empty, so an empty
 // string counts as no value.
-func (s *source) writeHeader(w *writer, found *values, limit int) {
+func (s *source) writeHeader(w *writer, found *record.Found, limit int) {
 	if v := s.find(found); !isEmpty(v) {
 		w.value(&inHeader, v, limit)
 		return
@@ -197,7 +203,7 @@ func (s *source) writeHeader(w *writer, found *values, limit int) {
 func isEmpty(v []byte) bool { return len(v) == 0 || string(v) == `""` }
 
 // write writes a field of the extension and the space behind it.
-func (f *field) write(w *writer, found *values) {
+func (f *field) write(w *writer, found *record.Found) {
 	if f.isTime {
 		f.writeTime(w, found)
 		return
@@ -220,9 +226,9 @@ func (f *field) write(w *writer, found *values) {
 }
 
 // writeTime writes the first value that is a time.
-func (f *field) writeTime(w *writer, found *values) {
+func (f *field) writeTime(w *writer, found *record.Found) {
 	for _, slot := range f.slots {
-		if ms, ok := millis(found.at(slot)); ok {
+		if ms, ok := millis(found.At(slot)); ok {
 			w.raw(f.lead)
 			w.dst = strconv.AppendInt(w.dst, ms, 10)
 			w.raw(" ")
@@ -233,9 +239,9 @@ func (f *field) writeTime(w *writer, found *values) {
 
 // appendHash appends what identifies a record without an id. Equal records of
 // two child accounts are two records.
-func appendHash(dst, record []byte, child string) []byte {
+func appendHash(dst, text []byte, child string) []byte {
 	h := sha256.New()
-	h.Write(record)
+	h.Write(text)
 	h.Write([]byte(child))
 	var sum [sha256.Size]byte
 	return hex.AppendEncode(dst, h.Sum(sum[:0])[:maxExternalID/2])

@@ -1,6 +1,7 @@
 package job_test
 
 import (
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -81,6 +82,48 @@ var receiverFaults = []fault{
 		name: "receiver ends its stream early but goes on to acknowledge", what: "sends the page again",
 		breaks: behaves(sinktest.EndAfter(1)), repeats: unconfirmed,
 	},
+	{
+		name: "peer ends the connection while it settles", what: "sends the page again: what it carried does not count", memory: true, server: settles,
+		breaks: behaves(sinktest.CloseIdle(1, 2*time.Second), sinktest.CloseIdle(1, 4*time.Second)), repeats: unconfirmed,
+	},
+	{
+		name: "proxy whose backend refuses takes everything and ends the connection", what: "tries for `--retry-for`, then says so; the next run sends everything", memory: true, server: settles,
+		breaks: behaves(forever(loses(3 * time.Second))...), mend: wellBehaved,
+		err: "no progress for 5m0s", hint: "a proxy does so when what is behind it is down",
+	},
+	{
+		name: "proxy loses its backend in mid-run, with a page in its memory", what: "sends the page again once the proxy ends the connection, within `settle`", memory: true, server: settles,
+		breaks: behaves(loses(time.Second), loses(0)),
+	},
+	{
+		name: "proxy tries to reach its backend for longer than `settle` (haproxy: 20 s as often configured; nginx: 60 s)",
+		what: "TCP cannot see it: counts what the proxy's system acknowledged, and warns that it does not close. Set `settle` above that time, or use RELP or HEC",
+		breaks: func(s *scene) {
+			s.behaves(sinktest.BlackHole)
+			s.sink = func(o *sinks.Options) { hurry(o); o.Settle = 50 * time.Millisecond }
+			s.listen()
+			s.few()
+		},
+		mend: wellBehaved, real: true, tells: true, missing: "what went into the proxy: 3 of 3 behind haproxy and nginx", warns: "does not close the connection",
+	},
+	{
+		name: "receiver reads up to our end, and then forgets what it read (a handler that raises, a shutdown with data unread)",
+		what: "TCP cannot see it: it looks the same as a receiver. Use RELP or HEC", memory: true, server: settles,
+		breaks: behaves(forever(sinktest.Discard)...), missing: "what it forgets: 1, 3 and 250 of as many with Python's `socketserver`",
+	},
+	{
+		name: "receiver of octet-counted syslog resets in mid-page", what: "sends the page again, whole messages from the start of a connection", memory: true,
+		server: map[string]any{"envelope": "rfc5424", "framing": "octet-counted", "settle": 5},
+		breaks: behaves(resetsIn(100_000), resetsIn(10)),
+	},
+	{
+		name: "receiver of octet-counted syslog over TLS stops and returns after two minutes", what: "waits for it; the run succeeds", memory: true, tls: true,
+		server: map[string]any{"envelope": "rfc5424", "framing": "octet-counted", "settle": 5},
+		breaks: restarts, repeats: unconfirmed,
+	},
+	{name: "session fails that carries the pages of many streams", what: "takes each of them back to what counts, and sends them again", test: "TestSessionFails", repeats: unconfirmed},
+	{name: "record makes the receiver end the connection", what: "fails its own stream by name; the others with pages in that session are delivered", test: "TestSessionPoison"},
+	{name: "record longer than `max_record_bytes` (TCP, RELP, HEC, octet-counted)", what: "keeps the record in `<endpoint>_oversize.ndjson`, counts it and warns, exit code 3", test: "TestFaultKept"},
 	{
 		name: "one of an endpoint's two receivers is down", what: "moves the checkpoint only when both have confirmed",
 		repeats: unconfirmed, err: refused, hint: "check that the receiver is running",
@@ -169,10 +212,11 @@ var receiverFaults = []fault{
 func behaves(turns ...sinktest.Behaviour) func(*scene) {
 	return func(s *scene) {
 		var n atomic.Int64
+		good := s.good()
 		s.behaves(func(c *sinktest.Conn) {
 			i := int(n.Add(1)) - 1
 			if i >= len(turns) {
-				sinktest.ReadAll(c)
+				good(c)
 				return
 			}
 			// A small buffer, so that data is unread when it closes.
@@ -189,7 +233,7 @@ func forever(b sinktest.Behaviour) []sinktest.Behaviour {
 }
 
 // wellBehaved mends the victim's receiver.
-func wellBehaved(s *scene) { s.behaves(sinktest.ReadAll) }
+func wellBehaved(s *scene) { s.behaves(s.good()) }
 
 // listens starts the victim's receiver, well behaved.
 func listens(s *scene) { s.listen() }
@@ -216,14 +260,40 @@ func restarts(s *scene) {
 	s.wire = func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
 			if strings.Contains(r.URL.Path, victim) && asked.Add(1) == 2 {
-				s.outside(s.close)
+				where := s.outside
+				if s.fault.memory {
+					where = func(do func()) { do() }
+				}
+				where(s.close)
 				go func() {
 					time.Sleep(2 * time.Minute)
-					s.outside(s.listen)
+					where(s.listen)
 				}()
 			}
 			return next.RoundTrip(r)
 		})
+	}
+}
+
+// settles is a server of TCP as it is by default.
+var settles = map[string]any{"settle": 5}
+
+// loses takes everything and throws it away, as a proxy does that has nobody to give
+// it to, and ends the connection after d.
+func loses(d time.Duration) sinktest.Behaviour {
+	return func(c *sinktest.Conn) {
+		c.TCP.SetReadDeadline(time.Now().Add(d))
+		io.Copy(io.Discard, c.Stream())
+		c.TCP.Close()
+	}
+}
+
+// resetsIn takes some bytes and resets the connection.
+func resetsIn(n int64) sinktest.Behaviour {
+	return func(c *sinktest.Conn) {
+		io.CopyN(io.Discard, c.Stream(), n)
+		c.TCP.SetLinger(0)
+		c.TCP.Close()
 	}
 }
 

@@ -27,6 +27,8 @@ const (
 	// patience is how long a stream of a scene may go without progress: as long
 	// as the program's default.
 	patience = 5 * time.Minute
+	// hecToken is the token of a victim that is a collector.
+	hecToken = "not-a-real-token"
 	// apiHost is the account's host name.
 	apiHost = "api-fault001.duosecurity.com"
 )
@@ -55,6 +57,9 @@ type scene struct {
 	siem      *sinktest.Receiver   // the bystanders'
 	target    *sinktest.Receiver   // the victim's, once it listens
 	port      int                  // the victim's
+	network   *sinktest.Network    // in which the victim is reached while a run goes on; nil: by sockets
+	listening bool                 // the victim's receiver is there when a run begins, in memory
+	hec       *sinktest.HEC        // the victim's, where it is a collector
 	behave    atomic.Pointer[sinktest.Behaviour]
 	cert      atomic.Pointer[tls.Config]
 	ca        *sinktest.Certificate
@@ -111,9 +116,9 @@ func newScene(t *testing.T, f *fault) *scene {
 	t.Cleanup(func() { close(s.errands) })
 
 	s.siem = s.receiver(sinktest.Options{})
-	s.behaves(sinktest.ReadAll)
+	s.behaves(s.good())
 	s.port = sinktest.FreePort(t)
-	one := server{id: "victim", protocol: "TCP", port: s.port}
+	one := server{id: "victim", protocol: "TCP", port: s.port, more: f.server}
 	switch {
 	case f.tls:
 		s.ca = sinktest.NewAuthority(t)
@@ -130,7 +135,11 @@ func newScene(t *testing.T, f *fault) *scene {
 // receiver starts a receiver whose lines count.
 func (s *scene) receiver(o sinktest.Options) *sinktest.Receiver {
 	s.outer.Helper()
-	r := sinktest.Listen(s.outer, o)
+	t := s.outer
+	if o.Network != nil {
+		t = s.t // it ends with the bubble
+	}
+	r := sinktest.Listen(t, o)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.receivers = append(s.receivers, r)
@@ -140,7 +149,11 @@ func (s *scene) receiver(o sinktest.Options) *sinktest.Receiver {
 // listen starts the victim's receiver.
 func (s *scene) listen() {
 	s.outer.Helper()
-	o := sinktest.Options{Port: s.port, Behave: func(c *sinktest.Conn) { (*s.behave.Load())(c) }}
+	s.listening = true
+	if s.fault.memory && s.network == nil {
+		return // a run begins with it
+	}
+	o := sinktest.Options{Port: s.port, Network: s.network, Behave: func(c *sinktest.Conn) { (*s.behave.Load())(c) }}
 	switch {
 	case s.fault.udp:
 		r := sinktest.ListenUDP(s.outer, o)
@@ -163,6 +176,22 @@ func (s *scene) close() {
 	r := s.target
 	s.mu.Unlock()
 	r.Close()
+}
+
+// good is the behaviour of a victim's receiver that is in order.
+func (s *scene) good() sinktest.Behaviour {
+	switch protocol, _ := s.fault.server["protocol"].(string); {
+	case protocol == "HEC":
+		if s.hec == nil {
+			s.hec = &sinktest.HEC{T: s.outer, Token: hecToken}
+		}
+		return s.hec.Behave
+	case protocol != "":
+		return new(sinktest.RELPServer).Behave
+	case s.fault.server["framing"] != nil:
+		return sinktest.ReadCounted
+	}
+	return sinktest.ReadAll
 }
 
 // behaves tells the victim's receiver how to treat connections from now on.
@@ -227,7 +256,19 @@ func (s *scene) up(do func()) {
 	if s.wire != nil {
 		s.transport = s.wire(network)
 	}
+	if s.fault.memory {
+		s.network = new(sinktest.Network)
+		if s.listening {
+			s.listen()
+		}
+	}
 	do()
+	if s.fault.memory {
+		if s.listening {
+			s.close()
+		}
+		s.network = nil
+	}
 	// Both ends of a pipe must not take leave at once: each would wait for the
 	// other to read, with a bubble's clock standing still.
 	network.CloseIdleConnections()
@@ -241,7 +282,14 @@ func (s *scene) try() (*job.Summary, error) {
 	s.t.Helper()
 	o := s.world.options()
 	o.SetTransport(s.transport)
-	o.SetSink(s.sink)
+	o.SetSink(func(o *sinks.Options) {
+		if s.fault.memory && o.ID == "victim" {
+			o.Dial = s.network.Dial
+		}
+		if s.sink != nil {
+			s.sink(o)
+		}
+	})
 	if !s.fault.real {
 		o.RetryFor = patience
 	}

@@ -312,10 +312,17 @@ func (s *stream) settle() error {
 func (s *stream) commit() error {
 	n, failed := s.flight.decided()
 	if n > 0 {
-		if err := s.count(s.flight.pages[:n], n == 1); err != nil {
+		for i := range n {
+			if err := s.keep(&s.flight.pages[i]); err != nil {
+				return err
+			}
+		}
+		// They are counted once, whatever becomes of the checkpoint.
+		pages := slices.Clone(s.flight.pages[:n])
+		s.flight.pages = slices.Delete(s.flight.pages, 0, n)
+		if err := s.count(pages, n == 1); err != nil {
 			return err
 		}
-		s.flight.pages = slices.Delete(s.flight.pages, 0, n)
 	}
 	if failed != nil {
 		return failed
@@ -327,9 +334,6 @@ func (s *stream) commit() error {
 func (s *stream) count(pages []sent, one bool) error {
 	fresh, write := 0, false
 	for _, p := range pages {
-		if err := s.keep(p); err != nil {
-			return err
-		}
 		fresh += len(p.marks)
 		write = write || p.write
 	}
@@ -420,9 +424,10 @@ func (s *stream) book() {
 }
 
 // keep writes records that a server does not take to a file in the checkpoint
-// directory.
-func (s *stream) keep(p sent) error {
-	for _, k := range p.kept {
+// directory, once.
+func (s *stream) keep(p *sent) error {
+	for ; len(p.kept) > 0; p.kept = p.kept[1:] {
+		k := p.kept[0]
 		n := len(k.records)
 		if s.run.store == nil {
 			return &keepError{fmt.Errorf("the server does not take %s, and there is no checkpoint directory to keep what it does not take", counted(n, "record", "records"))}
@@ -452,18 +457,19 @@ const share = 4
 // turn makes sure that the stream has a slot, and tells its servers that a page is on
 // its way. After some pages it lets others have the slot.
 func (s *stream) turn(ctx context.Context) error {
-	if s.slot != nil && s.pages >= share && s.run.line.crowded() {
+	if s.slot != nil && s.feed.Last {
 		s.give()
 	}
 	if s.slot == nil {
 		s.flight.land()
-		slot, err := s.run.line.wait(ctx)
+		slot, err := s.run.line.wait(ctx, s)
 		if err != nil {
 			return err
 		}
 		s.take(slot)
 	}
 	s.pages++
+	s.feed.Last = s.pages >= share && s.run.line.crowded()
 	s.expect()
 	return nil
 }

@@ -53,8 +53,8 @@ type Options struct {
 	// RetryFor is how long a stream may go without progress before it fails. 0
 	// means that nothing is tried again.
 	RetryFor time.Duration
-	// Begin lets the first run in a checkpoint directory begin at offset though
-	// checkpoints lie where the defaults of duologsync and dls put them.
+	// Begin lets streams without a checkpoint begin at offset though the store has known
+	// them, or checkpoints lie where the defaults of duologsync and dls put them.
 	Begin bool
 	// Grace is how long deliveries under way may take when the run is told to stop.
 	Grace time.Duration

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +32,7 @@ type fussy struct {
 	mu          sync.Mutex
 	lines       []string
 	connections int
+	breaks      int // how many connections that brought lines are reset in the end
 }
 
 func newFussy(t *testing.T, hate string) *fussy {
@@ -73,6 +76,11 @@ func (f *fussy) read(conn *net.TCPConn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.connections++
+	if len(lines) > 0 && f.breaks > 0 {
+		f.breaks--
+		conn.SetLinger(0)
+		return
+	}
 	f.lines = append(f.lines, lines...)
 }
 
@@ -235,4 +243,76 @@ func TestSessionUnmade(t *testing.T) {
 		t.Errorf("failed: %v", failed)
 	}
 	exactly(t, w.lines(parent, "auth"), siem.Take())
+}
+
+// deadSink is a server that is down.
+type deadSink struct{}
+
+var errDead = errors.New("connection refused")
+
+func (deadSink) ID() string                                        { return "siem" }
+func (deadSink) MaxRecord() int                                    { return 0 }
+func (deadSink) Check(context.Context) (sinks.Report, error)       { return sinks.Report{}, errDead }
+func (deadSink) Open(context.Context) (s sinks.Session, err error) { return nil, errDead }
+
+// Once a server is known to be down nothing is fetched for it, by streams that have not
+// begun either: they would hold slots and memory until their pages fail.
+func TestNothingFetchedForServerDown(t *testing.T) {
+	s := newScene(t, &fault{})
+	s.listen()
+	var mu sync.Mutex
+	calls := map[string]int{}
+	s.wire = func(network http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			mu.Lock()
+			calls[path.Base(r.URL.Path)]++
+			mu.Unlock()
+			return network.RoundTrip(r)
+		})
+	}
+	s.options = func(o *job.Options) {
+		o.Parallel, o.Endpoints = 1, bystanders
+		o.SetReceiver(func(config.Server) (sinks.Sink, error) { return deadSink{}, nil })
+	}
+	s.run(func() { s.sync() }) // each stream notes where it begins, which takes Duo's answer
+	clear(calls)
+	s.run(func() {
+		for _, r := range s.sync().Results {
+			if !errors.Is(r.Err, errDead) {
+				t.Errorf("%s: %v", r.Name(), r.Err)
+			}
+		}
+	})
+	if len(calls) != 1 {
+		t.Errorf("calls to Duo: %v, want those of the stream that found the server down", calls)
+	}
+}
+
+// Sessions that carry the pages of many streams fail, and take all of these back to
+// what counts: everything comes again, and the next run has nothing to do.
+func TestSessionFails(t *testing.T) {
+	const n = 40
+	w, _ := newWorld(t)
+	f := newFussy(t, "")
+	f.breaks = 3
+	w.text.servers[0].port = f.port()
+	w.children(n)
+	patient := func(o *job.Options) { o.RetryFor = 5 * time.Minute }
+	sum := w.sync(patient)
+	w.clean(sum)
+	var want []string
+	retries := 0
+	for _, r := range sum.Results {
+		want = append(want, w.lines(r.Account, "auth")...)
+		retries += r.Retries
+	}
+	lines, _ := f.got()
+	exactly(t, want, lines)
+	if retries < 3 {
+		t.Errorf("%d retries: the run met no fault", retries)
+	}
+	w.clean(w.sync(patient))
+	if again, _ := f.got(); len(again) != len(lines) {
+		t.Errorf("%d records came again", len(again)-len(lines))
+	}
 }

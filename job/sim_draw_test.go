@@ -66,6 +66,7 @@ type simShape struct {
 	lastNull bool   // no cursor on the last page with records
 	array    bool   // the cursor as a list of two texts
 	mixed    bool   // records of a page in any order
+	compact  bool   // no spaces between what is not of a record
 	limit    int    // calls a minute, 0: no limit
 	fixed    bool   // whole minutes, not any sixty seconds
 	attempts bool   // refused calls count, too
@@ -320,7 +321,7 @@ func (s *simStream) draw(d dice, sc *scenario, span time.Duration) {
 		sh.varies = d.oneIn(3) && s.row.Cursor != duo.Mintime // without a cursor nobody could tell
 	}
 	sh.total = pick(d, "right", "right", "page", "zero", "null", "absent", "object", "text")
-	sh.lastNull, sh.array, sh.mixed = d.oneIn(3), d.oneIn(2), d.oneIn(6)
+	sh.lastNull, sh.array, sh.mixed, sh.compact = d.oneIn(3), d.oneIn(2), d.oneIn(6), d.oneIn(2)
 	sh.mixed = sh.mixed && !sh.lastNull && s.row.Cursor == duo.NextOffset
 	if d.oneIn(4) {
 		sh.limit = pick(d, 1, 2, 5, 10)
@@ -422,7 +423,7 @@ func (s *simStream) told(d dice, r *simRecord) []string {
 	if s.texts && d.oneIn(15) {
 		r.odd = true
 		odd := pick(d, `"soon"`, "null", `""`, "-5", `"0001-01-01T00:00:00Z"`,
-			fmt.Sprintf("%q", exact.Add(pick(d, time.Second, 10*time.Hour, 40*24*time.Hour)).Format(time.RFC3339)),
+			fmt.Sprintf("%q", exact.Add(pick(d, time.Second, time.Minute, time.Hour, 10*time.Hour, 40*24*time.Hour)).Format(time.RFC3339)),
 			fmt.Sprintf("%q", exact.Add(-pick(d, time.Second, 10*time.Hour, 40*24*time.Hour)).Format(time.RFC3339)))
 		text, r.silent = odd, len(s.row.Times) == 1
 		if d.oneIn(2) {

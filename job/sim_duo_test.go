@@ -443,6 +443,9 @@ func (s *simStream) body(page []*simRecord, meta string) string {
 	}
 	b.WriteByte(']')
 	if s.row.Records != "" {
+		if s.shape.compact {
+			meta = strings.NewReplacer(`": `, `":`, `", "`, `","`).Replace(meta)
+		}
 		if meta != "" {
 			b.WriteString(", " + meta)
 		}

@@ -96,7 +96,7 @@ func (sim *simulation) loaded(id state.ID, cp *state.Checkpoint) {
 	if t.known > s.row.Limit-1 { // the overlap is read in slices
 		t.low, t.sliced = cp.DeliveredUntil, true
 	}
-	sim.note("%s has delivered until %s, and owes from %s on (known %d, pages %+v)", s.name(), sim.clock(t.until), sim.clock(t.low), t.known, cp.Pages)
+	sim.note("%s has delivered until %s, and owes from %s on (known %d, reread from %s, pages %+v)", s.name(), sim.clock(t.until), sim.clock(t.low), t.known, sim.clock(cp.RereadFrom), cp.Pages)
 }
 
 // owed tells whether the run owes a record: Duo showed it all the time, in the run's
@@ -189,7 +189,7 @@ func (l simLedgers) ReadLedger(id state.ID, n int64) ([]byte, error) {
 }
 
 // booked checks the ledger of a checkpoint that counts: it can be read, whatever crashed
-// between the two, it loses nothing, and it has no record more than Duo has shown.
+// between the two, it loses nothing, and it has no record more than Duo has.
 func (sim *simulation) booked(s *simStream, id state.ID, cp *state.Checkpoint) {
 	hours, err := cp.Ledger.Read(simLedgers{sim}, id, func(int64) bool { return false })
 	if err != nil {
@@ -205,7 +205,8 @@ func (sim *simulation) booked(s *simStream, id state.ID, cp *state.Checkpoint) {
 		sim.violation("the ledger of %s has %d records, and had %d", s.name(), total, last.total)
 	}
 	sim.ledgers[s] = simLedger{cp.Ledger.Since, total}
-	if most := int64(len(s.records)); total > most {
+	// Equal records without an id may come again where Duo shows them in other numbers.
+	if most := int64(len(s.records)); total > most && len(s.row.ID) > 0 && !s.idless && !s.texts {
 		sim.violation("the ledger of %s has %d records, and Duo has %d", s.name(), total, most)
 	}
 }
@@ -490,7 +491,7 @@ func (sim *simulation) judgeWarnings() {
 				sim.violation("false: %s: %s", w.stream, w.text)
 			}
 		case strings.Contains(w.text, "no time, or one outside the time asked for"):
-			if !slices.ContainsFunc(t.stream.records, func(r *simRecord) bool { return (r.silent || t.tricked) && t.shown[r] }) {
+			if !slices.ContainsFunc(t.stream.records, func(r *simRecord) bool { return (r.silent || r.odd && r.at < t.low+1000 || t.tricked) && t.shown[r] }) {
 				sim.violation("false: %s: %s", w.stream, w.text)
 			}
 		case strings.Contains(w.text, "the server does not take"):

@@ -94,6 +94,9 @@ func (s *stream) read(ctx context.Context) error {
 	}
 	s.reading = state.NewReading(&s.cp.Delivered)
 	defer s.flight.drop()
+	if !w.Done() {
+		err = s.standing()
+	}
 	for !w.Done() && err == nil {
 		err = s.next(ctx, w)
 	}
@@ -106,6 +109,22 @@ func (s *stream) read(ctx context.Context) error {
 		return settled
 	}
 	return err
+}
+
+// standing returns a *laneError where a server of the stream is known to be down, and
+// still is: nothing is fetched for it, and no slot taken. A stream that has no
+// checkpoint yet goes on until it has one.
+func (s *stream) standing() error {
+	for _, l := range s.lanes {
+		if s.fresh || !l.group.Down() {
+			continue
+		}
+		s.give()
+		if err := l.group.Ready(s.run.late); err != nil {
+			return s.lane(l, err)
+		}
+	}
+	return nil
 }
 
 // next takes one page the whole way: fetch, dedupe, encode, deliver, commit. Encoding

@@ -186,8 +186,8 @@ func (l *line) crowded() bool {
 	return len(l.waiting) > 0
 }
 
-// wait waits for a slot.
-func (l *line) wait(ctx context.Context) (*slot, error) {
+// wait waits for a slot; what the stream has confirmed meanwhile is committed.
+func (l *line) wait(ctx context.Context, of *stream) (*slot, error) {
 	got := make(chan *slot, 1)
 	var settled atomic.Bool // the slot is taken, or no longer wanted
 	l.enter(func(s *slot) bool {
@@ -197,14 +197,24 @@ func (l *line) wait(ctx context.Context) (*slot, error) {
 		got <- s
 		return true
 	})
-	select {
-	case s := <-got:
-		return s, nil
-	case <-ctx.Done():
+	drop := func() {
 		if !settled.CompareAndSwap(false, true) {
 			l.leave(<-got)
 		}
-		return nil, context.Cause(ctx)
+	}
+	for {
+		select {
+		case s := <-got:
+			return s, nil
+		case <-of.flight.undecided():
+			if err := of.commit(); err != nil {
+				drop()
+				return nil, err
+			}
+		case <-ctx.Done():
+			drop()
+			return nil, context.Cause(ctx)
+		}
 	}
 }
 

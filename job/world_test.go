@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,6 +45,7 @@ type settings struct {
 	enabled  bool
 	// checkpointing is added to dls_settings.checkpointing.
 	checkpointing map[string]any
+	hostname      string // of Duo's API, where it is not the simulated one
 	servers       []server
 	msp           bool
 	blockList     []string
@@ -55,6 +57,7 @@ type server struct {
 	id, protocol string
 	port         int
 	cert         string
+	more         map[string]any // other keys, or other values
 }
 
 // newWorld returns a world with one account and one TCP receiver of good
@@ -101,6 +104,10 @@ func (w *world) config() *config.Config {
 		if s.cert != "" {
 			one["cert_filepath"] = s.cert
 		}
+		maps.Copy(one, s.more)
+		if p := one["protocol"]; p == "RELP" || p == "RELPSSL" || p == "HEC" {
+			delete(one, "settle")
+		}
 		servers = append(servers, one)
 		names := duo.Names()
 		if w.text.endpoints != nil {
@@ -114,8 +121,12 @@ func (w *world) config() *config.Config {
 	for k, v := range w.text.api {
 		api[k] = v
 	}
+	hostname := w.sim.Host(parent)
+	if w.text.hostname != "" {
+		hostname = w.text.hostname
+	}
 	account := map[string]any{
-		"ikey": ikey, "skey": w.text.skey, "hostname": w.sim.Host(parent), "is_msp": w.text.msp,
+		"ikey": ikey, "skey": w.text.skey, "hostname": hostname, "is_msp": w.text.msp,
 		"endpoint_server_mappings": mappings,
 	}
 	if len(w.text.blockList) > 0 {

@@ -33,7 +33,7 @@ const (
 
 	hecMaxAnswer  = 64 << 10         // bytes that are read of an answer
 	hecMaxRefused = 100              // records of a batch that a receiver may refuse before the fault is elsewhere
-	hecPatience   = 2 * time.Minute  // how long a receiver may be busy, or leave a batch unacknowledged
+	hecBusyFor    = 2 * time.Minute  // how long a receiver may be busy, or leave a batch unacknowledged
 	hecFirstWait  = time.Second      // before a repetition
 	hecLongWait   = 30 * time.Second // the longest
 	hecFirstPoll  = 250 * time.Millisecond
@@ -390,7 +390,7 @@ func appendEvents(dst []byte, events []hecEvent, metadata string, limit int) ([]
 
 // post sends events, again and again while the receiver says that it is busy.
 func (s *hecSession) post(ctx context.Context, body []byte) (hecAnswer, error) {
-	end, wait := time.Now().Add(hecPatience), hecFirstWait
+	end, wait := time.Now().Add(hecBusyFor), hecFirstWait
 	body = zipped(body)
 	for {
 		a, err := s.request(ctx, http.MethodPost, s.sink.events, body, true)
@@ -437,7 +437,7 @@ func (s *hecSession) acknowledged(ctx context.Context) error {
 	if s.over.Load() {
 		return errOver
 	}
-	end, wait := time.Now().Add(hecPatience), hecFirstPoll
+	end, wait := time.Now().Add(hecBusyFor), hecFirstPoll
 	for len(s.pending) > 0 {
 		before := len(s.pending)
 		err := s.poll(ctx)
@@ -449,12 +449,12 @@ func (s *hecSession) acknowledged(ctx context.Context) error {
 		case isPermanent(err):
 			return err
 		case len(s.pending) < before:
-			end, wait = time.Now().Add(hecPatience), hecFirstPoll
+			end, wait = time.Now().Add(hecBusyFor), hecFirstPoll
 			continue
 		case time.Now().Add(wait).After(end) && err != nil:
 			return fmt.Errorf("ask for acknowledgements: %w", err)
 		case time.Now().Add(wait).After(end):
-			return &hintedError{fmt.Errorf("the receiver took the records but did not acknowledge within %v that those of %d requests are indexed", hecPatience, len(s.pending)),
+			return &hintedError{fmt.Errorf("the receiver took the records but did not acknowledge within %v that those of %d requests are indexed", hecBusyFor, len(s.pending)),
 				"see whether the indexers are behind or down; " + hecOneChannel}
 		}
 		if err := s.sleep(ctx, wait); err != nil {
@@ -530,6 +530,9 @@ func (s *hecSession) request(ctx context.Context, method, address string, body [
 		return a, errOver
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return a, &PermanentError{errors.New("the receiver does not speak TLS on this port"), "use its TLS port, or set plaintext: true"}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return a, &hintedError{errors.New("the receiver ended the connection without an answer"),
+			"the receiver's log may say why; a proxy does so when what is behind it is down"}
 	case isTimeout(err) || limited.Err() != nil:
 		return a, timeoutError("the receiver gave no answer", timeout)
 	}

@@ -301,7 +301,7 @@ func (s *relpSession) read() {
 		f, err := readRELPFrame(s.in)
 		if err == nil {
 			var last bool
-			if last, err = s.take(f); last && err == nil {
+			if last, err = s.answer(f); last && err == nil {
 				return
 			}
 		}
@@ -312,8 +312,8 @@ func (s *relpSession) read() {
 	}
 }
 
-// take handles one frame of the receiver. It reports whether that is the last.
-func (s *relpSession) take(f relpFrame) (last bool, err error) {
+// answer handles one frame of the receiver. It reports whether that is the last.
+func (s *relpSession) answer(f relpFrame) (last bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -329,7 +329,7 @@ func (s *relpSession) take(f relpFrame) (last bool, err error) {
 	case !s.unanswered[f.txnr]:
 		return true, fmt.Errorf("%w: an answer to %d, which awaits none", errNotRELP, f.txnr)
 	case !relpOK(f.data):
-		return true, fmt.Errorf("the receiver refused record %d of the session: %.80q", f.txnr-1, f.data)
+		return true, &hintedError{fmt.Errorf("the receiver refused record %d of the session: %.80q", f.txnr-1, f.data), "the receiver's log may say why"}
 	}
 	delete(s.unanswered, f.txnr)
 	<-s.slots
@@ -410,7 +410,7 @@ func (s *relpSession) Abort() {
 func (s *relpSession) cut() { s.tcp.Close() }
 
 // errNotRELP: what came is no answer of a RELP server.
-var errNotRELP = errors.New("the receiver does not speak RELP as it should")
+var errNotRELP error = &hintedError{errors.New("the receiver does not speak RELP as it should"), "check that the receiver's RELP input listens on this port"}
 
 // relpFrame is one frame of the receiver.
 type relpFrame struct {

@@ -396,7 +396,7 @@ func unreadable(n int, der []byte, err error) error {
 		Algorithm asn1.RawValue
 		Signature asn1.RawValue
 	}
-	if _, odd := asn1.Unmarshal(der, &cert); odd != nil {
+	if _, malformed := asn1.Unmarshal(der, &cert); malformed != nil {
 		return fmt.Errorf("certificate %d: %w", n, err)
 	}
 	return &PermanentError{fmt.Errorf("certificate %d, of %q: %w", n, cert.TBS.Subject.String(), err),

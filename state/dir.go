@@ -151,14 +151,21 @@ func (d *Dir) Load(id ID) (*Checkpoint, error) {
 	return cp, nil
 }
 
-// Append adds data to the end of a file in the directory, of mode 0600, and
-// syncs it. Several goroutines may append to one file.
-func (d *Dir) Append(name string, data []byte) error {
+// Append adds whole lines to the end of a file in the directory, of mode 0600, and
+// syncs it. Several goroutines may append to one file. What a full disk or a crash has
+// cut off stays a line of its own.
+func (d *Dir) Append(name string, lines []byte) error {
 	d.appending.Lock()
 	defer d.appending.Unlock()
-	f, err := d.dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND)
+	f, err := d.dir.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_APPEND)
 	if err == nil {
-		_, err = f.Write(data)
+		var torn bool
+		if torn, err = endsWithin(f); torn {
+			lines = append([]byte{'\n'}, lines...)
+		}
+		if err == nil {
+			_, err = f.Write(lines)
+		}
 		if err == nil {
 			err = f.Sync()
 		}
@@ -170,6 +177,17 @@ func (d *Dir) Append(name string, data []byte) error {
 		return fmt.Errorf("write %q: %w", d.Path(name), safefile.Cause(err))
 	}
 	return nil
+}
+
+// endsWithin tells whether a file ends within a line.
+func endsWithin(f *os.File) (bool, error) {
+	info, err := f.Stat()
+	if err != nil || info.Size() == 0 {
+		return false, err
+	}
+	var last [1]byte
+	_, err = f.ReadAt(last[:], info.Size()-1)
+	return last[0] != '\n', err
 }
 
 // Sweep removes temporary files that a killed run left behind. The caller holds

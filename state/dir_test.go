@@ -325,6 +325,20 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// A line that a full disk or a crash has cut off spoils none that comes after.
+func TestAppendAfterCut(t *testing.T) {
+	d := open(t)
+	for _, lines := range []string{"one\n", "tw", "three\n", "four\n"} {
+		if err := d.Append("log.txt", []byte(lines)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(d.Path("log.txt"))
+	if want := "one\ntw\nthree\nfour\n"; err != nil || string(got) != want {
+		t.Errorf("%q, error %v, want %q", got, err, want)
+	}
+}
+
 func TestAppend(t *testing.T) {
 	d := open(t)
 	for _, line := range []string{"a\n", "b\n"} {

@@ -41,33 +41,33 @@ var historyMax int64 = 1 << 20
 
 // historyLine is a run as a line of the history.
 type historyLine struct {
-	Version int       `json:"v"`
-	IKey    string    `json:"ikey"`
-	At      int64     `json:"t"` // seconds since the epoch
-	Streams []lineRow `json:"s"`
+	Version int          `json:"v"`
+	IKey    string       `json:"ikey"`
+	At      int64        `json:"t"` // seconds since the epoch
+	Streams []lineStream `json:"s"`
 }
 
-// lineRow is a stream of a run: endpoint, account, seconds behind, records, outcome.
-type lineRow struct {
+// lineStream is a stream of a run: endpoint, account, seconds behind, records, outcome.
+type lineStream struct {
 	Endpoint, Account string
 	Behind            int64
 	Delivered         int
 	Outcome           Outcome
 }
 
-// MarshalJSON writes the row as a list, for brevity.
-func (r lineRow) MarshalJSON() ([]byte, error) {
+// MarshalJSON writes the stream as a list, for brevity.
+func (r lineStream) MarshalJSON() ([]byte, error) {
 	return json.Marshal([]any{r.Endpoint, r.Account, r.Behind, r.Delivered, r.Outcome})
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
-func (r *lineRow) UnmarshalJSON(data []byte) error {
+func (r *lineStream) UnmarshalJSON(data []byte) error {
 	list := []any{&r.Endpoint, &r.Account, &r.Behind, &r.Delivered, &r.Outcome}
 	if err := json.Unmarshal(data, &list); err != nil {
 		return err
 	}
 	if len(list) != 5 {
-		return errors.New("a row of the history has five members")
+		return errors.New("a stream of the history has five members")
 	}
 	return nil
 }
@@ -76,11 +76,11 @@ func (r *lineRow) UnmarshalJSON(data []byte) error {
 func HistoryLine(ikey string, at time.Time, runs []StreamRun) ([]byte, error) {
 	line := historyLine{Version: historyVersion, IKey: ikey, At: at.Unix()}
 	for _, r := range runs {
-		row := lineRow{r.Endpoint, r.Account, -1, r.Delivered, r.Outcome}
+		stream := lineStream{r.Endpoint, r.Account, -1, r.Delivered, r.Outcome}
 		if until := r.DeliveredUntil(); !until.IsZero() {
-			row.Behind = int64(max(at.Sub(until), 0) / time.Second)
+			stream.Behind = int64(max(at.Sub(until), 0) / time.Second)
 		}
-		line.Streams = append(line.Streams, row)
+		line.Streams = append(line.Streams, stream)
 	}
 	data, err := json.Marshal(line)
 	return append(data, '\n'), err
@@ -95,9 +95,9 @@ func ParseHistory(data []byte, ikey string) []RunPoint {
 		if json.Unmarshal(text, &line) != nil || line.Version != historyVersion || line.IKey != ikey {
 			continue
 		}
-		for _, row := range line.Streams {
-			p := RunPoint{time.Unix(line.At, 0).UTC(), row.Endpoint, row.Account, time.Duration(row.Behind) * time.Second, row.Delivered, row.Outcome}
-			if row.Behind < 0 {
+		for _, stream := range line.Streams {
+			p := RunPoint{time.Unix(line.At, 0).UTC(), stream.Endpoint, stream.Account, time.Duration(stream.Behind) * time.Second, stream.Delivered, stream.Outcome}
+			if stream.Behind < 0 {
 				p.Behind = -1
 			}
 			points = append(points, p)

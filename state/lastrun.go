@@ -152,36 +152,46 @@ func RunsFile(suffix string) string { return runsPrefix + suffix + runsSuffix }
 // Files that cannot be used are left out, and the rest is returned all the same:
 // the error is then one *RunsError.
 func (n Notes) LoadRuns(ikey string) ([]StreamRun, error) {
+	forms, err := n.loadForms(ikey)
+	return merged(forms), err
+}
+
+// merged is what all files of last runs know.
+func merged(forms map[string]runsForm) []StreamRun {
+	var all []StreamRun
+	for _, f := range forms {
+		all = append(all, f.Streams...)
+	}
+	return merge(all)
+}
+
+// loadForms reads the files of last runs, by their names. Those that cannot be used are
+// left out; the error is then a *RunsError.
+func (n Notes) loadForms(ikey string) (map[string]runsForm, error) {
 	names, err := n.files.Names()
 	if err != nil {
 		return nil, err
 	}
-	var all []StreamRun
+	forms := map[string]runsForm{}
 	var wrong *RunsError
 	for _, name := range names {
 		if !strings.HasPrefix(name, runsPrefix) || !strings.HasSuffix(name, runsSuffix) {
 			continue
 		}
-		runs, err := n.loadRuns(name, ikey)
+		f, err := n.loadForm(name, ikey)
 		switch {
 		case err == nil:
+			forms[name] = f
 		case wrong == nil:
 			wrong = &RunsError{Path: n.files.Path(name), Err: err}
 		default:
 			wrong.More++
 		}
-		all = append(all, runs...)
 	}
 	if wrong != nil {
-		return merge(all), wrong
+		return forms, wrong
 	}
-	return merge(all), nil
-}
-
-// loadRuns reads one file; one that is not there has no runs.
-func (n Notes) loadRuns(name, ikey string) ([]StreamRun, error) {
-	f, err := n.loadForm(name, ikey)
-	return f.Streams, err
+	return forms, nil
 }
 
 func (n Notes) loadForm(name, ikey string) (f runsForm, err error) {
@@ -201,7 +211,14 @@ func (n Notes) loadForm(name, ikey string) (f runsForm, err error) {
 // Began returns when the last runs of a suffix began, the newest last: at most
 // three, and none where that is not known. It is there to be shown.
 func (n Notes) Began(suffix, ikey string) []time.Time {
-	f, _ := n.loadForm(RunsFile(suffix), ikey) // what is wrong with it the next SaveRuns says
+	data, err := n.files.ReadFile(RunsFile(suffix))
+	var f struct { // what is wrong with the file the next SaveRuns says
+		IKey  string      `json:"ikey"`
+		Began []time.Time `json:"began"`
+	}
+	if err != nil || json.Unmarshal(data, &f) != nil || f.IKey != ikey {
+		return nil
+	}
 	return f.Began
 }
 
@@ -246,17 +263,22 @@ func (r StreamRun) damaged() bool {
 // those files knew is missing. Any other error is one of
 // writing. Neither is a reason to fail a run.
 func (n Notes) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]StreamRun, error) {
-	known, damage := n.LoadRuns(ikey)
-	before := make(map[streamName]StreamRun, len(known))
-	for _, r := range known {
-		before[r.name()] = r
+	forms, damage := n.loadForms(ikey)
+	known, own := merged(forms), forms[RunsFile(suffix)]
+	clear(forms)
+	before := make(map[streamName]*StreamRun, len(known))
+	for i := range known {
+		before[known[i].name()] = &known[i]
 	}
-	fresh := make([]StreamRun, 0, len(runs))
+	fresh := make([]StreamRun, 0, max(len(runs), len(known)))
 	touched := make(map[streamName]bool, len(runs))
 	for _, r := range runs {
 		touched[r.name()] = true
 		r.Error, r.AccountName = cut(r.Error, maxRunError), cut(r.AccountName, maxRunName)
 		old := before[r.name()]
+		if old == nil {
+			old = new(StreamRun)
+		}
 		if r.Outcome != Done {
 			r.CompleteUntil, r.Succeeded = old.CompleteUntil, old.Succeeded
 		}
@@ -272,7 +294,7 @@ func (n Notes) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Stre
 	// A run of all accounts knows of the streams in every file.
 	mine := known
 	if suffix != "" {
-		mine, _ = n.loadRuns(RunsFile(suffix), ikey) // what is wrong with it is in damage
+		mine = own.Streams // what is wrong with it is in damage
 	}
 	for _, r := range mine {
 		if !touched[r.name()] {
@@ -281,7 +303,7 @@ func (n Notes) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Stre
 		}
 	}
 	mine = merge(fresh)
-	began := n.Began(suffix, ikey)
+	began := own.Began
 	if len(runs) > 0 {
 		first := runs[0].Ended
 		for _, r := range runs {
@@ -298,6 +320,9 @@ func (n Notes) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Stre
 	}
 	if err != nil {
 		damage = fmt.Errorf("write last runs %q: %w", n.files.Path(RunsFile(suffix)), err)
+	}
+	if suffix == "" {
+		return mine, damage // of all
 	}
 	for _, r := range known {
 		if !touched[r.name()] {

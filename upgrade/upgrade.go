@@ -7,7 +7,7 @@
 // one gives the same document, but for what Config lists; where the original
 // crashes, this one gives the evident result or one error that names the key.
 // The result is not checked against the rules of its version: that is the
-// caller's. The Go API is not stable.
+// caller's.
 package upgrade
 
 import (

@@ -135,9 +135,9 @@ func (c *checker) skip(why string, names ...string) {
 }
 
 // each does n things, so many at a time, each with a context that is bounded by what
-// bound returns. It hands their results to take in their order, each as soon as it can, until ctx ends.
+// bound returns. It hands their results to use in their order, each as soon as it can, until ctx ends.
 // All that it began has ended when it returns.
-func each[T any](ctx context.Context, n, parallel int, bound func(i int) time.Duration, do func(ctx context.Context, i int) T, take func(i int, result T)) {
+func each[T any](ctx context.Context, n, parallel int, bound func(i int) time.Duration, do func(ctx context.Context, i int) T, use func(i int, result T)) {
 	results := make([]chan T, n)
 	for i := range results {
 		results[i] = make(chan T, 1)
@@ -160,7 +160,7 @@ func each[T any](ctx context.Context, n, parallel int, bound func(i int) time.Du
 	}()
 	for i := range results {
 		if result := <-results[i]; ctx.Err() == nil {
-			take(i, result)
+			use(i, result)
 		}
 	}
 }

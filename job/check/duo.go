@@ -49,7 +49,7 @@ func (c *checker) duo(ctx context.Context) {
 	}
 }
 
-func permissionName(row *duo.Endpoint) string { return "permission for " + row.Name }
+func permissionName(endpoint *duo.Endpoint) string { return "permission for " + endpoint.Name }
 
 func permissionNames(routes []config.Route) []string {
 	names := make([]string, len(routes))
@@ -219,7 +219,7 @@ func keysOf(errs []error) Finding {
 const limitedHint = "check again in some minutes"
 
 // permission judges what a call to an endpoint came to.
-func permission(name string, row *duo.Endpoint, account string, err error) Finding {
+func permission(name string, endpoint *duo.Endpoint, account string, err error) Finding {
 	f := Finding{Name: name}
 	if err == nil {
 		return f
@@ -231,7 +231,7 @@ func permission(name string, row *duo.Endpoint, account string, err error) Findi
 	case answered && api.Limited():
 		f.Outcome, f.Detail, f.Hint = Warning, "reachable, but limited just now: "+err.Error(), limitedHint
 	case answered:
-		result := job.Result{Endpoint: row.Name, Account: account, Err: err}
+		result := job.Result{Endpoint: endpoint.Name, Account: account, Err: err}
 		f.Hint = result.Hint()
 	case broken:
 		f.Hint = "something between here and Duo changes its answers, or Duo is in trouble; see status.duo.com"
@@ -245,28 +245,28 @@ func permission(name string, row *duo.Endpoint, account string, err error) Findi
 
 // ask makes the cheapest call that an endpoint knows: for one record of one
 // minute, shortly before now.
-func (c *checker) ask(ctx context.Context, host string, row *duo.Endpoint, account string) error {
-	unit := row.AskUnit.Duration().Milliseconds()
+func (c *checker) ask(ctx context.Context, host string, endpoint *duo.Endpoint, account string) error {
+	unit := endpoint.AskUnit.Duration().Milliseconds()
 	at := func(t time.Time) string { return strconv.FormatInt(t.UnixMilli()/unit, 10) }
 	end := time.Now().Add(-2 * time.Minute)
 	v := url.Values{"mintime": {at(end.Add(-time.Minute))}}
-	if row.Cursor != duo.Mintime {
+	if endpoint.Cursor != duo.Mintime {
 		v.Set("maxtime", at(end))
 	}
-	if row.SendLimit {
+	if endpoint.SendLimit {
 		v.Set("limit", "1")
 	}
-	if row.Sort != "" {
-		v.Set("sort", row.Sort)
+	if endpoint.Sort != "" {
+		v.Set("sort", endpoint.Sort)
 	}
 	if account != "" {
 		v.Set("account_id", account)
 	}
-	body, err := c.client.Get(ctx, host, row.Path, v, nil, nil)
+	body, err := c.client.Get(ctx, host, endpoint.Path, v, nil, nil)
 	if err != nil {
 		return err
 	}
-	_, err = duo.ReadPage(row, body, func(i int) (int, error) { return record.Skip(body, i) })
+	_, err = duo.ReadPage(endpoint, body, func(i int) (int, error) { return record.Skip(body, i) })
 	return err
 }
 
@@ -297,22 +297,22 @@ func (c *checker) msp(ctx context.Context) {
 	c.tell(f)
 	c.blocked(list)
 
-	row := c.cfg.Routes[0].Endpoint
+	endpoint := c.cfg.Routes[0].Endpoint
 	sample, answered := "", false // the child that answered, or else the one to which Duo said no
 	var sampleHost string
 	each(ctx, len(children), c.opts.Parallel, always, func(ctx context.Context, i int) error {
 		if children[i].Host == "" {
 			return errHost
 		}
-		return c.ask(ctx, children[i].Host, row, children[i].ID)
+		return c.ask(ctx, children[i].Host, endpoint, children[i].ID)
 	}, func(i int, err error) {
 		child := children[i]
-		name := fmt.Sprintf("child account %s %q: %s", child.ID, child.Name, row.Name)
+		name := fmt.Sprintf("child account %s %q: %s", child.ID, child.Name, endpoint.Name)
 		if err == errHost {
 			c.tell(Finding{name, Failed, err.Error(), "ask Duo's support about this account, or leave it out with account.block_list"})
 			return
 		}
-		c.tell(permission(name, row, child.ID, err))
+		c.tell(permission(name, endpoint, child.ID, err))
 		_, refused := errors.AsType[*duo.APIError](err)
 		if !answered && err == nil || sample == "" && refused {
 			sample, sampleHost, answered = child.ID, child.Host, err == nil

@@ -76,8 +76,8 @@ func (c *checker) receivers(ctx context.Context) {
 		report sinks.Report
 		err    error
 	}
-	patience := func(i int) time.Duration { return bound + c.cfg.Servers[i].Settle }
-	each(ctx, len(c.servers), c.opts.Parallel, patience, func(ctx context.Context, i int) (r result) {
+	longest := func(i int) time.Duration { return bound + c.cfg.Servers[i].Settle }
+	each(ctx, len(c.servers), c.opts.Parallel, longest, func(ctx context.Context, i int) (r result) {
 		if c.servers[i] != nil {
 			r.report, r.err = c.servers[i].Check(ctx)
 		}
@@ -135,7 +135,7 @@ func receiver(server config.Server, r sinks.Report, err error) Finding {
 		details = append(details, "it leaves the connection open when ours ends, so delivery is confirmed by its system alone, not by the receiver")
 		hints = append(hints, "have it, or the load balancer before it, close a connection whose sender is done")
 	}
-	details = append(details, fmt.Sprintf("%s %s%s", server.Protocol, r.Remote, held(server)))
+	details = append(details, fmt.Sprintf("%s %s%s", server.Protocol, r.Remote, keptOpen(server)))
 	if r.TLSVersion != "" {
 		details = append(details, fmt.Sprintf("%s, certificate of %q issued by %q", r.TLSVersion, r.Subject, r.Issuer))
 		if f.Outcome == OK {
@@ -155,8 +155,8 @@ func receiver(server config.Server, r sinks.Report, err error) Finding {
 	return f
 }
 
-// held says in words what the session of a server whose check found nothing was.
-func held(server config.Server) string {
+// keptOpen says in words what the session of a server whose check found nothing was.
+func keptOpen(server config.Server) string {
 	switch server.Protocol {
 	case config.TCP, config.TLS:
 		if server.Settle > 0 {

@@ -6,8 +6,6 @@
 // ([Errors]). Scalars mean what they mean to duologsync's YAML reader (package
 // pyyaml). A secret is never part of an error, a warning or a printed Config
 // ([Secret]). Nothing here reads the environment but through [Env].
-//
-// The Go API is not stable.
 package config
 
 import (

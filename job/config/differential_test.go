@@ -36,7 +36,7 @@ type meaning struct {
 }
 
 // refused are the configurations that duologsync takes and that are refused here,
-// each with its error and why; README lists the kinds under "What differs".
+// each with its error and why; docs/moving.md lists the kinds under "What differs".
 var refused = map[string]string{
 	// A port that no proxy can have.
 	"006-proxy_port": "dls_settings.proxy.proxy_port: 65536: must be between 1 and 65535",
@@ -106,7 +106,7 @@ func (m meaning) config(t *testing.T) *Config {
 	servers := map[string][]int{}
 	for _, m := range m.Map {
 		for _, endpoint := range m[0].([]any) {
-			// An endpoint that is mapped twice is sent once: see README.
+			// An endpoint that is mapped twice is sent once: see docs/moving.md.
 			if name, i := endpoint.(string), ids[m[1].(string)]; !slices.Contains(servers[name], i) {
 				servers[name] = append(servers[name], i)
 			}

@@ -63,16 +63,16 @@ func (p *parser) secretKey(account *section) (key Secret, file string) {
 	if account.absent {
 		return Secret{}, ""
 	}
-	places := &places{
+	sources := &sources{
 		section: account, what: "the secret key", key: "skey", fileKey: "skey_filepath",
 		credential: "skey", variables: []string{"DLS_SKEY"}, origin: "copy it again from the Duo Admin Panel",
 	}
-	return places.read()
+	return sources.read()
 }
 
-// places are where one secret may be given: a key of the file, a file that a key
+// sources are where one secret may be given: a key of the file, a file that a key
 // names, a credential of systemd's, a variable. Exactly one must give it.
-type places struct {
+type sources struct {
 	*section
 	what         string   // for messages
 	key, fileKey string   // of the section
@@ -82,7 +82,7 @@ type places struct {
 }
 
 // read returns the secret, and the file when that is the one of fileKey.
-func (p *places) read() (secret Secret, file string) {
+func (p *sources) read() (secret Secret, file string) {
 	var given, possible []string
 	possible = append(possible, p.at(p.key), p.at(p.fileKey))
 	if v, ok := p.value(p.key); ok {
@@ -141,7 +141,7 @@ func (p *places) read() (secret Secret, file string) {
 }
 
 // readFile reads the secret from a file that the key of a name stands for.
-func (p *places) readFile(name, path, file string) Secret {
+func (p *sources) readFile(name, path, file string) Secret {
 	data, shared, err := p.env.readFile(path, maxSecret)
 	if err != nil {
 		p.fail(name, file+" cannot be read: "+err.Error(), "")
@@ -174,7 +174,7 @@ func isUTF16(data []byte) bool {
 }
 
 // checked refuses what can only be a slip of copying.
-func (p *places) checked(name, text string) Secret {
+func (p *sources) checked(name, text string) Secret {
 	if text != strings.TrimSpace(text) || strings.ContainsFunc(text, unicode.IsControl) {
 		p.fail(name, p.what+" has blanks around it or control characters in it", p.origin)
 		return Secret{}

@@ -215,12 +215,12 @@ func (s *section) token(id string, only bool, variables map[string]string) (toke
 	if s.absent || id == "" {
 		return Secret{}, ""
 	}
-	places := &places{
+	sources := &sources{
 		section: s, what: "the token", key: "token", fileKey: "token_filepath",
 		origin: "copy it again from the collector's settings",
 	}
 	if filepath.IsLocal(id) && filepath.Base(id) == id {
-		places.credential = id + ".token"
+		sources.credential = id + ".token"
 	}
 	own := "DLS_TOKEN_" + strings.Map(func(r rune) rune {
 		switch {
@@ -235,11 +235,11 @@ func (s *section) token(id string, only bool, variables map[string]string) (toke
 		s.fail("id", fmt.Sprintf("has its token in $%s, as %s has", own, other), "give the servers ids that differ in letters and digits")
 	}
 	variables[own] = s.path
-	places.variables = []string{own}
+	sources.variables = []string{own}
 	if only {
-		places.variables = append(places.variables, "DLS_TOKEN")
+		sources.variables = append(sources.variables, "DLS_TOKEN")
 	}
-	return places.read()
+	return sources.read()
 }
 
 // goWith checks which key goes with which protocol.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,6 +106,21 @@ func TestTemplateOptions(t *testing.T) {
 			}
 			if !regexp.MustCompile(`(?m)^[ -]*` + name + `:`).MatchString(text) {
 				t.Errorf("the template does not show %s of %q", name, place)
+			}
+		}
+	}
+}
+
+// The document of the configuration names every key there is.
+func TestDocumentedKeys(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "configuration.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for place, names := range known {
+		for _, name := range names {
+			if !regexp.MustCompile("(?m)^\\| .*`([a-z_.\\[\\]]+\\.)?"+name+"(\\[\\])?`").Match(doc) && !slices.Contains([]string{"", "dls_settings", "account.endpoint_server_mappings[]"}, place) {
+				t.Errorf("docs/configuration.md has no row for %s of %q", name, place)
 			}
 		}
 	}

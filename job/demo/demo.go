@@ -120,15 +120,15 @@ func (s *story) run(want int, args ...string) (code int, err error) {
 
 // add gives each endpoint of Duo n records from a time on.
 func (s *story) add(n int, from time.Time) {
-	for _, row := range duo.All() {
-		s.sim.Add(account, row.Name, duosim.Generator{Seed: uint64(s.sent), Jitter: true}.Generate(row.Name, n, from, time.Minute)...)
+	for _, endpoint := range duo.All() {
+		s.sim.Add(account, endpoint.Name, duosim.Generator{Seed: uint64(s.sent), Jitter: true}.Generate(endpoint.Name, n, from, time.Minute)...)
 	}
 	s.sent += n * len(duo.All())
 }
 
-// take notes what the receiver got since the last time.
-func (s *story) take() (fresh, repeated int, lines []string) {
-	lines = s.siem.take()
+// received notes what the receiver got since the last time.
+func (s *story) received() (fresh, repeated int, lines []string) {
+	lines = s.siem.received()
 	for _, line := range lines {
 		if s.got[line] {
 			repeated++
@@ -153,7 +153,7 @@ func (s *story) first(_ context.Context, began time.Time) error {
 	if _, err := s.run(0, "sync", "-v"); err != nil {
 		return err
 	}
-	fresh, _, lines := s.take()
+	fresh, _, lines := s.received()
 	if fresh != s.sent {
 		return fmt.Errorf("the receiver got %d records instead of %d", fresh, s.sent)
 	}
@@ -173,7 +173,7 @@ func (s *story) death(_ context.Context, began time.Time) error {
 	if err != nil {
 		return err
 	}
-	fresh, _, _ := s.take()
+	fresh, _, _ := s.received()
 	s.say(fmt.Sprintf("exit code %d: not all is delivered, and dls says so. The receiver has kept %d of the new records; the checkpoints moved past those that it confirmed, and past no other.", code, fresh))
 	return nil
 }
@@ -186,7 +186,7 @@ func (s *story) rest(ctx context.Context, _ time.Time) error {
 	if _, err := s.run(0, "sync", "-v"); err != nil {
 		return err
 	}
-	fresh, repeated, _ := s.take()
+	fresh, repeated, _ := s.received()
 	if len(s.got) != s.sent {
 		return fmt.Errorf("the receiver has %d records instead of %d", len(s.got), s.sent)
 	}
@@ -199,7 +199,7 @@ func (s *story) again(context.Context, time.Time) error {
 	if _, err := s.run(0, "sync", "-v"); err != nil {
 		return err
 	}
-	if fresh, repeated, _ := s.take(); fresh+repeated > 0 {
+	if fresh, repeated, _ := s.received(); fresh+repeated > 0 {
 		return fmt.Errorf("the receiver got %d records again", fresh+repeated)
 	}
 	s.say(`Above, "already delivered" counts what a run asked Duo for although it was delivered: each run begins ten minutes before its checkpoint, since Duo shows some records late, and leaves out what it knows.`)
@@ -214,7 +214,7 @@ func (s *story) formats(_ context.Context, began time.Time) error {
 		if _, err := s.run(0, "pull", "--endpoint", "auth", "--since", since, "--server", "siem", "--format", format); err != nil {
 			return err
 		}
-		lines := s.siem.take()
+		lines := s.siem.received()
 		if len(lines) != News {
 			return fmt.Errorf("the receiver got %d records instead of %d", len(lines), News)
 		}
@@ -263,12 +263,12 @@ func Send(ctx context.Context, w io.Writer, path, server string, dls func(args .
 	}
 	defer sim.Close()
 	var endpoints []string
-	for _, row := range duo.All() {
-		if own.Settings.Format == "CEF" && row.CEF == "" {
+	for _, endpoint := range duo.All() {
+		if own.Settings.Format == "CEF" && endpoint.CEF == "" {
 			continue
 		}
-		endpoints = append(endpoints, row.Name)
-		sim.Add(account, row.Name, duosim.Generator{Jitter: true}.Generate(row.Name, Records, time.Now().Add(-time.Hour), time.Minute)...)
+		endpoints = append(endpoints, endpoint.Name)
+		sim.Add(account, endpoint.Name, duosim.Generator{Jitter: true}.Generate(endpoint.Name, Records, time.Now().Add(-time.Hour), time.Minute)...)
 	}
 	s := settings{
 		host: sim.Host(account), ca: sim.CAPEM(), format: own.Settings.Format, offset: 1,

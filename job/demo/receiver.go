@@ -11,7 +11,7 @@ import (
 // can be made to die in mid-run, and to come back at the same address.
 type receiver struct {
 	addr *net.TCPAddr
-	keep bool // the lines are kept until take
+	keep bool // the lines are kept until received is called
 
 	mu     sync.Mutex
 	l      net.Listener
@@ -111,8 +111,8 @@ func (r *receiver) revive(ctx context.Context) error {
 	return nil
 }
 
-// take returns the lines since the last call, in no order.
-func (r *receiver) take() []string {
+// received returns the lines since the last call, in no order.
+func (r *receiver) received() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	lines := r.lines

@@ -190,7 +190,7 @@ type source struct {
 	endpoints []string
 	o         Simulation
 	random    *rand.Rand
-	due       float64 // of new records for each stream, less than one
+	owed      float64 // of new records for each stream, less than one
 	seed      uint64
 	added     int64
 }
@@ -212,9 +212,9 @@ func (s *source) flow(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-t.C:
-			s.due += s.o.PerMinute * tick.Minutes()
-			if n := int(s.due); n > 0 {
-				s.due -= float64(n)
+			s.owed += s.o.PerMinute * tick.Minutes()
+			if n := int(s.owed); n > 0 {
+				s.owed -= float64(n)
 				s.add(n, now.Add(-duosim.Delay-tick), tick/time.Duration(n), true)
 			}
 		}

@@ -4,7 +4,7 @@
 // size, is signed anew each time, and is never repeated behind the caller's back.
 //
 // Start with [New]. A [Client] gives the bodies of answers, [ReadPage] takes
-// them apart, [Temporary] tells whether to try again. The Go API is not stable.
+// them apart, [Temporary] tells whether to try again.
 package duo
 
 import (

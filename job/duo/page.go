@@ -23,14 +23,14 @@ type Meta struct {
 	Total int
 }
 
-// ReadPage takes the answer body of a call to row apart. It calls each with the
+// ReadPage takes the answer body of a call to an endpoint apart. It calls each with the
 // index of every record in body, in the order received; each returns the index
 // after the record. Odd metadata is no error: the records count without it.
 //
 // Where the answer is none of Duo's the error is a *BodyError, where Duo answered
 // FAIL an *APIError; each may have been called before that shows.
-func ReadPage(row *Endpoint, body []byte, each func(i int) (end int, err error)) (Meta, error) {
-	p := page{row: row, body: body, each: each}
+func ReadPage(endpoint *Endpoint, body []byte, each func(i int) (end int, err error)) (Meta, error) {
+	p := page{endpoint: endpoint, body: body, each: each}
 	stat, err := answer(body, p.response)
 	switch {
 	case stat == "FAIL":
@@ -47,14 +47,19 @@ const foresight = 1 << 10
 // Foresee tells what ReadPage will say of the metadata, without a look at the
 // records: Duo's answers end in it. It may be mistaken about an answer of another
 // shape, and says nothing where it finds none.
-func Foresee(row *Endpoint, body []byte) Meta {
-	const key = `"metadata":` // what stands within a text has its quotes escaped
-	p := page{row: row, body: body[max(0, len(body)-foresight):]}
+func Foresee(endpoint *Endpoint, body []byte) Meta {
+	const key, space = `"metadata"`, " \t\r\n" // what stands within a text has its quotes escaped
+	p := page{endpoint: endpoint, body: body[max(0, len(body)-foresight):]}
 	at := bytes.LastIndex(p.body, []byte(key))
 	if at < 0 {
 		return Meta{}
 	}
-	if _, err := p.metadata(at + len(key)); err != nil {
+	value, found := bytes.CutPrefix(bytes.TrimLeft(p.body[at+len(key):], space), []byte(":"))
+	value = bytes.TrimLeft(value, space)
+	if !found || len(value) == 0 {
+		return Meta{}
+	}
+	if _, err := p.metadata(len(p.body) - len(value)); err != nil {
 		return Meta{}
 	}
 	return p.meta
@@ -62,10 +67,10 @@ func Foresee(row *Endpoint, body []byte) Meta {
 
 // page is an answer that is being read.
 type page struct {
-	row  *Endpoint
-	body []byte
-	each func(i int) (int, error)
-	meta Meta
+	endpoint *Endpoint
+	body     []byte
+	each     func(i int) (int, error)
+	meta     Meta
 }
 
 // answer walks Duo's envelope: it calls response with the index of the
@@ -109,16 +114,16 @@ func answer(body []byte, response func(i int) (int, error)) (stat string, err er
 
 // response reads the response at i and returns the index after it.
 func (p *page) response(i int) (int, error) {
-	if p.row.Records == "" {
+	if p.endpoint.Records == "" {
 		return record.Array(p.body, i, p.each)
 	}
 	found := false
-	p.meta.Unreadable = p.row.Cursor == Offset // nothing but the metadata tells whether there is more
+	p.meta.Unreadable = p.endpoint.Cursor == Offset // nothing but the metadata tells whether there is more
 	end, err := record.Object(p.body, i, func(key []byte, i int) (int, error) {
 		switch string(key) {
-		case p.row.Records:
+		case p.endpoint.Records:
 			if found {
-				return 0, fmt.Errorf("the response has %s twice", p.row.Records)
+				return 0, fmt.Errorf("the response has %s twice", p.endpoint.Records)
 			}
 			found = true
 			return record.Array(p.body, i, p.each)
@@ -128,7 +133,7 @@ func (p *page) response(i int) (int, error) {
 		return record.Skip(p.body, i)
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("the response has no %s", p.row.Records)
+		err = fmt.Errorf("the response has no %s", p.endpoint.Records)
 	}
 	return end, err
 }

@@ -13,8 +13,6 @@
 // shares no code with the client, so that it can be read as a specification.
 // Filters and the formatter are not simulated: a call that sends one is answered
 // with an error.
-//
-// The Go API is not stable.
 package duosim
 
 import (

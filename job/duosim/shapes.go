@@ -71,7 +71,7 @@ func (d dice) ip() string {
 }
 
 func (d dice) location() object {
-	place := pick(d,
+	where := pick(d,
 		[3]any{"Lindau", "Germany", "Bavaria"},
 		[3]any{"Grand Rapids", "United States", "Michigan"},
 		[3]any{"São Paulo", "Brazil", "São Paulo"},
@@ -80,7 +80,7 @@ func (d dice) location() object {
 		[3]any{nil, nil, nil},
 		[3]any{nil, "Iceland", nil},
 	)
-	return object{"city": place[0], "country": place[1], "state": place[2]}
+	return object{"city": where[0], "country": where[1], "state": where[2]}
 }
 
 func authRecord(d dice, i int) object {

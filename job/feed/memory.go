@@ -42,10 +42,16 @@ func (m *Memory) Reserve(ctx context.Context, n int) (*Room, error) {
 	return r, nil
 }
 
-// Grow makes sure that the page may hold n bytes in all. One page at a time may get
-// more than it reserved; the others wait for it, and it waits for none.
+// Grow makes sure that the page may hold n bytes in all. Where the budget has no room
+// left, one page at a time may get more than it reserved; the others wait for it, and it
+// waits for none.
 func (r *Room) Grow(ctx context.Context, n int) error {
 	if r.excess || n <= r.n {
+		return nil
+	}
+	// A page may wait long for its server: others must not wait with it while there is room.
+	if more := int64(n - r.n); r.memory.room.TryAcquire(more) {
+		r.n = n
 		return nil
 	}
 	select {

@@ -34,15 +34,15 @@ type learner struct {
 
 // trial shortens the window, to see whether Duo allows more.
 type trial struct {
-	proven time.Duration // the window before; no trial runs while it is the window
-	low    time.Duration // a window that was refused, or a guess; 0: none is known
-	since  time.Time     // when the call was made that changed the window
-	begun  time.Time     // and when the window changed
-	calm   int           // answers since then
-	proof  int           // the least answers before the next trial
-	down   int           // the window is shortened by a part of so many
-	up     int           // and lengthened
-	doubt  bool          // the window was found on the ladder, and not tested yet
+	proven  time.Duration // the window before; no trial runs while it is the window
+	low     time.Duration // a window that was refused, or a guess; 0: none is known
+	since   time.Time     // when the call was made that changed the window
+	begun   time.Time     // and when the window changed
+	answers int           // answers since then
+	proof   int           // the least answers before the next trial
+	down    int           // the window is shortened by a part of so many
+	up      int           // and lengthened
+	doubt   bool          // the window was found on the ladder, and not tested yet
 }
 
 // ready tells when a call may be made that has k others before it.
@@ -53,7 +53,7 @@ func (l *learner) ready(k int, now time.Time) time.Time {
 			t = later(t, at.Add(l.window*time.Duration(1+k/l.n)))
 		}
 	}
-	doubtful := l.refusals > 0 || l.window < l.trial.proven && l.trial.calm == 0
+	doubtful := l.refusals > 0 || l.window < l.trial.proven && l.trial.answers == 0
 	if doubtful && l.pending+k > 0 { // one call at a time
 		t = later(t, now).Add(time.Second)
 	}
@@ -91,27 +91,27 @@ func (l *learner) answered(made, now time.Time) {
 	if e, ok := l.since(made, l.n); l.window < t.proven && ok && e >= t.proven {
 		return // it would have been allowed before
 	}
-	t.calm++
+	t.answers++
 	least := l.window * 3 / 4
 	if t.low == 0 {
 		least = max(least, l.whole) // a limit may be felt no sooner
 	}
 	lasted := made.Sub(t.since) >= least
 	if l.window < t.proven {
-		if t.calm < max(min(l.n, 4), t.down/8) || !lasted {
+		if t.answers < max(min(l.n, 4), t.down/8) || !lasted {
 			return
 		}
 		if l.window < t.low || t.low == 0 { // Duo allows more than it did
 			t.low, t.down = 0, max(t.down/2, large)
 		}
-		t.proven, t.since, t.begun, t.calm = l.window, made, now, 0
+		t.proven, t.since, t.begun, t.answers = l.window, made, now, 0
 		lasted = false
 	}
-	if w := l.shorter(); l.window > time.Duration(l.n)*time.Millisecond && (t.low == 0 || t.calm >= l.patience(w) && lasted) {
+	if w := l.shorter(); l.window > time.Duration(l.n)*time.Millisecond && (t.low == 0 || t.answers >= l.answersBefore(w) && lasted) {
 		if l.window-w < l.window/16 {
 			t.up = small
 		}
-		l.window, t.since, t.begun, t.calm, t.proof = w, made, now, 0, 0
+		l.window, t.since, t.begun, t.answers, t.proof = w, made, now, 0, 0
 	}
 }
 
@@ -152,9 +152,9 @@ func (l *learner) shorter() time.Duration {
 	}
 }
 
-// patience is how many answers it takes before w is tried: what a refusal costs is
+// answersBefore is how many answers it takes before w is tried: what a refusal costs is
 // no more than what w would have gained by then.
-func (l *learner) patience(w time.Duration) int {
+func (l *learner) answersBefore(w time.Duration) int {
 	n := max(int(min(proofMost, l.window/(l.window-w))), l.trial.proof)
 	if l.trial.doubt && l.search.window < usual {
 		n /= 4
@@ -208,13 +208,13 @@ func (l *learner) withdraw() {
 			t.low = t.proven * 15 / 16
 		}
 	}
-	l.window, t.down, t.calm = t.proven, small, 0
+	l.window, t.down, t.answers = t.proven, small, 0
 }
 
 // tighten allows less, because the call made then was refused, unexpectedly.
 func (l *learner) tighten(made time.Time) {
 	t := &l.trial
-	if t.calm > max(20, 2*l.n) {
+	if t.answers > max(20, 2*l.n) {
 		t.up = small
 	}
 	longer := l.window + l.window/time.Duration(t.up)
@@ -240,7 +240,7 @@ func (l *learner) tighten(made time.Time) {
 		t.up = max(t.up/2, large)
 	}
 	l.window = min(l.window, l.most*9/8*time.Duration(l.n))
-	t.proven, t.since, t.calm = l.window, made, 0
+	t.proven, t.since, t.answers = l.window, made, 0
 }
 
 // before counts the calls within a window before the last one, but for refused ones.

@@ -38,7 +38,7 @@
 //
 // # What cannot be had
 //
-// The tests hold the figures, and print them (go test -run Table -v). These bounds
+// The tests hold the figures, which docs/limits.md has. These bounds
 // are not the learner's:
 //
 //   - A call that takes an unknown time to arrive, 0 to J, has to be sent so that
@@ -123,7 +123,7 @@ type Limiter struct {
 	pooled bool      // the allowance was shared when it was made
 	queued bool
 	clues  int       // unexpected refusals after others' calls, less the answers
-	due    time.Time // when it was told to come, while queued
+	turn   time.Time // when it was told to come, while queued
 }
 
 // New returns a group without limiters. No pause of theirs after an answer or a
@@ -160,7 +160,7 @@ func (l *Limiter) Wait(now time.Time) time.Duration {
 		if o == l {
 			break
 		}
-		if !o.due.Add(grace).Before(now) {
+		if !o.turn.Add(grace).Before(now) {
 			ahead++
 		}
 	}
@@ -172,7 +172,7 @@ func (l *Limiter) Wait(now time.Time) time.Duration {
 	if wait > 0 && g.mayTest(l, now) {
 		l.beyond, wait = true, 0
 	}
-	l.due = now.Add(wait)
+	l.turn = now.Add(wait)
 	return wait
 }
 
@@ -212,14 +212,14 @@ func (l *Limiter) Called(now time.Time) {
 	}
 	l.own.called(now)
 	g.pool.called(now)
-	l.due = time.Time{} // it is not waited for, but keeps its place until it is answered
+	l.turn = time.Time{} // it is not waited for, but keeps its place until it is answered
 }
 
 // leave takes l out of the queue, and all that have not come for long.
 func (g *Group) leave(l *Limiter) {
 	left := g.queue[:0]
 	for _, o := range g.queue {
-		if o == l || !o.due.IsZero() && l.made.Sub(o.due) > memory {
+		if o == l || !o.turn.IsZero() && l.made.Sub(o.turn) > memory {
 			o.queued = false
 			continue
 		}
@@ -257,7 +257,7 @@ func (l *Limiter) Answered(now time.Time) {
 
 // end notes what became of the call.
 func (l *Limiter) end(now time.Time, o outcome) {
-	l.due = now
+	l.turn = now
 	l.own.end(l.made, now, o)
 	l.group.pool.end(l.made, now, o)
 	if l.beyond {

@@ -2,6 +2,8 @@ package limiter
 
 import (
 	"fmt"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -86,7 +88,23 @@ const (
 	slowerUneven    = 1.80 // where calls take 0 to 6 s
 )
 
-// TestTable prints the table of README: the worst of 20 seeds.
+// documented holds a table against docs/limits.md.
+func documented(t *testing.T, rows string) {
+	t.Helper()
+	t.Log(rows)
+	if runtime.GOARCH != "amd64" {
+		return // others round otherwise
+	}
+	doc, err := os.ReadFile("../../docs/limits.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(doc), rows) {
+		t.Error("docs/limits.md has another table: copy it from go test ./job/limiter -run Table -v")
+	}
+}
+
+// TestTable holds the table of docs/limits.md: the worst of 20 seeds.
 func TestTable(t *testing.T) {
 	t.Parallel()
 	var rows strings.Builder
@@ -117,7 +135,7 @@ func TestTable(t *testing.T) {
 			fmt.Fprint(&rows, backlogs(t, k, n), " |\n")
 		}
 	}
-	t.Log(rows.String())
+	documented(t, rows.String())
 }
 
 // backlogs are the figures of short backlogs at n calls a minute.
@@ -177,7 +195,7 @@ func group(w *world, n, pages int) (*Group, []*account) {
 	return g, all
 }
 
-// TestTableShared prints the table of accounts that share the calls of their
+// TestTableShared holds the table of accounts that share the calls of their
 // application, and are read by eight workers.
 func TestTableShared(t *testing.T) {
 	t.Parallel()
@@ -220,5 +238,5 @@ func TestTableShared(t *testing.T) {
 			fmt.Fprintln(&rows)
 		}
 	}
-	t.Log(rows.String())
+	documented(t, rows.String())
 }

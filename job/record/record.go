@@ -4,8 +4,8 @@
 // stands between what Duo sent and what the SIEM gets.
 //
 // Start with [Object], [Array] and [Skip], which take an answer apart in one
-// pass, and with [Writer], which writes records. All functions are safe for
-// concurrent use, a Writer is not. The Go API is not stable.
+// pass, with [Paths], which find values in a record, and with [Writer], which writes
+// records. All functions are safe for concurrent use, a Writer is not.
 package record
 
 import (

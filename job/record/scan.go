@@ -99,22 +99,32 @@ func Object(b []byte, i int, f func(key []byte, i int) (int, error)) (int, error
 		return 0, err
 	}
 	return list(b, i, '}', func(i int) (int, error) {
-		if b[i] != '"' {
-			return 0, errAt(i)
-		}
-		end, err := skipString(b, i)
+		key, _, i, err := key(b, i)
 		if err != nil {
 			return 0, err
 		}
-		key := b[i+1 : end-1]
-		if i = space(b, end); i >= len(b) {
-			return 0, errCut
-		}
-		if b[i] != ':' {
-			return 0, errAt(i)
-		}
-		return f(key, space(b, i+1))
+		return f(key, i)
 	})
+}
+
+// key reads the key at i. It returns what stands between its quotes, whether escape
+// sequences are in it, and the index of its value.
+func key(b []byte, i int) (text []byte, escaped bool, value int, err error) {
+	if b[i] != '"' {
+		return nil, false, 0, errAt(i)
+	}
+	end, escaped, err := readString(b, i)
+	if err != nil {
+		return nil, false, 0, err
+	}
+	text = b[i+1 : end-1]
+	if i = space(b, end); i >= len(b) {
+		return nil, false, 0, errCut
+	}
+	if b[i] != ':' {
+		return nil, false, 0, errAt(i)
+	}
+	return text, escaped, space(b, i+1), nil
 }
 
 // Array walks the JSON array that begins at b[i], blanks before it allowed. It

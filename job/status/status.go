@@ -3,8 +3,7 @@
 //
 // Start with [Collect]. [Report.Table] is for people, [Report.JSON] for programs,
 // and [Report.Behind] for monitoring. Foreign texts (account names, errors) are
-// cleared of control characters when they are collected. The Go API is not
-// stable.
+// cleared of control characters when they are collected.
 package status
 
 import (

@@ -4,8 +4,6 @@
 // Start with [Program], then [Completion] and [Man]. Both are pure functions of
 // the description, so scripts and manual say what the command line says. The
 // scripts are static: to complete a word runs nothing of the program.
-//
-// The Go API is not stable.
 package usage
 
 import (

@@ -92,7 +92,9 @@ func ahead(d time.Duration) string {
 func (w *Window) plan(d *state.Delivered, overlap time.Duration) {
 	unit, p := w.rules.Unit, &w.progress
 	end := w.end - w.end%unit
-	from := max(p.DeliveredUntil-overlap.Milliseconds(), p.Began, d.RememberedSince(), w.oldest(w.start))
+	// What is remembered may begin later than the checkpoint: that leaves nothing out.
+	remembered := min(d.RememberedSince(), p.DeliveredUntil)
+	from := max(p.DeliveredUntil-overlap.Milliseconds(), p.Began, remembered, w.oldest(w.start))
 	from -= from % unit
 
 	newest := from

@@ -325,7 +325,7 @@ func (w *Window) idleEnd(page Page, next string, now time.Time) bool {
 	if next == "" && (n < w.most || n == 1 && w.cursor != "") {
 		return true // it began later than a larger page and brought no more: that was not cut
 	}
-	return !w.news && (n < p.Largest || n <= p.End && n < w.rules.Limit) && (w.spans[0].Reread || !past(p.ProvedAt, now.UnixMilli()))
+	return !w.news && (n < p.Largest || n <= p.End && n < w.rules.Limit && !w.spans[0].Reread) && (w.spans[0].Reread || !past(p.ProvedAt, now.UnixMilli()))
 }
 
 // cursorOf returns the page's cursor and its time, which is -1 where the cursor does
@@ -434,11 +434,11 @@ func (w *Window) skip(page Page, step *Step) error {
 	to := w.onward(page)
 	switch {
 	case w.rules.Paging == Earliest && w.spans[0].Reread && later > 1, // two, since one record's text ends nothing
-		w.rules.Paging == Earliest && to < 0 && later > 0 && later+within == n:
+		w.rules.Paging == Earliest && to < 0 && later > 0 && later+within == n && (later > 1 || n < w.rules.Limit):
 		w.finish(step) // what is behind is newer than the span
 		return nil
 	case to >= 0:
-	case w.rules.Paging == Earliest && within == n:
+	case w.rules.Paging == Earliest && later+within == n:
 		to, w.over = w.mintime+w.rules.Unit, w.mintime
 		if n >= w.rules.Limit {
 			step.SteppedOver, w.over = w.mintime, -1

@@ -313,3 +313,37 @@ func TestAhead(t *testing.T) {
 		}
 	}
 }
+
+// More is delivered than a checkpoint remembers, and the checkpoint has not moved
+// meanwhile: the next run begins at the checkpoint, whatever is remembered.
+func TestForgottenBehindCheckpoint(t *testing.T) {
+	start := time.UnixMilli(epoch + 10_000_000)
+	cp := &state.Checkpoint{Progress: state.Progress{Began: epoch, DeliveredUntil: epoch + 1_000_000}}
+	cp.Delivered.Forget(epoch + 5_000_000)
+	w, err := Open(v2, cp, start, start.UnixMilli(), 10*time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := show(w, start), "1000 "; got != want {
+		t.Errorf("the window begins at %q, want %q", got, want)
+	}
+}
+
+// A full page of one second, but for one record whose text lies behind the window, ends
+// nothing: what Duo has of the next second is asked for.
+func TestFullSecondWithOddRecord(t *testing.T) {
+	start := time.UnixMilli(epoch + 10_000_000)
+	cp := &state.Checkpoint{Progress: state.Progress{Began: epoch, DeliveredUntil: epoch}}
+	w, err := Open(v1, cp, start, start.UnixMilli(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	times := at(20_000)
+	for range 999 {
+		times = append(times, at(0)...)
+	}
+	s := w.Take(Page{Times: times, Fresh: 1000}, start)
+	if got := show(w, start); s.Err != nil || note(s) != "stepped over 0" || got != "1 " {
+		t.Errorf("the next call begins at %q, %s, error %v", got, note(s), s.Err)
+	}
+}

@@ -15,11 +15,16 @@ type documents map[string][]byte
 // prints.
 func (r *release) documents(ctx context.Context, binaries []binary, modules []module) (documents, error) {
 	docs := documents{"THIRD-PARTY-LICENCES": thirdParty(modules), "copyright": copyright(modules)}
-	for name, source := range map[string]string{
-		"LICENSE": "LICENSE", "README.md": "README.md", "CHANGELOG.md": "CHANGELOG.md",
-		"template_config.yml": "template_config.yml", "install.md": "docs/install.md",
-	} {
-		text, err := os.ReadFile(filepath.Join(r.root, source))
+	names := []string{"LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md", "template_config.yml"}
+	files, err := filepath.Glob(filepath.Join(r.root, "docs", "*.md"))
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		names = append(names, "docs/"+filepath.Base(file))
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(r.root, filepath.FromSlash(name)))
 		if err != nil {
 			return nil, err
 		}

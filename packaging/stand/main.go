@@ -64,8 +64,8 @@ func run(dir string, children, records int) error {
 	}
 	add := func(seed, count int, from time.Time) {
 		for _, a := range accounts {
-			for _, row := range duo.All() {
-				sim.Add(a.ID, row.Name, duosim.Generator{Seed: uint64(seed), Jitter: true}.Generate(row.Name, count, from, time.Minute)...)
+			for _, endpoint := range duo.All() {
+				sim.Add(a.ID, endpoint.Name, duosim.Generator{Seed: uint64(seed), Jitter: true}.Generate(endpoint.Name, count, from, time.Minute)...)
 			}
 		}
 	}

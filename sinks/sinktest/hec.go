@@ -14,7 +14,9 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // HECEvent is an event that a [HEC] has stored.
@@ -54,9 +56,12 @@ type HEC struct {
 	// Before handles the n-th request for events, from 0, if it returns true.
 	// It is given the events that the request has.
 	Before func(n int, w http.ResponseWriter, events []HECEvent) bool
+	// Late tells how long the n-th request with a body, from 0, is left to wait.
+	Late func(n int) time.Duration
 	// Unhealthy makes the health address say so.
 	Unhealthy bool
 
+	bodies   atomic.Int64
 	mu       sync.Mutex
 	requests int // for events, that were not empty
 	events   []HECEvent
@@ -108,7 +113,12 @@ func (h *HEC) Serve(conn net.Conn, store func(HECEvent)) {
 
 func (h *HEC) server(store func(HECEvent)) *http.Server {
 	return &http.Server{
-		Handler:  http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, store) }),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if h.Late != nil && r.ContentLength > 0 {
+				time.Sleep(h.Late(int(h.bodies.Add(1)) - 1))
+			}
+			h.serve(w, r, store)
+		}),
 		ErrorLog: log.New(io.Discard, "", 0), // of handshakes that fail on purpose
 	}
 }
@@ -142,7 +152,7 @@ func (h *HEC) serve(w http.ResponseWriter, r *http.Request, store func(HECEvent)
 		}
 		HECSay(w, 200, 17, "HEC is healthy")
 	case r.Method == http.MethodPost && r.URL.Path == "/services/collector/event":
-		h.take(w, r, store)
+		h.collect(w, r, store)
 	case r.Method == http.MethodPost && r.URL.Path == "/services/collector/ack" && r.URL.Query().Get("channel") == channel:
 		h.acknowledge(w, r)
 	default:
@@ -150,7 +160,7 @@ func (h *HEC) serve(w http.ResponseWriter, r *http.Request, store func(HECEvent)
 	}
 }
 
-func (h *HEC) take(w http.ResponseWriter, r *http.Request, store func(HECEvent)) {
+func (h *HEC) collect(w http.ResponseWriter, r *http.Request, store func(HECEvent)) {
 	most := h.MaxBytes
 	if most == 0 {
 		most = 1_000_000

@@ -41,7 +41,7 @@ func Start(t testing.TB, port int, name string, args ...string) *Program {
 			t.Logf("%s printed:\n%s", name, p.output.Bytes())
 		}
 	})
-	deadline := time.After(patience)
+	deadline := time.After(longest)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {

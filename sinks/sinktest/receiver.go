@@ -5,8 +5,6 @@
 // A receiver keeps every line that it reads before it does anything else, so
 // that a test can compare what was delivered with what was confirmed. All of it
 // runs on the loopback interface and ends with the test.
-//
-// The Go API is not stable.
 package sinktest
 
 import (
@@ -22,9 +20,9 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what must come. It is never reached
+// longest is how long a test waits for what must come. It is never reached
 // unless something is broken.
-const patience = 30 * time.Second
+const longest = 30 * time.Second
 
 // Options describe a receiver. The zero value listens on TCP at 127.0.0.1 and
 // behaves well.
@@ -202,7 +200,7 @@ func (r *Receiver) Take() [][]byte {
 func (r *Receiver) Wait(t testing.TB, n int) [][]byte {
 	t.Helper()
 	late := false
-	timer := time.AfterFunc(patience, func() {
+	timer := time.AfterFunc(longest, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		late = true

@@ -53,9 +53,9 @@ func (s *RELPServer) Behave(c *Conn) {
 }
 
 // Serve serves one connection to its end. Each message that is taken is given to
-// take before it is answered. The error says what the client did against the
+// store before it is answered. The error says what the client did against the
 // specification; nil: it closed in order, or the server ended the connection.
-func (s *RELPServer) Serve(conn net.Conn, take func(message []byte)) error {
+func (s *RELPServer) Serve(conn net.Conn, store func(message []byte)) error {
 	defer conn.Close()
 	in := bufio.NewReader(conn)
 	opened := false
@@ -99,7 +99,7 @@ func (s *RELPServer) Serve(conn net.Conn, take func(message []byte)) error {
 			messages++
 			switch do {
 			case RELPTake, RELPSilent, RELPTakeAndEnd, RELPCut:
-				take(data)
+				store(data)
 			}
 			switch do {
 			case RELPTake:

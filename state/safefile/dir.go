@@ -95,7 +95,7 @@ func (d *Dir) openOnce(name string, flag int) (*os.File, error) {
 		return nil, err
 	}
 	var f *os.File
-	err := insist(held, func() (err error) {
+	err := retry(inUse, func() (err error) {
 		f, err = openNoFollow(d, name, flag)
 		return err
 	})
@@ -176,13 +176,13 @@ func (d *Dir) Read(name string, limit int64) ([]byte, fs.FileInfo, error) {
 
 // Remove removes a file in the directory. The error does not repeat the path.
 func (d *Dir) Remove(name string) error {
-	return Cause(insist(inTheWay, func() error { return d.root.Remove(name) }))
+	return Cause(retry(inTheWay, func() error { return d.root.Remove(name) }))
 }
 
 // Rename gives a file in the directory another name there, and replaces what has
 // that; it does not sync the directory. The error does not repeat the paths.
 func (d *Dir) Rename(from, to string) error {
-	return Cause(insist(inTheWay, func() error { return d.root.Rename(from, to) }))
+	return Cause(retry(inTheWay, func() error { return d.root.Rename(from, to) }))
 }
 
 // RenameNew is Rename for a name that nothing has: what has it stays, and the error

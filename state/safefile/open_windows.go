@@ -10,10 +10,10 @@ import (
 )
 
 func init() {
-	held = func(err error) bool {
+	inUse = func(err error) bool {
 		return errors.Is(err, windows.ERROR_SHARING_VIOLATION) || errors.Is(err, windows.ERROR_LOCK_VIOLATION)
 	}
-	inTheWay = func(err error) bool { return held(err) || errors.Is(err, windows.ERROR_ACCESS_DENIED) }
+	inTheWay = func(err error) bool { return inUse(err) || errors.Is(err, windows.ERROR_ACCESS_DENIED) }
 }
 
 var errReplaced = errors.New("it was replaced while it was opened")
@@ -48,7 +48,7 @@ func openNoFollow(d *Dir, name string, flag int) (*os.File, error) {
 // openFollow opens a file for reading, through links.
 func openFollow(path string) (*os.File, error) {
 	var f *os.File
-	err := insist(held, func() (err error) {
+	err := retry(inUse, func() (err error) {
 		f, err = os.Open(path)
 		return err
 	})

@@ -59,7 +59,7 @@ func (e *OwnerError) Error() string { return ErrOwner.Error() + " (" + e.Owner +
 // Unwrap returns ErrOwner.
 func (e *OwnerError) Unwrap() error { return ErrOwner }
 
-// BusyError is a step that another program stood in the way of until patience
+// BusyError is a step that another program stood in the way of until retryFor
 // ended. Only Windows knows it: there a virus scanner or an indexer can keep a file
 // from being renamed or opened.
 type BusyError struct {
@@ -68,7 +68,7 @@ type BusyError struct {
 }
 
 // Error says so.
-func (e *BusyError) Error() string { return e.Err.Error() + ", for " + patience.String() }
+func (e *BusyError) Error() string { return e.Err.Error() + ", for " + retryFor.String() }
 
 // Unwrap returns what the system says.
 func (e *BusyError) Unwrap() error { return e.Err }
@@ -82,9 +82,10 @@ type Access struct {
 	// program nor root nor a system account; to root nobody is.
 	Owner   string
 	Foreign bool
-	// Readers and Writers say who but the owner and the system can read and write,
-	// for a message; "" is nobody. In a Kubernetes pod, its own group counts as the owner.
-	// Anybody tells that any user of the machine can write.
+	// Readers and Writers say who but the owner and the system can read and write, for a
+	// message; "" is nobody. In a Kubernetes pod its own group counts as the owner, and
+	// what the kubelet has mounted nobody reads who has no business in the pod. Anybody
+	// tells that any user of the machine can write.
 	Readers, Writers string
 	Anybody          bool
 }
@@ -105,6 +106,19 @@ func Read(path string, limit int64) ([]byte, Access, error) {
 	return data, access, nil
 }
 
+// mounted tells whether the kubelet has put a file there, of a Secret or a ConfigMap: a
+// link to ..data, itself a link to what is root's. The mode is what the pod's group, or
+// another user of its containers, needs to read the file, and nobody can change it
+// from within.
+func mounted(path string, access Access) bool {
+	to, err := os.Readlink(path)
+	if err != nil || access.Owner != "uid 0" || access.Writers != "" || to != filepath.Join("..data", filepath.Base(path)) {
+		return false
+	}
+	data, err := os.Lstat(filepath.Join(filepath.Dir(path), "..data"))
+	return err == nil && data.Mode()&fs.ModeSymlink != 0
+}
+
 func read(path string, limit int64) ([]byte, Access, error) {
 	f, err := openFollow(path)
 	if err != nil {
@@ -119,7 +133,11 @@ func read(path string, limit int64) ([]byte, Access, error) {
 		return nil, Access{}, ErrNotRegular
 	}
 	data, err := readAll(f, limit)
-	return data, accessOf(f, info), err
+	access := accessOf(f, info)
+	if access.Readers != "" && mounted(path, access) {
+		access.Readers = ""
+	}
+	return data, access, err
 }
 
 // Stdin tells whether a path names what this process was started with: its
@@ -175,18 +193,18 @@ func Cause(err error) error {
 	return err
 }
 
-// patience is how long a step is tried again that another program stands in the
+// retryFor is how long a step is tried again that another program stands in the
 // way of.
-const patience = 2 * time.Second
+const retryFor = 2 * time.Second
 
-// held tells errors that pass when another program closes the file; inTheWay also
+// inUse tells errors that pass when another program closes the file; inTheWay also
 // those that may, and may tell of a right that is missing.
-var held, inTheWay = never, never
+var inUse, inTheWay = never, never
 
 func never(error) bool { return false }
 
-// insist takes a step, and takes it again while another program stands in the way.
-func insist(inTheWay func(error) bool, step func() error) error {
+// retry takes a step, and takes it again while another program stands in the way.
+func retry(inTheWay func(error) bool, step func() error) error {
 	err := step()
 	if err == nil || !inTheWay(err) {
 		return err
@@ -197,7 +215,7 @@ func insist(inTheWay func(error) bool, step func() error) error {
 		if err = step(); err == nil || !inTheWay(err) {
 			return err
 		}
-		if time.Since(began) >= patience {
+		if time.Since(began) >= retryFor {
 			return &BusyError{Cause(err)}
 		}
 	}

@@ -235,13 +235,13 @@ func TestInsist(t *testing.T) {
 	}{
 		{"free", 0, passing, 0, false},
 		{"held for a moment", 50 * time.Millisecond, passing, 150 * time.Millisecond, false},
-		{"held for long", time.Hour, passing, patience + 100*time.Millisecond, true},
+		{"held for long", time.Hour, passing, retryFor + 100*time.Millisecond, true},
 		{"another error", time.Hour, other, 0, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
-				err := insist(isPassing, func() error {
+				err := retry(isPassing, func() error {
 					if time.Since(began) >= tt.clears {
 						return nil
 					}
@@ -251,7 +251,7 @@ func TestInsist(t *testing.T) {
 					t.Errorf("took %v, want %v at most", took, tt.most)
 				}
 				_, busy := errors.AsType[*BusyError](err)
-				if busy != tt.busy || (err == nil) != (tt.clears < patience) {
+				if busy != tt.busy || (err == nil) != (tt.clears < retryFor) {
 					t.Errorf("error %v", err)
 				}
 			})

@@ -322,3 +322,40 @@ func TestAccessOfVolume(t *testing.T) {
 		})
 	}
 }
+
+// A Secret as the kubelet mounts it is nobody's to change, and no reason to warn.
+func TestMountedSecret(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("the kubelet is root")
+	}
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "..2026"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	target := filepath.Join(dir, "..2026", "skey")
+	if err := os.WriteFile(target, []byte("secret"), 0o440); err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{"..data": "..2026", "skey": "..data/skey", "other": "..2026/skey"} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, mode := range []os.FileMode{0o440, 0o644} {
+		if err := os.Chmod(target, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, access, err := Read(filepath.Join(dir, "skey"), 100); access.Readers != "" || err != nil {
+			t.Errorf("mode %v: %+v, %v", mode, access, err)
+		}
+		if _, access, err := Read(filepath.Join(dir, "other"), 100); access.Readers == "" || err != nil {
+			t.Errorf("mode %v, another link: %+v, %v", mode, access, err)
+		}
+	}
+	if err := os.Chmod(target, 0o664); err != nil {
+		t.Fatal(err)
+	}
+	if _, access, _ := Read(filepath.Join(dir, "skey"), 100); access.Readers == "" {
+		t.Error("a file that its group can change is no Secret")
+	}
+}

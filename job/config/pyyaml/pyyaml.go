@@ -11,8 +11,6 @@
 // Known differences from PyYAML: an anchor may be defined twice (the newest
 // counts), and the tag "!" on a quoted scalar leaves it a string. Functions
 // read their nodes and never change them; they are safe for concurrent use.
-//
-// The Go API is not stable.
 package pyyaml
 
 import (

@@ -1,14 +1,16 @@
 package record
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"slices"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// leaf marks the bytes with which a leaf begins.
-var leaf = [256]bool{'"': true, '-': true, '0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true, 't': true, 'f': true, 'n': true}
+// scalar marks the bytes with which a scalar begins.
+var scalar = [256]bool{'"': true, '-': true, '0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true, 't': true, 'f': true, 'n': true}
 
 // The literals' first four bytes, as a number.
 const (
@@ -19,28 +21,35 @@ const (
 
 // appendWord appends the literal or the number at i.
 func appendWord(dst, src []byte, i int) ([]byte, int, error) {
+	end, err := readWord(src, i)
+	if err != nil {
+		return dst, i, err
+	}
+	return append(dst, src[i:end]...), end, nil
+}
+
+// readWord returns the index after the literal or the number at i.
+func readWord(src []byte, i int) (end int, err error) {
 	var eight [8]byte // what stands at i, and zeros behind the end
 	if len(src)-i >= 8 {
 		eight = [8]byte(src[i:])
 	} else {
 		copy(eight[:], src[i:])
 	}
-	x, n := binary.LittleEndian.Uint64(eight[:]), 0
+	x := binary.LittleEndian.Uint64(eight[:])
 	switch {
 	case uint32(x) == null || uint32(x) == tru:
-		n = 4
+		return i + 4, nil
 	case uint32(x) == fals && eight[4] == 'e':
-		n = 5
+		return i + 5, nil
 	case 'a' <= eight[0]:
-		return dst, i, errAt(i)
-	default:
-		return appendNumber(dst, src, i)
+		return 0, errAt(i)
 	}
-	return append(dst, eight[:n]...), i + n, nil
+	return readNumber(src, i)
 }
 
-// appendNumber appends the number at i as it stands (RFC 8259 §6).
-func appendNumber(dst, src []byte, i int) ([]byte, int, error) {
+// readNumber returns the index after the number at i (RFC 8259 §6).
+func readNumber(src []byte, i int) (end int, err error) {
 	start := i
 	digits := func() bool {
 		from := i
@@ -54,12 +63,12 @@ func appendNumber(dst, src []byte, i int) ([]byte, int, error) {
 	}
 	whole := i
 	if !digits() || src[whole] == '0' && i > whole+1 {
-		return dst, i, errAt(start)
+		return 0, errAt(start)
 	}
 	if i < len(src) && src[i] == '.' {
 		i++
 		if !digits() {
-			return dst, i, errAt(start)
+			return 0, errAt(start)
 		}
 	}
 	if i < len(src) && (src[i] == 'e' || src[i] == 'E') {
@@ -68,10 +77,10 @@ func appendNumber(dst, src []byte, i int) ([]byte, int, error) {
 			i++
 		}
 		if !digits() {
-			return dst, i, errAt(start)
+			return 0, errAt(start)
 		}
 	}
-	return append(dst, src[start:i]...), i, nil
+	return i, nil
 }
 
 // plain marks the bytes that stand for themselves in a string.
@@ -153,6 +162,74 @@ func appendString(dst, src []byte, i int) ([]byte, int, error) {
 func special(x uint64) uint64 {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	return (x | (x + ones) | ((x ^ ones*2) - ones*0x21) | ((x ^ ones*'\\') - ones)) & tops
+}
+
+// readString returns the index after the string at i, and whether escape sequences are
+// in it.
+func readString(src []byte, i int) (end int, escaped bool, err error) {
+	for i++; ; escaped = true {
+		if i = indexSpecial(src, i); i == len(src) {
+			return 0, false, errCut
+		}
+		if src[i] == '"' {
+			return i + 1, escaped, nil
+		}
+		_, n, err := unescape(src, i)
+		if err != nil {
+			return 0, false, err
+		}
+		i += n
+	}
+}
+
+// indexSpecial returns the index of the first '"' or '\\' at or after i, or len(src).
+func indexSpecial(src []byte, i int) int {
+	for i+8 <= len(src) {
+		n := bits.TrailingZeros64(special(binary.LittleEndian.Uint64(src[i:]))) / 8
+		if i += n; n < 8 {
+			if src[i] == '"' || src[i] == '\\' {
+				return i
+			}
+			i++
+		}
+	}
+	for i < len(src) && src[i] != '"' && src[i] != '\\' {
+		i++
+	}
+	return i
+}
+
+// AppendText appends the text that a JSON string stands for. quoted is what stands
+// between the quotes of one that was read. Bytes that are no UTF-8 stay as they are.
+func AppendText(dst, quoted []byte) []byte {
+	for {
+		i := bytes.IndexByte(quoted, '\\')
+		if i < 0 {
+			return append(dst, quoted...)
+		}
+		r, n := Unescape(quoted[i:])
+		dst = utf8.AppendRune(append(dst, quoted[:i]...), r)
+		quoted = quoted[i+n:]
+	}
+}
+
+// Unescape returns the character that the escape sequence at the start of quoted stands
+// for, and the length of the sequence. A surrogate pair is one character; a surrogate
+// without its other half becomes U+FFFD. The string must have been read.
+func Unescape(quoted []byte) (r rune, n int) {
+	r, n, err := unescape(quoted, 0)
+	if err != nil {
+		return utf8.RuneError, len(quoted)
+	}
+	if utf16.IsSurrogate(r) {
+		if low, m, err := unescape(quoted, n); err == nil && quoted[n] == '\\' {
+			if r := utf16.DecodeRune(r, low); r != utf8.RuneError {
+				return r, n + m
+			}
+		}
+		return utf8.RuneError, n
+	}
+	return r, n
 }
 
 // unescape reads the escape sequence at i and returns the UTF-16 unit that it
