@@ -91,7 +91,7 @@ func (sim *simulation) loaded(id state.ID, cp *state.Checkpoint) {
 		return
 	}
 	t.until, t.looked, t.proved = cp.DeliveredUntil, cp.LookedUntil, cp.Pages.ProvedAt
-	t.low = max(cp.DeliveredUntil-sim.plan.overlap.Milliseconds(), cp.Began, cp.Delivered.RememberedSince())
+	t.low = max(cp.DeliveredUntil-sim.plan.overlap.Milliseconds(), cp.Began, min(cp.Delivered.RememberedSince(), cp.DeliveredUntil))
 	t.known = len(cp.Delivered.Since(t.low))
 	if t.known > s.row.Limit-1 { // the overlap is read in slices
 		t.low, t.sliced = cp.DeliveredUntil, true
@@ -529,7 +529,7 @@ func (sim *simulation) judgeEnd() {
 			continue
 		}
 		overlap := sim.plan.overlap.Milliseconds()
-		low := max(cp.DeliveredUntil-overlap, cp.Began, cp.Delivered.RememberedSince())
+		low := max(cp.DeliveredUntil-overlap, cp.Began, min(cp.Delivered.RememberedSince(), cp.DeliveredUntil))
 		sim.due(s, func(r *simRecord) bool {
 			return r.at >= low && r.at <= t.end && r.visible <= t.began && (!t.sliced || !s.shape.varies && r.visible <= r.at+overlap) && (r.gone == 0 || r.gone > t.began) &&
 				r.at > t.began-(simRetention-12*time.Minute).Milliseconds()

@@ -289,11 +289,11 @@ func (l *Ledger) Read(files Ledgers, id ID, prints func(hour int64) bool) (Tally
 		}
 		all = append(all, h)
 	}
-	return byHour(all), nil
+	return mergedTally(all), nil
 }
 
-// byHour makes one of the entries of each hour.
-func byHour(all Tally) Tally {
+// mergedTally makes one of the entries of each hour.
+func mergedTally(all Tally) Tally {
 	slices.SortStableFunc(all, func(a, b Hour) int { return int(max(min(a.Hour-b.Hour, 1), -1)) })
 	n := 0
 	for i, h := range all {
@@ -372,10 +372,10 @@ func parseLedger(data []byte, prints func(hour int64) bool) (Tally, error) {
 		}
 		all = append(all, h)
 		if len(all) > 1<<16 {
-			all = byHour(all) // a day has a few entries more than hours
+			all = mergedTally(all) // a day has a few entries more than hours
 		}
 	}
-	return byHour(all), nil
+	return mergedTally(all), nil
 }
 
 // How long the ledger keeps what it knows, in hours before the newest one: a day more

@@ -433,7 +433,7 @@ func (w *Window) skip(page Page, step *Step) error {
 	}
 	to := w.onward(page)
 	switch {
-	case w.rules.Paging == Earliest && w.spans[0].Reread && later > 1, // two, since one record's text ends nothing
+	case w.rules.Paging == Earliest && w.spans[0].Reread && (later > 1 || later > 0 && to < 0), // two, since one record's text ends nothing
 		w.rules.Paging == Earliest && to < 0 && later > 0 && later+within == n && (later > 1 || n < w.rules.Limit):
 		w.finish(step) // what is behind is newer than the span
 		return nil
