@@ -189,7 +189,7 @@ func (l simLedgers) ReadLedger(id state.ID, n int64) ([]byte, error) {
 }
 
 // booked checks the ledger of a checkpoint that counts: it can be read, whatever crashed
-// between the two, it loses nothing, and it has no record more than Duo has shown.
+// between the two, it loses nothing, and it has no record more than Duo has.
 func (sim *simulation) booked(s *simStream, id state.ID, cp *state.Checkpoint) {
 	hours, err := cp.Ledger.Read(simLedgers{sim}, id, func(int64) bool { return false })
 	if err != nil {
@@ -205,7 +205,8 @@ func (sim *simulation) booked(s *simStream, id state.ID, cp *state.Checkpoint) {
 		sim.violation("the ledger of %s has %d records, and had %d", s.name(), total, last.total)
 	}
 	sim.ledgers[s] = simLedger{cp.Ledger.Since, total}
-	if most := int64(len(s.records)); total > most {
+	// Equal records without an id may come again where Duo shows them in other numbers.
+	if most := int64(len(s.records)); total > most && len(s.row.ID) > 0 && !s.idless && !s.texts {
 		sim.violation("the ledger of %s has %d records, and Duo has %d", s.name(), total, most)
 	}
 }

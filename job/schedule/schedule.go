@@ -140,7 +140,10 @@ func (j Job) check(kind Kind) error {
 	if !nameRule.MatchString(j.Name) {
 		return fmt.Errorf("name %q: letters and digits, with single hyphens between them", j.Name)
 	}
-	if j.Audit && j.StateDir == "" {
+	switch {
+	case j.Audit && (kind == Kubernetes || kind == Slurm):
+		return fmt.Errorf("a weekly audit is printed for %s, %s, %s and %s; for this scheduler take the job of runs, with \"audit --since %s\" in place of sync", Systemd, Cron, Windows, Launchd, auditSince)
+	case j.Audit && j.StateDir == "" && j.Bucket == "":
 		return errors.New("an audit holds Duo against what was delivered, and without checkpoints nothing is remembered")
 	}
 	if j.Every%time.Minute != 0 || j.Every < time.Minute || j.Every > 24*time.Hour {
