@@ -206,7 +206,7 @@ func (sim *simulation) booked(s *simStream, id state.ID, cp *state.Checkpoint) {
 	}
 	sim.ledgers[s] = simLedger{cp.Ledger.Since, total}
 	// Equal records without an id may come again where Duo shows them in other numbers.
-	if most := int64(len(s.records)); total > most && len(s.row.ID) > 0 && !s.idless && !s.texts {
+	if most := int64(len(s.records)); total > most && len(s.endpoint.ID) > 0 && !s.idless && !s.texts {
 		sim.violation("the ledger of %s has %d records, and Duo has %d", s.name(), total, most)
 	}
 }
