@@ -408,7 +408,7 @@ func (e *examination) complete(id state.ID) int64 {
 
 // wanted is a record of the stream as it is looked for.
 func (s *stream) wanted(raw []byte) (w audit.Wanted, err error) {
-	row := s.row
+	row := s.endpoint
 	f := record.Fields{Names: s.lines.fields}
 	if _, err := record.Scan(raw, 0, &f); err != nil {
 		return w, err

@@ -32,7 +32,7 @@ type sent struct {
 	tally    state.Tally
 	write    bool // the checkpoint is to be written
 	kept     []kept
-	odd      int
+	untimed  int
 	changed  int
 	bytes    int
 	longest  int
@@ -162,7 +162,7 @@ func (e *keepError) Unwrap() error { return e.error }
 func (s *stream) deliver(page *page, next state.Progress, write bool) error {
 	sent := sent{
 		progress: next, marks: slices.Clone(page.marks), tally: page.tally, write: write || len(page.marks) > 0 || s.from != nil,
-		odd: page.odd, changed: page.changed, bytes: len(page.bytes), longest: page.longest,
+		untimed: page.untimed, changed: page.changed, bytes: len(page.bytes), longest: page.longest,
 	}
 	if s.run.collect != nil {
 		if err := s.run.collect(s, page); err != nil {
@@ -212,7 +212,7 @@ func (s *stream) send(page *page, sent *sent) error {
 	out := make([]kept, len(s.lanes))
 	one := func(i int) error {
 		l := s.lanes[i]
-		batch := sinks.Batch{Endpoint: s.row.Name, Lines: page.bytes, Times: page.times}
+		batch := sinks.Batch{Endpoint: s.endpoint.Name, Lines: page.bytes, Times: page.times}
 		out[i].lane = l
 		if l.bare {
 			batch = bare(batch)
@@ -342,19 +342,19 @@ func (s *stream) count(pages []sent, one bool) error {
 		s.cp.Delivered.Add(p.marks)
 		s.cp.Ledger.Add(p.tally)
 		s.result.Changed += p.changed
-		s.result.Odd += p.odd
+		s.result.Untimed += p.untimed
 		s.result.Bytes += int64(p.bytes)
 		s.result.Longest = max(s.result.Longest, p.longest)
 	}
 	s.cp.Progress = last
-	gone := s.cp.Delivered.Forget(s.since(last))
+	forgotten := s.cp.Delivered.Forget(s.since(last))
 	if s.reading != nil {
-		s.reading.Forget(gone)
+		s.reading.Forget(forgotten)
 	}
-	if gone := s.cp.Fit(); gone != nil {
+	if forgotten := s.cp.Fit(); forgotten != nil {
 		s.once("fit", fmt.Sprintf("more records lie in the overlap than a checkpoint remembers: late ones are found from %s on only", text(s.cp.Delivered.RememberedSince())))
 		if s.reading != nil {
-			s.reading.Forget(gone)
+			s.reading.Forget(forgotten)
 		}
 	}
 	if write {
@@ -369,7 +369,7 @@ func (s *stream) count(pages []sent, one bool) error {
 
 // progressed notes that pages count.
 func (s *stream) progressed(fresh int) {
-	s.trouble = nil
+	s.lastErr = nil
 	if s.feed != nil { // a page that an audit sends again comes from a file
 		s.feed.Backoff.Progress()
 	}
@@ -432,13 +432,13 @@ func (s *stream) keep(p *sent) error {
 		if s.run.store == nil {
 			return &keepError{fmt.Errorf("the server does not take %s, and there is no checkpoint directory to keep what it does not take", counted(n, "record", "records"))}
 		}
-		name, datagrams := s.row.Name+"_oversize.ndjson", s.run.cfg.Servers[k.lane.server].Protocol == config.UDP
+		name, datagrams := s.endpoint.Name+"_oversize.ndjson", s.run.cfg.Servers[k.lane.server].Protocol == config.UDP
 		what := counted(n, "record is longer than the server takes; it is", "records are longer than the server takes; they are")
 		if k.reason != "" {
 			what = counted(n, "record that the server does not take", "records that the server does not take") + fmt.Sprintf(" (%s)", k.reason) + map[bool]string{true: " is", false: " are"}[n == 1]
 		}
 		if datagrams {
-			name = s.row.Name + "_udp_failed_ingestion_logs.txt"
+			name = s.endpoint.Name + "_udp_failed_ingestion_logs.txt"
 			what = counted(n, "record is too long for a datagram; it is", "records are too long for a datagram; they are")
 		}
 		if err := s.run.store.Append(name, bytes.Join(k.records, nil)); err != nil {
@@ -458,7 +458,7 @@ const share = 4
 // its way. After some pages it lets others have the slot.
 func (s *stream) turn(ctx context.Context) error {
 	if s.slot != nil && s.feed.Last {
-		s.give()
+		s.release()
 	}
 	if s.slot == nil {
 		s.flight.land()
@@ -466,7 +466,7 @@ func (s *stream) turn(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.take(slot)
+		s.hold(slot)
 	}
 	s.pages++
 	s.feed.Last = s.pages >= share && s.run.line.crowded()
@@ -474,13 +474,13 @@ func (s *stream) turn(ctx context.Context) error {
 	return nil
 }
 
-// take takes a slot, give gives it back.
-func (s *stream) take(slot *slot) {
+// hold takes a slot, release gives it back.
+func (s *stream) hold(slot *slot) {
 	s.slot, s.feed.Buffers, s.pages = slot, &slot.Buffers, 0
 	slot.page.use(s.lines)
 }
 
-func (s *stream) give() {
+func (s *stream) release() {
 	if s.slot != nil {
 		s.feed.Close()
 		s.feed.Buffers = nil
@@ -501,7 +501,7 @@ func (s *stream) Sleep(ctx context.Context, d time.Duration) error {
 
 // rest waits for d without a slot.
 func (s *stream) rest(ctx context.Context, d time.Duration) error {
-	s.give()
+	s.release()
 	s.flight.land()
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -70,7 +70,7 @@ func (e *examination) resend(ctx context.Context, each func(func(again) error) e
 		records, of := list, e.streams[list[0].stream]
 		list = nil
 		s := r.stream(account{id: of.id.Account, host: of.host, name: of.result.AccountName},
-			own.Routes[slices.IndexFunc(own.Routes, func(route config.Route) bool { return route.Endpoint == of.row })])
+			own.Routes[slices.IndexFunc(own.Routes, func(route config.Route) bool { return route.Endpoint == of.endpoint })])
 		sum.Results = append(sum.Results, &s.result)
 		cp, progress := &state.Checkpoint{}, state.Progress{DeliveredUntil: r.end}
 		if l := e.ledgers[of]; l != nil {

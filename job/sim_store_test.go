@@ -54,7 +54,7 @@ func (s *simStore) fails(what string, id state.ID) error {
 	}
 	s.sim.note("the store fails to %s %s", what, id.File())
 	for _, stream := range s.sim.streams {
-		if stream.row.Name == id.Endpoint && (stream.account == id.Account || what == "append") {
+		if stream.endpoint.Name == id.Endpoint && (stream.account == id.Account || what == "append") {
 			s.sim.disturb(stream, "the store failed to "+what)
 		}
 	}

@@ -111,7 +111,7 @@ func newSimulation(seed uint64) *simulation {
 	sim.disk = simDisk{checkpoints: map[string]*state.Checkpoint{}, turns: map[string]time.Time{}, ledgers: map[string][]byte{}}
 	for _, s := range sim.streams {
 		for _, k := range s.kinds {
-			sim.lines[s.row.Name+" "+k.line] = k
+			sim.lines[s.endpoint.Name+" "+k.line] = k
 		}
 	}
 	return sim
@@ -224,8 +224,8 @@ func (sim *simulation) config(r *simRun) *config.Config {
 		cfg.Servers = append(cfg.Servers, config.Server{ID: s.id, Hostname: "localhost", Port: 1024 + i, Protocol: config.TCP})
 	}
 	for _, s := range sim.streams {
-		if !slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.Endpoint == s.row }) {
-			cfg.Routes = append(cfg.Routes, config.Route{Endpoint: s.row, Servers: s.servers})
+		if !slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.Endpoint == s.endpoint }) {
+			cfg.Routes = append(cfg.Routes, config.Route{Endpoint: s.endpoint, Servers: s.servers})
 		}
 	}
 	return cfg
@@ -272,7 +272,7 @@ func (sim *simulation) disturbAll(server *simServer, why string) {
 // find returns the stream of an endpoint and an account, or nil.
 func (sim *simulation) find(endpoint, account string) *simStream {
 	for _, s := range sim.streams {
-		if s.row.Name == endpoint && s.account == account {
+		if s.endpoint.Name == endpoint && s.account == account {
 			return s
 		}
 	}
@@ -349,7 +349,7 @@ func (sim *simulation) tell(whole bool) string {
 		fmt.Fprintf(&b, "\n  %s: settles %v, refuses some records: %v", p.id, p.settle, p.refuses)
 	}
 	for _, s := range sim.streams {
-		fmt.Fprintf(&b, "\n  %s: %d records, to servers %v, limit %d, %+v, some without an id: %v, odd texts: %v", s.name(), len(s.records), s.servers, s.row.Limit, s.shape, s.idless, s.texts)
+		fmt.Fprintf(&b, "\n  %s: %d records, to servers %v, limit %d, %+v, some without an id: %v, odd texts: %v", s.name(), len(s.records), s.servers, s.endpoint.Limit, s.shape, s.idless, s.texts)
 	}
 	if whole {
 		for _, e := range sim.story {

@@ -33,8 +33,8 @@ type Result struct {
 	Late    int
 	Audited time.Time
 	Missing int
-	// Odd counts those of Delivered that told no time which could be theirs.
-	Odd int
+	// Untimed counts those of Delivered that told no time which could be theirs.
+	Untimed int
 	// Oversize counts those of Delivered that their server does not take: they lie in a
 	// file. Kept tells that some of them are for a server that confirms.
 	Oversize int

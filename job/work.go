@@ -76,8 +76,8 @@ func (r *run) equip(streams []*stream) {
 		r.line.free = append(r.line.free, new(slot))
 	}
 	for _, s := range streams {
-		if r.limits[s.row] == nil {
-			r.limits[s.row] = limiter.New(r.cfg.Timeout)
+		if r.limits[s.endpoint] == nil {
+			r.limits[s.endpoint] = limiter.New(r.cfg.Timeout)
 		}
 	}
 }
@@ -89,9 +89,9 @@ func (s *stream) start() {
 		l.group = r.groups[l.server]
 	}
 	s.feed = feed.New(feed.Options{
-		Source: r.client, Limiter: r.limits[s.row].Account(), Waiter: s, Memory: r.memory,
+		Source: r.client, Limiter: r.limits[s.endpoint].Account(), Waiter: s, Memory: r.memory,
 		Backoff: &retry.Backoff{Limit: r.opts.RetryFor, Least: time.Second, Most: time.Minute},
-		Row:     s.row, Host: s.host, Account: s.id.Account, Log: r.log.With("stream", s.result.Name()), Stats: &s.stats,
+		Row:     s.endpoint, Host: s.host, Account: s.id.Account, Log: r.log.With("stream", s.result.Name()), Stats: &s.stats,
 	})
 }
 
