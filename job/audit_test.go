@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,11 +98,11 @@ func TestLedgerAgreesWithDuo(t *testing.T) {
 		for _, name := range names {
 			w.add(parent, name, duosim.Generator{Seed: uint64(step)}.Generate(name, 20, hour.Add(time.Duration(2*step-40)*time.Hour), 5*time.Minute)...)
 		}
-		n := 0
+		var n atomic.Int64
 		_, err := w.try(func(o *job.Options) {
 			o.Parallel = 1
 			o.SetStep(func(string) error {
-				if n++; n >= step {
+				if n.Add(1) >= int64(step) {
 					return broken
 				}
 				return nil
