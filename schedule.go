@@ -22,6 +22,7 @@ type scheduleCommand struct {
 	Kind   string `arg:"" optional:"" default:"" enum:"systemd,cron,windows,launchd,kubernetes,slurm," help:"The scheduler."`
 	Every  period `default:"5m" help:"The time from one run to the next, in whole minutes."`
 	User   string `placeholder:"NAME" help:"Run as this account instead of the scheduler's own choice."`
+	Audit  bool   `help:"The weekly audit of what the job has delivered, instead of the job itself."`
 	Name   string `default:"dls" help:"What the job is called, where one machine has several."`
 	Shards int    `placeholder:"N" help:"Read an MSP's child accounts in N shares (kubernetes, slurm)."`
 
@@ -107,7 +108,7 @@ func (c *scheduleCommand) definition() (*schedule.Definition, error) {
 		return p
 	}
 	j := schedule.Job{
-		Name: c.Name, Exe: exe, Config: target, Every: time.Duration(c.Every), User: c.User,
+		Name: c.Name, Exe: exe, Config: target, Every: time.Duration(c.Every), User: c.User, Audit: c.Audit,
 		LogFile: joined(cfg.LogFile), Files: files(cfg), SecretFile: secretFile, Shards: c.Shards, MustExist: cfg.MustExist,
 	}
 	if c.Shards > 0 && !cfg.Account.MSP {

@@ -180,9 +180,13 @@ func (one *simSession) Confirm(ctx context.Context) error {
 	select {
 	case <-t.C:
 	case <-one.failed:
-		return one.lost(fmt.Errorf("%s: it closed the connection", s.plan.id))
 	case <-ctx.Done():
 		return one.lost(context.Cause(ctx))
+	}
+	select {
+	case <-one.failed:
+		return one.lost(fmt.Errorf("%s: it closed the connection", s.plan.id))
+	default:
 	}
 	if one.fate.kind == "deny" {
 		return one.lost(errors.New(s.plan.id + ": it answered nothing")) // though it has all

@@ -93,6 +93,7 @@ type simulation struct {
 	disk      simDisk
 	turns     []map[*simStream]*simTurn // by run
 	everShown map[*simRecord]bool
+	ledgers   map[*simStream]simLedger
 	turned    map[*simStream]int // one more than the run in which it had its last turn that is noted
 	warnings  []simWarning
 	steps     int
@@ -112,11 +113,11 @@ type simEvent struct {
 }
 
 func newSimulation(seed uint64) *simulation {
-	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, turned: map[*simStream]int{}, run: -1}
-	sim.disk = simDisk{checkpoints: map[string]*state.Checkpoint{}, turns: map[string]time.Time{}}
+	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, turned: map[*simStream]int{}, ledgers: map[*simStream]simLedger{}, run: -1}
+	sim.disk = simDisk{checkpoints: map[string]*state.Checkpoint{}, turns: map[string]time.Time{}, ledgers: map[string][]byte{}}
 	for _, s := range sim.streams {
 		for _, k := range s.kinds {
-			sim.lines[s.row.Name+" "+k.line] = k
+			sim.lines[s.endpoint.Name+" "+k.line] = k
 		}
 	}
 	return sim
@@ -230,8 +231,8 @@ func (sim *simulation) config(r *simRun) *config.Config {
 		cfg.Servers = append(cfg.Servers, config.Server{ID: s.id, Hostname: "localhost", Port: 1024 + i, Protocol: config.TCP})
 	}
 	for _, s := range sim.streams {
-		if !slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.Endpoint == s.row }) {
-			cfg.Routes = append(cfg.Routes, config.Route{Endpoint: s.row, Servers: s.servers})
+		if !slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.Endpoint == s.endpoint }) {
+			cfg.Routes = append(cfg.Routes, config.Route{Endpoint: s.endpoint, Servers: s.servers})
 		}
 	}
 	return cfg
@@ -278,7 +279,7 @@ func (sim *simulation) disturbAll(server *simServer, why string) {
 // find returns the stream of an endpoint and an account, or nil.
 func (sim *simulation) find(endpoint, account string) *simStream {
 	for _, s := range sim.streams {
-		if s.row.Name == endpoint && s.account == account {
+		if s.endpoint.Name == endpoint && s.account == account {
 			return s
 		}
 	}
@@ -355,7 +356,7 @@ func (sim *simulation) tell(whole bool) string {
 		fmt.Fprintf(&b, "\n  %s: settles %v, refuses some records: %v", p.id, p.settle, p.refuses)
 	}
 	for _, s := range sim.streams {
-		fmt.Fprintf(&b, "\n  %s: %d records, to servers %v, limit %d, %+v, some without an id: %v, odd texts: %v", s.name(), len(s.records), s.servers, s.row.Limit, s.shape, s.idless, s.texts)
+		fmt.Fprintf(&b, "\n  %s: %d records, to servers %v, limit %d, %+v, some without an id: %v, odd texts: %v", s.name(), len(s.records), s.servers, s.endpoint.Limit, s.shape, s.idless, s.texts)
 	}
 	if whole {
 		for _, e := range sim.story {

@@ -71,6 +71,13 @@ type StreamRun struct {
 	CompleteUntil time.Time `json:"complete_until,omitzero"`
 	Succeeded     time.Time `json:"succeeded,omitzero"`
 
+	// Audited is when the last pass of the daily audit ended, zero for none, AuditMissing
+	// how many records it found missing and could not tell from others, and Late how many
+	// that Duo had shown late the last run delivered.
+	Audited      time.Time `json:"audited,omitzero"`
+	AuditMissing int       `json:"audit_missing,omitempty"`
+	Late         int       `json:"late,omitempty"`
+
 	// Gone tells that a later run of all streams did not have this one: Duo no
 	// longer lists the account, or the configuration leaves the stream out.
 	Gone bool `json:"gone,omitempty"`
@@ -277,6 +284,9 @@ func (n Notes) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Stre
 		}
 		if r.Until.IsZero() {
 			r.Until = old.Until
+		}
+		if r.Audited.IsZero() {
+			r.Audited, r.AuditMissing = old.Audited, old.AuditMissing
 		}
 		r.Gone = false
 		fresh = append(fresh, r)

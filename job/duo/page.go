@@ -48,13 +48,18 @@ const foresight = 1 << 10
 // records: Duo's answers end in it. It may be mistaken about an answer of another
 // shape, and says nothing where it finds none.
 func Foresee(endpoint *Endpoint, body []byte) Meta {
-	const key = `"metadata":` // what stands within a text has its quotes escaped
+	const key, space = `"metadata"`, " \t\r\n" // what stands within a text has its quotes escaped
 	p := page{endpoint: endpoint, body: body[max(0, len(body)-foresight):]}
 	at := bytes.LastIndex(p.body, []byte(key))
 	if at < 0 {
 		return Meta{}
 	}
-	if _, err := p.metadata(at + len(key)); err != nil {
+	value, found := bytes.CutPrefix(bytes.TrimLeft(p.body[at+len(key):], space), []byte(":"))
+	value = bytes.TrimLeft(value, space)
+	if !found || len(value) == 0 {
+		return Meta{}
+	}
+	if _, err := p.metadata(len(p.body) - len(value)); err != nil {
 		return Meta{}
 	}
 	return p.meta

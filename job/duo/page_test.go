@@ -76,6 +76,8 @@ func TestForesee(t *testing.T) {
 		total            int
 	}{
 		{"long records", `{"stat":"OK","response":{"authlogs":[{"a":"` + strings.Repeat("x", 5000) + `"}],"metadata":{"next_offset":["1","a"],"total_objects":7}}}`, "1,a", 7},
+		{"with spaces", `{"response": {"authlogs": [], "metadata" : {"next_offset": ["1", "a"], "total_objects": 7}}, "stat": "OK"}`, "1,a", 7},
+		{"a text", `{"response": {"authlogs": [{"a": "metadata"}]}}`, "", 0},
 		{"far away", `{"response":{"metadata":{"next_offset":["1","a"],"total_objects":7},"authlogs":["` + strings.Repeat("x", 5000) + `"]}}`, "", 0},
 		{"within a text", `{"response":{"authlogs":["\"metadata\":{\"next_offset\":\"1,a\"}"]},"stat":"OK"}`, "", 0},
 		{"cut", `{"response":{"authlogs":[],"metadata":{"next_offset":["1","a`, "", 0},

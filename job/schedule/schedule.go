@@ -65,6 +65,9 @@ type Job struct {
 	Shards int
 	// LogFile is the configuration's log file, or empty.
 	LogFile string
+	// Audit makes the job a weekly dls audit of what dls itself has delivered, beside the
+	// job of that name. Every does not matter then.
+	Audit bool
 	// Files are what else the run reads. Those without a path are not there.
 	Files []File
 	// SecretFile is the absolute path of a file with the secret key, for systemd to
@@ -95,6 +98,10 @@ func StateDirectory(name string) string { return "/var/lib/" + name }
 const (
 	maxRuntime = "50m"
 	timeLimit  = time.Hour
+	// Of a weekly audit, which reads a day more than a week.
+	auditSince   = "8d"
+	auditRuntime = "11h"
+	auditLimit   = 12 * time.Hour
 )
 
 // Render writes the definition of a job for a kind of scheduler. The error says
@@ -132,6 +139,12 @@ var (
 func (j Job) check(kind Kind) error {
 	if !nameRule.MatchString(j.Name) {
 		return fmt.Errorf("name %q: letters and digits, with single hyphens between them", j.Name)
+	}
+	switch {
+	case j.Audit && (kind == Kubernetes || kind == Slurm):
+		return fmt.Errorf("a weekly audit is printed for %s, %s, %s and %s; for this scheduler take the job of runs, with \"audit --since %s\" in place of sync", Systemd, Cron, Windows, Launchd, auditSince)
+	case j.Audit && j.StateDir == "" && j.Bucket == "":
+		return errors.New("an audit holds Duo against what was delivered, and without checkpoints nothing is remembered")
 	}
 	if j.Every%time.Minute != 0 || j.Every < time.Minute || j.Every > 24*time.Hour {
 		return fmt.Errorf("every %v: whole minutes are possible, from 1m to 24h", j.Every)
@@ -279,7 +292,10 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 
 // fill executes a template on what every template needs.
 func fill(name string, j Job, more map[string]any) ([]byte, error) {
-	data := map[string]any{"Job": j, "MaxRuntime": maxRuntime, "TimeLimit": timeLimit}
+	data := map[string]any{"Job": j, "MaxRuntime": maxRuntime, "TimeLimit": timeLimit, "Unit": j.Name}
+	if j.Audit {
+		data["Unit"], data["TimeLimit"], data["AuditSince"], data["AuditRuntime"] = j.Name+"-audit", auditLimit, auditSince, auditRuntime
+	}
 	for k, v := range more {
 		data[k] = v
 	}

@@ -2,7 +2,7 @@
 // where the next page begins, how far a page lets the checkpoint go, and when a
 // window is read to its end. It is pure: no I/O, no log, no clock.
 //
-// Start with [Open], ask for [Window.Call], tell what came by [Window.Take], until
+// Start with [Open], ask for [Window.Call], tell what came by [Window.Advance], until
 // [Window.Done].
 //
 // Position is Duo's: it comes from Duo's cursor and from the order of its answers.
@@ -65,11 +65,11 @@ type position struct {
 
 // reading is what the pages of the window, or of its span, have shown.
 type reading struct {
-	seed    maphash.Seed
-	given   map[uint64]bool // the cursors given in this window
-	highest int64           // the latest time of a cursor within the window
-	held    int64           // the latest cursor that a page out of order held back, or 0
-	repeats int             // pages in a row without anything not yet shown
+	seed     maphash.Seed
+	given    map[uint64]bool // the cursors given in this window
+	highest  int64           // the latest time of a cursor within the window
+	withheld int64           // the latest cursor that a page out of order held back, or 0
+	repeats  int             // pages in a row without anything not yet shown
 
 	news   bool // the span has brought a new record
 	shown  int  // records since the span's mintime
@@ -101,7 +101,7 @@ func Open(rules Rules, cp *state.Checkpoint, start time.Time, end int64, overlap
 func (w *Window) begin() {
 	w.news, w.shown, w.size, w.most, w.over, w.latest = false, 0, 0, 0, -1, 0
 	w.last = state.Key{}
-	w.held, w.highest, w.repeats = 0, 0, 0
+	w.withheld, w.highest, w.repeats = 0, 0, 0
 	clear(w.given) // the cursors of another span are others, though they may look the same
 	if len(w.spans) > 0 {
 		w.position = position{mintime: w.spans[0].Min, at: -1}
@@ -222,8 +222,8 @@ type Step struct {
 	Err error
 }
 
-// Take takes the page that the last call brought and goes on to the next.
-func (w *Window) Take(page Page, now time.Time) (step Step) {
+// Advance takes the page that the last call brought and goes on to the next.
+func (w *Window) Advance(page Page, now time.Time) (step Step) {
 	span, n := w.spans[0], len(page.Times)
 	if w.forgotten(page) {
 		return Step{Err: ErrForgotten}
@@ -325,7 +325,7 @@ func (w *Window) idleEnd(page Page, next string, now time.Time) bool {
 	if next == "" && (n < w.most || n == 1 && w.cursor != "") {
 		return true // it began later than a larger page and brought no more: that was not cut
 	}
-	return !w.news && (n < p.Largest || n <= p.End && n < w.rules.Limit) && (w.spans[0].Reread || !past(p.ProvedAt, now.UnixMilli()))
+	return !w.news && (n < p.Largest || n <= p.End && n < w.rules.Limit && !w.spans[0].Reread) && (w.spans[0].Reread || !past(p.ProvedAt, now.UnixMilli()))
 }
 
 // cursorOf returns the page's cursor and its time, which is -1 where the cursor does
@@ -369,12 +369,12 @@ func (w *Window) reach(page Page, next string, at int64) {
 	}
 	for _, t := range page.Times {
 		if w.at >= 0 && 0 <= t && t < w.at {
-			w.held = max(w.held, at)
+			w.withheld = max(w.withheld, at)
 			return
 		}
 	}
-	if at >= w.held {
-		w.held = 0
+	if at >= w.withheld {
+		w.withheld = 0
 		w.progress.DeliveredUntil = max(w.progress.DeliveredUntil, at)
 	}
 }
@@ -433,7 +433,7 @@ func (w *Window) skip(page Page, step *Step) error {
 	}
 	to := w.onward(page)
 	switch {
-	case w.rules.Paging == Earliest && w.spans[0].Reread && later > 1, // two, since one record's text ends nothing
+	case w.rules.Paging == Earliest && w.spans[0].Reread && (later > 1 || later > 0 && to < 0), // two, since one record's text ends nothing
 		w.rules.Paging == Earliest && to < 0 && later > 0 && later+within == n && (later > 1 || n < w.rules.Limit):
 		w.finish(step) // what is behind is newer than the span
 		return nil
