@@ -67,7 +67,10 @@ func newSimBucket(sim *simulation) {
 		sim.mu.Lock()
 		defer sim.mu.Unlock()
 		for _, s := range sim.streams {
-			id := state.ID{IKey: ikey, Endpoint: s.row.Name, Account: s.account}
+			id := state.ID{IKey: ikey, Endpoint: s.endpoint.Name, Account: s.account}
+			if strings.HasSuffix(key, "/"+id.LedgerFile()) {
+				sim.disk.ledgers[id.LedgerFile()] = data
+			}
 			if !strings.HasSuffix(key, "/"+id.File()) {
 				continue
 			}
