@@ -36,6 +36,9 @@ func (simStaged) Discard() {}
 
 // store opens the store of a run.
 func (sim *simulation) store(*config.Config) (state.Store, error) {
+	if sim.bucket != nil {
+		return sim.bucket.open(sim.ctx)
+	}
 	return &simStore{sim: sim, steps: map[string]int{}}, nil
 }
 

@@ -64,6 +64,11 @@ func TestSimulation(t *testing.T) {
 // play1 plays the scenario of a seed.
 func play1(t *testing.T, seed uint64) *simulation {
 	sim := newSimulation(seed)
+	playSim(t, sim, seed)
+	return sim
+}
+
+func playSim(t *testing.T, sim *simulation, seed uint64) {
 	defer func() {
 		if p := recover(); p != nil {
 			t.Logf("seed %d:\n%s", seed, sim.tell(true))
@@ -71,7 +76,6 @@ func play1(t *testing.T, seed uint64) *simulation {
 		}
 	}()
 	synctest.Test(t, func(*testing.T) { sim.play() })
-	return sim
 }
 
 // simulation is a scenario that is being played.
@@ -93,7 +97,9 @@ type simulation struct {
 	turned    map[*simStream]int // one more than the run in which it had its last turn that is noted
 	warnings  []simWarning
 	steps     int
-	dead      bool // the process of the run is killed: nothing has an effect
+	bucket    *simBucket      // in the place of the store in memory, or nil
+	ctx       context.Context // of the run
+	dead      bool            // the process of the run is killed: nothing has an effect
 	cancel    context.CancelCauseFunc
 	story     []simEvent
 	wrong     []string
@@ -188,6 +194,7 @@ func (sim *simulation) once(r *simRun) (*job.Summary, error) {
 	var ctx context.Context
 	ctx, sim.cancel = context.WithCancelCause(context.Background())
 	defer sim.cancel(nil)
+	sim.ctx = ctx
 	if r.term > 0 {
 		defer time.AfterFunc(r.term, func() {
 			sim.mu.Lock()

@@ -9,10 +9,24 @@ import (
 )
 
 // AppendLedger implements [state.Ledgers]: the object is replaced, on condition that it
-// is the one that was read.
+// is the one that was read. The error is a *state.FencedError where another run has moved
+// the stream: what lies behind at may be that one's, and count.
 func (s *Store) AppendLedger(id state.ID, at int64, data []byte) error {
 	name := id.LedgerFile()
+	known, err := s.stream(id)
+	if err != nil {
+		return err
+	}
 	file, etag, err := s.client.get(s.ctx, name)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		now, err := s.client.version(s.ctx, id.File())
+		if err != nil {
+			return fmt.Errorf("write ledger: %w", err)
+		}
+		if known.fenced = known.fenced || now != known.etag; known.fenced {
+			return &state.FencedError{Path: s.Path(id.File())}
+		}
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && at > 0:
 		return state.ErrLedger
@@ -23,7 +37,10 @@ func (s *Store) AppendLedger(id state.ID, at int64, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.client.write(s.ctx, name, whole, condition{etag: etag}); err != nil {
+	if _, err := s.client.write(s.ctx, name, whole, condition{etag: etag}); errors.Is(err, errMoved) {
+		known.fenced = true
+		return &state.FencedError{Path: s.Path(id.File())}
+	} else if err != nil {
 		return fmt.Errorf("write ledger: %w", err)
 	}
 	return nil
