@@ -108,7 +108,6 @@ type simRun struct {
 	retryFor   time.Duration
 	endpoints  []string
 	skew       time.Duration // of Duo's clock ahead of this machine's
-	final      bool          // nothing goes wrong
 
 	kill     int           // the step before which the process is killed, 0: not
 	term     time.Duration // after which it is told to stop, 0: not
@@ -328,8 +327,12 @@ func (s *simStream) draw(d dice, sc *scenario, span time.Duration) {
 		sh.fixed, sh.attempts, sh.ok, sh.after = d.oneIn(2), d.oneIn(3), d.oneIn(4), d.oneIn(4)
 	}
 	s.idless = s.endpoint.Cursor != duo.Offset && (len(s.endpoint.ID) == 0 || d.oneIn(4))
-	s.texts = d.oneIn(4) && s.endpoint.Cursor == duo.NextOffset
-	sh.lastNull = sh.lastNull && !s.texts // where the last record tells no time, nobody could tell the end
+	switch s.endpoint.Cursor {
+	case duo.NextOffset:
+		s.texts = d.oneIn(4)
+	case duo.Mintime:
+		s.texts = d.oneIn(2) && s.least() >= 45
+	}
 	start := simEpoch + sc.begin.Milliseconds()
 	if oldest := start - simRetention.Milliseconds(); sc.offset >= simRetention && d.oneIn(3) {
 		for range d.between(1, 20) { // where Duo is about to forget them
@@ -355,6 +358,9 @@ func (s *simStream) together() (most int) {
 func (s *simStream) drawRecords(d dice, start, span int64) {
 	from := start - pick(d, 10*time.Minute, 2*time.Hour, 30*time.Hour).Milliseconds()
 	n := len(s.records) + pick(d, 0, 3, 30, 100, 100, 300)
+	if s.texts && s.endpoint.Cursor == duo.Mintime {
+		n = len(s.records) + 300 // several pages, where what a text tells could lead astray
+	}
 	if sh := s.shape; sh.limit > 0 {
 		n = min(n, 60) // else it takes days
 	}
@@ -394,7 +400,7 @@ func (s *simStream) addRecord(d dice, at int64) {
 		id = pick(d, "null", `""`, `"7"`) // 7 is an id of all of them
 	}
 	r.noID = len(s.endpoint.ID) == 0 || id == "null" || id == `""`
-	r.raw = s.raw(d, id, told, n)
+	r.raw = s.raw(d, r, id, told, n)
 	s.records = append(s.records, r)
 	add := func(raw string, visible int64) {
 		again := *r
@@ -405,11 +411,11 @@ func (s *simStream) addRecord(d dice, at int64) {
 	switch {
 	case d.oneIn(30): // other versions of the same id and time
 		for i := range d.between(1, 3) {
-			add(s.raw(d, id, told, 100_000*(i+1)+n), r.visible)
+			add(s.raw(d, r, id, told, 100_000*(i+1)+n), r.visible)
 		}
 	case d.oneIn(40) && !r.odd: // a version that takes the place of the first
 		r.gone = r.visible + d.Int64N((20 * time.Minute).Milliseconds())
-		add(s.raw(d, id, told, 500_000+n), r.gone)
+		add(s.raw(d, r, id, told, 500_000+n), r.gone)
 	case d.oneIn(30): // equal records
 		for range d.between(1, 3) {
 			add(r.raw, r.visible)
@@ -443,7 +449,7 @@ func (s *simStream) told(d dice, r *simRecord) []string {
 }
 
 // raw is a record as Duo sends it, in the form in which duologsync writes it.
-func (s *simStream) raw(d dice, id string, told []string, n int) string {
+func (s *simStream) raw(d dice, r *simRecord, id string, told []string, n int) string {
 	var b strings.Builder
 	b.WriteByte('{')
 	for i, name := range s.endpoint.ID {
@@ -458,7 +464,7 @@ func (s *simStream) raw(d dice, id string, told []string, n int) string {
 	for i, name := range s.endpoint.Times {
 		fmt.Fprintf(&b, `"%s": %s, `, name, told[i])
 	}
-	if len(s.endpoint.ID) == 0 {
+	if len(s.endpoint.ID) == 0 && !r.odd {
 		n %= 4 // so that there are equal ones
 	}
 	fmt.Fprintf(&b, `"text": "%s", "n": %d}`, pick(d, "", "plain", `caf\u00e9`, `\"metadata\": {\"next_offset\": \"1,2\"}`, `a\nb`), n)

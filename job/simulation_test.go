@@ -132,7 +132,7 @@ func (sim *simulation) play() {
 	}
 	overlap := sim.runs[len(sim.runs)-1].overlap
 	clean := func() bool {
-		sum, err := sim.once(&simRun{overlap: overlap, parallel: 8, retryFor: 6 * time.Hour, final: true})
+		sum, err := sim.once(&simRun{overlap: overlap, parallel: 8, retryFor: 6 * time.Hour})
 		return err == nil && len(sum.Failed()) == 0
 	}
 	time.Sleep(5 * time.Minute)
@@ -309,6 +309,12 @@ func (sim *simulation) violate(text string, args ...any) {
 	sim.mu.Lock()
 	defer sim.mu.Unlock()
 	sim.violation(text, args...)
+}
+
+// simHandler collects a run's messages.
+type simHandler struct {
+	sim    *simulation
+	stream string
 }
 
 // Enabled, Handle, WithAttrs and WithGroup implement [slog.Handler].

@@ -396,14 +396,15 @@ func (w *Window) follow(next string, at int64) error {
 }
 
 // onward is where to go on without a cursor: the lowest time, later than the call's
-// mintime and within the span, that the last of the page's records tell; or -1. Where
+// mintime, not before the cursor that led to the page, and within the span, that the
+// last of the page's records tell; or -1. Where
 // that is the time of the first record it is the next one told, so that the page to
 // come is smaller than this one if there is nothing behind it.
 func (w *Window) onward(page Page) int64 {
 	to, next, seen := int64(-1), int64(-1), 0
 	for i := len(page.Times) - 1; i >= 0 && seen < last; i-- {
 		t := page.Times[i]
-		if t <= w.mintime || t > w.spans[0].Max {
+		if t <= w.mintime || t < w.at || t > w.spans[0].Max {
 			continue
 		}
 		seen++
@@ -438,15 +439,17 @@ func (w *Window) skip(page Page, step *Step) error {
 		w.finish(step) // what is behind is newer than the span
 		return nil
 	case to >= 0:
-	case w.rules.Paging == Earliest && later+within == n:
+	case w.rules.Paging == Earliest && within > 0: // the others tell nothing that leads on
 		to, w.over = w.mintime+w.rules.Unit, w.mintime
 		if n >= w.rules.Limit {
 			step.SteppedOver, w.over = w.mintime, -1
 		}
-	case w.rules.Paging == Cursor && within == n && page.Fresh > 0 && n < last:
+	case w.rules.Paging == Cursor && within > 0 && page.Fresh > 0 && n < last:
 		to = w.mintime // once more, for what shows up late
-	case w.rules.Paging == Cursor && within == n && n < last:
+	case w.rules.Paging == Cursor && within > 0 && n < last:
 		to, w.over = w.mintime+w.rules.Unit, w.mintime // all known, and too few to have been cut
+	case w.at > w.mintime && w.at <= w.spans[0].Max:
+		to = w.at // once more, from the time of the cursor that led here
 	default:
 		return ErrStuck
 	}
