@@ -446,16 +446,22 @@ func (w *Window) skip(page Page, step *Step) error {
 		}
 	case w.at > w.mintime && w.at <= w.spans[0].Max:
 		to = w.at // once more, from the time of the cursor that led here
-	case w.rules.Paging != Cursor || n >= last || within == 0 && w.at != w.mintime:
+	case n >= last || w.rules.Paging == Cursor && within == 0 && w.at != w.mintime:
 		return ErrStuck
 	case page.Fresh > 0 && w.cursor == "":
 		to = w.mintime // once more, for what shows up late
+	case w.rules.Paging == Earliest:
+		w.finish(step) // all known, and too few to have been cut
+		return nil
 	default:
-		to, w.over = w.mintime+w.rules.Unit, w.mintime // all known, and too few to have been cut
+		to, w.over = w.mintime+w.rules.Unit, w.mintime // for the same reason
 	}
 	if to > w.spans[0].Max {
 		w.finish(step)
 		return nil
+	}
+	if w.cursor != "" {
+		w.repeats = 0 // what begins at a time shows some of what a cursor led to
 	}
 	w.position = position{mintime: to, at: -1}
 	w.shown = 0
