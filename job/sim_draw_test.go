@@ -211,7 +211,9 @@ func draw(seed uint64) *scenario {
 // take, about. The clean ones at the end are not drawn.
 func (sc *scenario) drawRuns(d dice) (span time.Duration) {
 	overlap := pick(d, 0, time.Minute, 10*time.Minute, 10*time.Minute, time.Hour, 24*time.Hour)
-	calm := d.oneIn(5) // nothing goes wrong in any run
+	calm := d.oneIn(5)     // nothing goes wrong in any run
+	hurried := d.oneIn(12) // no run has the time for all streams
+	sc.msp = sc.msp || hurried
 	for i := range d.between(1, 6) {
 		r := &simRun{
 			gap: d.time(time.Minute, 20*time.Minute), overlap: overlap, parallel: d.between(1, 8),
@@ -232,6 +234,9 @@ func (sc *scenario) drawRuns(d dice) (span time.Duration) {
 		if !calm {
 			if d.oneIn(8) {
 				r.maxRuntime = d.time(time.Second, pick(d, 5*time.Second, 5*time.Minute))
+			}
+			if hurried {
+				r.maxRuntime, r.parallel = d.time(500*time.Millisecond, 4*time.Second), d.between(1, 2)
 			}
 			if d.oneIn(8) {
 				r.endpoints = []string{"?"} // one of those drawn
@@ -333,6 +338,7 @@ func (s *simStream) draw(d dice, sc *scenario, span time.Duration) {
 	case duo.Mintime:
 		s.texts = d.oneIn(2) && s.least() >= 45
 	}
+	sh.lastNull = sh.lastNull && !(s.texts && s.row.Cursor == duo.NextOffset) // where the last record tells no time, nobody could tell the end
 	start := simEpoch + sc.begin.Milliseconds()
 	if oldest := start - simRetention.Milliseconds(); sc.offset >= simRetention && d.oneIn(3) {
 		for range d.between(1, 20) { // where Duo is about to forget them

@@ -392,7 +392,7 @@ func (s *simStream) mayEnd(t *simTurn) bool {
 		return true // what was new may have been read and read again
 	}
 	for r := range t.shown {
-		if !t.before[r] && r.at >= t.low {
+		if !t.before[r] && r.at >= t.low && !r.kind.counted {
 			return false
 		}
 	}
@@ -476,7 +476,7 @@ func (sim *simulation) judgeWarnings() {
 			if t.tooOld {
 				margin = 24 * time.Hour
 			}
-			if from.UnixMilli() < max(t.until, t.looked)-1000 || !from.Before(to) || to.After(time.Now().Add(margin-simRetention)) {
+			if from.UnixMilli() < max(t.until, t.looked)-1000 || from.After(to) || to.After(time.Now().Add(margin-simRetention)) {
 				sim.violation("false: %s: %s (delivered until %s)", w.stream, w.text, sim.clock(max(t.until, t.looked)))
 			}
 		case strings.Contains(w.text, "has no cursor that can be used"):

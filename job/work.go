@@ -114,7 +114,9 @@ func (r *run) turns(ctx context.Context, streams []*stream) {
 	working.Add(len(streams))
 	for _, s := range streams {
 		r.line.enter(func(slot *slot) bool {
-			book.note(s.id)
+			if ctx.Err() == nil { // else it is no turn, and comes first the next time
+				book.note(s.id)
+			}
 			s.start()
 			if left.Add(-1) == 0 {
 				for _, done := range expected {

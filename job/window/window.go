@@ -252,7 +252,7 @@ func (w *Window) Advance(page Page, now time.Time) (step Step) {
 	case n == 0:
 		w.finish(&step)
 	case w.idleEnd(page, next, now):
-		if next == "" && n < w.most {
+		if next == "" && n < w.most && !span.Reread {
 			w.proved(w.most, now, &step)
 		}
 		w.finish(&step)
@@ -404,7 +404,7 @@ func (w *Window) onward(page Page) int64 {
 	to, next, seen := int64(-1), int64(-1), 0
 	for i := len(page.Times) - 1; i >= 0 && seen < last; i-- {
 		t := page.Times[i]
-		if t <= w.mintime || t < w.at || t > w.spans[0].Max {
+		if t <= w.mintime || t > w.spans[0].Max || t < w.at && w.at <= w.spans[0].Max {
 			continue
 		}
 		seen++
@@ -444,18 +444,24 @@ func (w *Window) skip(page Page, step *Step) error {
 		if n >= w.rules.Limit {
 			step.SteppedOver, w.over = w.mintime, -1
 		}
-	case w.rules.Paging == Cursor && within > 0 && page.Fresh > 0 && n < last:
-		to = w.mintime // once more, for what shows up late
-	case w.rules.Paging == Cursor && within > 0 && n < last:
-		to, w.over = w.mintime+w.rules.Unit, w.mintime // all known, and too few to have been cut
 	case w.at > w.mintime && w.at <= w.spans[0].Max:
 		to = w.at // once more, from the time of the cursor that led here
-	default:
+	case n >= last || w.rules.Paging == Cursor && within == 0 && w.at != w.mintime:
 		return ErrStuck
+	case page.Fresh > 0 && w.cursor == "":
+		to = w.mintime // once more, for what shows up late
+	case w.rules.Paging == Earliest:
+		w.finish(step) // all known, and too few to have been cut
+		return nil
+	default:
+		to, w.over = w.mintime+w.rules.Unit, w.mintime // for the same reason
 	}
 	if to > w.spans[0].Max {
 		w.finish(step)
 		return nil
+	}
+	if w.cursor != "" {
+		w.repeats = 0 // what begins at a time shows some of what a cursor led to
 	}
 	w.position = position{mintime: to, at: -1}
 	w.shown = 0

@@ -174,6 +174,31 @@ func TestWindow(t *testing.T) {
 		{"what is newer than the window ends nothing", v1, state.Pages{}, []step{
 			{Page{Times: append(run(0, 20), at(20_000, 20_001)...), Fresh: 22}, 4, "4 ", nil, ""},
 		}},
+		{"known records of one time without a cursor are stepped over", v2, state.Pages{}, []step{
+			{Page{Times: at(0, 0)}, 0, "0 ", nil, ""},
+			{Page{}, 0, end, nil, ""},
+		}},
+		{"without a cursor reading does not go back before the one that led there", v2, state.Pages{}, []step{
+			{Page{Times: run(0, 3), Fresh: 3, Cursor: cursor(5000, "a")}, 5000, "0 " + cursor(5000, "a"), nil, ""},
+			{Page{Times: at(6000, 100, 7000), Fresh: 3, Unreadable: true}, 7000, "7000 ", nil, "no cursor"},
+		}},
+		{"where the records tell nothing it goes back to the time of that cursor", v2, state.Pages{}, []step{
+			{Page{Times: run(0, 3), Fresh: 3, Cursor: cursor(2, "a")}, 2, "0 " + cursor(2, "a"), nil, ""},
+			{Page{Times: []int64{-1, -1, -1}, Fresh: 3}, 2, "2 ", nil, ""},
+		}},
+		{"a full page is no end because one was", v2, state.Pages{Largest: 1000, LargestAt: start.UnixMilli(), End: 1000, EndAt: start.UnixMilli(), ProvedAt: start.UnixMilli()}, []step{
+			{Page{Times: run(0, 1000), Newest: true, Cursor: cursor(999, "a")}, 999, "0 " + cursor(999, "a"), nil, ""},
+		}},
+		{"an opaque page of known records is no end while there is a cursor", trust, proved, []step{
+			{Page{Times: at(70), Newest: true, Cursor: "17"}, 0, "0 17", nil, ""},
+		}},
+		{"nor is one whose cursor does not move", trust, state.Pages{}, []step{
+			{Page{Times: at(70), Fresh: 1, Cursor: "17"}, 0, "0 17", nil, ""},
+			{Page{Times: at(80), Fresh: 1, Cursor: "17"}, 0, "", ErrStuck, ""},
+		}},
+		{"nor one whose metadata cannot be read", trust, state.Pages{}, []step{
+			{Page{Times: at(70), Fresh: 1, Unreadable: true}, 0, "", ErrStuck, ""},
+		}},
 		{"Trust Monitor moves at the end alone, to the latest believable time", trust, state.Pages{}, []step{
 			{Page{Times: at(70, 50, 99_999), Fresh: 3, Cursor: "17"}, 0, "0 17", nil, ""},
 			{Page{Times: at(20, 60), Fresh: 2}, 70, end, nil, ""},
