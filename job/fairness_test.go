@@ -3,11 +3,15 @@ package job_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"dls/job"
 	"dls/job/duosim"
+	"dls/state"
 )
 
 // One child account with a large backlog does not hold back the others, even
@@ -65,5 +69,40 @@ func TestMaxRuntime(t *testing.T) {
 	exactly(t, w.lines(parent, "auth"), siem.Take())
 	if first := w.sim.Calls()[before].Endpoint; first != "auth" {
 		t.Errorf("the next run began with %s", first)
+	}
+}
+
+// Streams whose turn came longest ago go first, those that never had one before all.
+func TestTurns(t *testing.T) {
+	w, _ := newWorld(t)
+	w.children(4)
+	id := func(i int) string { return fmt.Sprintf("DACHILD%013d", i) }
+	dir, err := state.Open(w.path("state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	turns := map[string]time.Time{}
+	for i, ago := range map[int]time.Duration{0: time.Minute, 1: 3 * time.Hour, 3: time.Hour} {
+		turns[state.ID{Endpoint: "auth", Account: id(i)}.File()] = time.Now().Add(-ago)
+	}
+	if err := dir.SaveTurns("", ikey, turns); err != nil {
+		t.Fatal(err)
+	}
+	order := func() (accounts []string) {
+		before := len(w.sim.Calls())
+		w.clean(w.sync(func(o *job.Options) { o.Parallel = 1 }))
+		for _, c := range w.sim.Calls()[before:] {
+			if c.Endpoint == "auth" && !slices.Contains(accounts, c.Account) {
+				accounts = append(accounts, c.Account)
+			}
+		}
+		return accounts
+	}
+	if diff := cmp.Diff([]string{id(2), id(1), id(3), id(0)}, order()); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{id(2), id(1), id(3), id(0)}, order()); diff != "" {
+		t.Errorf("order of the next run (-want +got):\n%s", diff)
 	}
 }

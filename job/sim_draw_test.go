@@ -338,7 +338,7 @@ func (s *simStream) draw(d dice, sc *scenario, span time.Duration) {
 	case duo.Mintime:
 		s.texts = d.oneIn(2) && s.least() >= 45
 	}
-	sh.lastNull = sh.lastNull && !(s.texts && s.row.Cursor == duo.NextOffset) // where the last record tells no time, nobody could tell the end
+	sh.lastNull = sh.lastNull && !(s.texts && s.endpoint.Cursor == duo.NextOffset) // where the last record tells no time, nobody could tell the end
 	start := simEpoch + sc.begin.Milliseconds()
 	if oldest := start - simRetention.Milliseconds(); sc.offset >= simRetention && d.oneIn(3) {
 		for range d.between(1, 20) { // where Duo is about to forget them
