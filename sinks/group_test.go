@@ -52,7 +52,16 @@ func (m *model) Check(ctx context.Context) (sinks.Report, error) {
 	m.checks++
 	m.mu.Unlock()
 	time.Sleep(m.check)
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return sinks.Report{}, m.down
+}
+
+// goes makes the server be down, or up again.
+func (m *model) goes(down error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.down = down
 }
 
 // end has the peer end the newest session.
@@ -282,7 +291,7 @@ func TestGroupDown(t *testing.T) {
 		if n := m.checks - before; n != 1 {
 			t.Errorf("%d probes for 100 streams", n)
 		}
-		m.down = nil
+		m.goes(nil)
 		time.Sleep(10 * time.Second)
 		if err := g.Ready(t.Context()); err != nil {
 			t.Errorf("ready: %v", err)
@@ -409,7 +418,7 @@ func TestGroupDiagnosesAfresh(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.down = errors.New("connection refused")
+		m.goes(errors.New("connection refused"))
 		<-r.Done()
 		if failed, ok := errors.AsType[*sinks.SessionError](r.Err()); !ok || !failed.Down {
 			t.Errorf("error %v, want one that knows the server to be down", r.Err())
