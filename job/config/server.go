@@ -192,7 +192,6 @@ func (s *section) hec(id string, only bool, variables map[string]string) HEC {
 	}
 	h.Plaintext = s.boolean("plaintext", false)
 	if h.Plaintext {
-		s.warn("plaintext", "records and the token go over the network in the clear")
 		for _, name := range tlsKeys {
 			if s.has(name) {
 				s.warn(name, "has no effect with plaintext: true")

@@ -214,6 +214,11 @@ func (e *BeginError) Move() string {
 				continue
 			}
 			command += " " + shell(filepath.Join(s.Dir, name))
+			// A checkpoint of dls's own goes with its ledger.
+			ledger := filepath.Join(s.Dir, strings.TrimSuffix(strings.Replace(name, "_checkpoint", "_ledger", 1), ".json")+".bin")
+			if _, err := os.Stat(ledger); err == nil && strings.HasSuffix(name, ".json") {
+				command += " " + shell(ledger)
+			}
 		}
 	}
 	return command + " " + shell(e.Dir) + "/"
