@@ -178,7 +178,7 @@ func TestWholeRefused(t *testing.T) {
 				t.Parallel()
 				w := newWhole(t, p, protocol, n)
 				code, said := w.sync("0s")
-				if code != 1 || !strings.Contains(said, "dls: hint: ") {
+				if code != 1 || !strings.Contains(said, "dls: error: ") {
 					t.Errorf("exit code %d, want 1:\n%s", code, said)
 				}
 				w.backend.start()
