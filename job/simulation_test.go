@@ -89,7 +89,8 @@ type simulation struct {
 	disk      simDisk
 	turns     []map[*simStream]*simTurn // by run
 	everShown map[*simRecord]bool
-	turned    map[*simStream]int // one more than the run in which it had its last turn that is noted
+	turned    map[*simStream]int  // one more than the run in which it had its last turn that is noted
+	proved    map[*simStream]bool // the end was proved in an idle run
 	warnings  []simWarning
 	steps     int
 	dead      bool // the process of the run is killed: nothing has an effect
@@ -106,7 +107,7 @@ type simEvent struct {
 }
 
 func newSimulation(seed uint64) *simulation {
-	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, turned: map[*simStream]int{}, run: -1}
+	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, turned: map[*simStream]int{}, proved: map[*simStream]bool{}, run: -1}
 	sim.disk = simDisk{checkpoints: map[string]*state.Checkpoint{}, turns: map[string]time.Time{}}
 	for _, s := range sim.streams {
 		for _, k := range s.kinds {
