@@ -24,9 +24,10 @@ type auditCommand struct {
 	More    []string `arg:"" optional:"" name:"file" help:"Further files, where --against is given a pattern of the shell's."`
 	Since   string   `required:"" placeholder:"24h" help:"From when on: a duration before now (24h, 7d), a day, a time (UTC unless it names a zone), or seconds or milliseconds since the epoch."`
 	Until   string   `placeholder:"1h" help:"Up to when, written like --since. Left out: what the checkpoints say is delivered."`
-	Against []string `sep:"none" placeholder:"FILE" help:"What the SIEM has: lines of JSON, CEF, CSV or raw syslog, plain or gzip; - is the standard input. May be given several times."`
+	Against []string `sep:"none" placeholder:"FILE" help:"What the SIEM has: lines of JSON, CEF, CSV or raw syslog, plain or gzip; - is the standard input. May be given several times. Left out: Duo is held against what dls has delivered, by the hour."`
 	Missing string   `placeholder:"FILE" help:"Write the records that are missing to this file, as they are delivered; it is replaced."`
 	Resend  string   `placeholder:"ID" help:"Deliver the records that are missing to this server of the configuration. Checkpoints stay as they are."`
+	Quiet   bool     `short:"q" help:"Print nothing where everything is found."`
 	JSON    bool     `name:"json" help:"Print one JSON object in place of the table."`
 	streamFlags
 }
@@ -135,7 +136,7 @@ func (c *auditCommand) code(ctx context.Context, a *job.Audit, err error) int {
 	switch {
 	case read > exitSignal:
 		return read
-	case err != nil || a.Missing > 0:
+	case err != nil || a.Missing+a.Unclear > 0:
 		if a.Resent != nil {
 			if sent := exitCode(ctx, a.Resent, nil); sent > exitSignal {
 				return sent
@@ -200,6 +201,7 @@ type auditForm struct {
 	Found   int            `json:"found"`
 	Missing int            `json:"missing"`
 	Pending int            `json:"pending"`
+	Unclear int            `json:"unclear_hours"`
 	Resent  *int           `json:"resent,omitempty"`
 	Lines   int            `json:"lines"`
 	Rows    []job.AuditRow `json:"rows"`
@@ -215,9 +217,12 @@ type auditFailure struct {
 
 // print prints what came of the audit.
 func (c *auditCommand) print(stdout io.Writer, a *job.Audit, lines *spilled) error {
+	if c.Quiet && a.Missing+a.Unclear == 0 && len(a.Read.Failed()) == 0 {
+		return nil
+	}
 	if c.JSON {
 		form := auditForm{
-			Since: a.Since, Until: a.Until, AtDuo: a.AtDuo, Found: a.Found, Missing: a.Missing, Pending: a.Pending,
+			Since: a.Since, Until: a.Until, AtDuo: a.AtDuo, Found: a.Found, Missing: a.Missing, Pending: a.Pending, Unclear: a.Unclear,
 			Lines: a.Lines, Rows: append([]job.AuditRow{}, a.Rows...),
 		}
 		if a.Resent != nil {
@@ -258,7 +263,11 @@ func (c *auditCommand) table(stdout io.Writer, a *job.Audit) error {
 		}
 		return "\t" + id
 	}
-	fmt.Fprintf(w, "stream%s\tday\tat Duo\tfound\tmissing\t\n", account("account", ""))
+	found := "found"
+	if len(c.Against) == 0 {
+		found = "delivered"
+	}
+	fmt.Fprintf(w, "stream%s\tday\tat Duo\t%s\tmissing\t\n", account("account", ""), found)
 	for _, r := range a.Rows {
 		day := r.Day
 		if day == "" {
@@ -268,12 +277,18 @@ func (c *auditCommand) table(stdout io.Writer, a *job.Audit) error {
 		if !r.Complete {
 			note = "  not read to the end"
 		}
+		if r.Unclear > 0 {
+			note += fmt.Sprintf("  %d hours differ", r.Unclear)
+		}
 		fmt.Fprintf(w, "%s%s\t%s\t%d\t%d\t%d\t%s\n", r.Endpoint, account(r.Account, r.AccountName), day, r.AtDuo, r.Found, r.Missing, note)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	text := fmt.Sprintf("from %s to %s: %d at Duo, %d found, %d missing", a.Since.Format(time.RFC3339), a.Until.Format(time.RFC3339), a.AtDuo, a.Found, a.Missing)
+	text := fmt.Sprintf("from %s to %s: %d at Duo, %d %s, %d missing", a.Since.Format(time.RFC3339), a.Until.Format(time.RFC3339), a.AtDuo, a.Found, found, a.Missing)
+	if a.Unclear > 0 {
+		text += fmt.Sprintf("; %d hours differ in which single records cannot be told apart", a.Unclear)
+	}
 	if a.Pending > 0 {
 		text += fmt.Sprintf("; %d newer than what is delivered are the next run's", a.Pending)
 	}

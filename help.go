@@ -32,6 +32,7 @@ by a whole one; what came of a pull that failed is in FILE.partial.`
 func (auditCommand) Help() string {
 	return `Examples:
 
+    dls audit config.yml --since 7d
     dls audit config.yml --since 24h --against export.json
     dls audit config.yml --since 2026-11-01 --until 2026-12-01 --against siem-*.json.gz
     splunk search '...' -output rawdata | dls audit config.yml --since 7d --against -
@@ -79,6 +80,7 @@ func (scheduleCommand) Help() string {
 
     dls schedule /etc/dls/config.yml systemd
     dls schedule /etc/dls/config.yml cron --every 15m
+    dls schedule /etc/dls/config.yml systemd --audit
 
 The definition goes to the standard output; its first lines say how to install
 it.`

@@ -19,17 +19,19 @@ import (
 
 type scheduleCommand struct {
 	configArg
-	Kind  string `arg:"" optional:"" default:"" enum:"systemd,cron,windows,launchd," help:"The scheduler."`
-	Every period `default:"5m" help:"The time from one run to the next, in whole minutes."`
-	User  string `placeholder:"NAME" help:"Run as this account instead of the scheduler's own choice."`
-	Name  string `default:"dls" help:"What the job is called, where one machine has several."`
+	Kind   string `arg:"" optional:"" default:"" enum:"systemd,cron,windows,launchd,kubernetes,slurm," help:"The scheduler."`
+	Every  period `default:"5m" help:"The time from one run to the next, in whole minutes."`
+	User   string `placeholder:"NAME" help:"Run as this account instead of the scheduler's own choice."`
+	Audit  bool   `help:"The weekly audit of what the job has delivered, instead of the job itself."`
+	Name   string `default:"dls" help:"What the job is called, where one machine has several."`
+	Shards int    `placeholder:"N" help:"Read an MSP's child accounts in N shares (kubernetes, slurm)."`
 
 	Program string `placeholder:"PATH" help:"Where dls is on the machine that is to run the job, instead of where it is here."`
 	For     string `placeholder:"PATH" help:"Where the configuration is on the machine that is to run the job, if that is another one: the files that it names are not looked at here."`
 }
 
 // schedulers are what Kind may be.
-var schedulers = []string{string(schedule.Systemd), string(schedule.Cron), string(schedule.Windows), string(schedule.Launchd)}
+var schedulers = []string{string(schedule.Systemd), string(schedule.Cron), string(schedule.Windows), string(schedule.Launchd), string(schedule.Kubernetes), string(schedule.Slurm)}
 
 // shift makes a lone argument the kind of scheduler: the configuration is in
 // $DLS_CONFIG, or missing.
@@ -89,7 +91,7 @@ func (c *scheduleCommand) definition() (*schedule.Definition, error) {
 		if otherErr != nil {
 			return nil, err
 		}
-		if kind != schedule.Systemd {
+		if kind != schedule.Systemd && kind != schedule.Kubernetes {
 			return nil, errors.New("the job has no $DLS_SKEY and no credentials: put the secret key into a file and name it in account.skey_filepath")
 		}
 		cfg, secretFile = other, target[:strings.LastIndexByte(target, '/')+1]+"skey"
@@ -106,17 +108,23 @@ func (c *scheduleCommand) definition() (*schedule.Definition, error) {
 		return p
 	}
 	j := schedule.Job{
-		Name: c.Name, Exe: exe, Config: target, Every: time.Duration(c.Every), User: c.User,
-		LogFile: joined(cfg.LogFile), Files: files(cfg), SecretFile: secretFile,
+		Name: c.Name, Exe: exe, Config: target, Every: time.Duration(c.Every), User: c.User, Audit: c.Audit,
+		LogFile: joined(cfg.LogFile), Files: files(cfg), SecretFile: secretFile, Shards: c.Shards, MustExist: cfg.MustExist,
 	}
-	if cfg.Checkpointing {
+	if c.Shards > 0 && !cfg.Account.MSP {
+		return nil, errors.New("--shards is for an MSP, and account.is_msp is not set")
+	}
+	switch {
+	case cfg.Checkpointing && cfg.Bucket != nil:
+		j.Bucket = cfg.Directory
+	case cfg.Checkpointing:
 		j.StateDir = joined(cfg.Directory)
 	}
 	d, err := schedule.Render(kind, j)
 	if err == nil {
 		d.Warnings = append(cfg.Warnings, d.Warnings...)
 	}
-	if !cfg.Checkpointing {
+	if !cfg.Checkpointing || cfg.Bucket != nil {
 		return d, err
 	}
 	search := legacy.Search{Dir: j.StateDir, IKey: cfg.Account.IKey, MSP: cfg.Account.MSP, BlockList: cfg.Account.BlockList}
@@ -143,6 +151,9 @@ func files(cfg *config.Config) []schedule.File {
 	list := []schedule.File{
 		{Key: "dls_settings.api.ca_filepath", Path: cfg.CAFile},
 		{Key: "account.skey_filepath", Path: cfg.Account.SKeyFile},
+	}
+	if cfg.Bucket != nil {
+		list = append(list, schedule.File{Key: "dls_settings.checkpointing.ca_filepath", Path: cfg.Bucket.CAFile})
 	}
 	for i, s := range cfg.Servers {
 		mapped := slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return slices.Contains(r.Servers, i) })

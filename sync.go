@@ -32,7 +32,7 @@ type syncCommand struct {
 	configArg
 	DryRun      bool               `short:"n" help:"Fetch, and say what would be delivered: no record is sent, no checkpoint moved, no metrics written, no address called."`
 	Shard       job.Shard          `placeholder:"K/N" help:"Only the K-th of N shares of the child accounts, K from 0 to N-1."`
-	Begin       bool               `help:"Begin at offset though checkpoints lie where duologsync's defaults put them."`
+	Begin       bool               `help:"Begin at offset though checkpoints have gone, or lie where duologsync's defaults put them."`
 	LogFormat   string             `enum:"text,json" default:"text" help:"How the log file is written."`
 	LogLevel    string             `enum:"debug,info,warn,error" default:"info" help:"The least level of what the log file gets."`
 	MetricsFile report.MetricsPath `placeholder:"FILE" help:"Write a textfile for Prometheus's node_exporter; its name must end in .prom."`

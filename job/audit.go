@@ -28,7 +28,8 @@ type AuditOptions struct {
 	// Since and Until bound the records' times, both included. A zero Until means what
 	// the checkpoints say is delivered: what is newer is the next run's.
 	Since, Until time.Time
-	// Against are the files in which the records are looked for.
+	// Against are the files in which the records are looked for. None: Duo is held
+	// against the streams' ledgers, by the hour.
 	Against []AuditFile
 	// Missing gets the lines of the records that are missing, as they are delivered.
 	// Nil: nobody does.
@@ -54,6 +55,8 @@ type Audit struct {
 	// AtDuo, Found and Missing are the sums of Rows. Pending counts the records that are
 	// newer than what is delivered, and therefore in none of them.
 	AtDuo, Found, Missing, Pending int
+	// Unclear is the sum of that of Rows.
+	Unclear int
 	// Lines counts the lines of the files.
 	Lines int
 	// Read tells how reading each stream from Duo went.
@@ -73,33 +76,55 @@ type AuditRow struct {
 	AtDuo   int    `json:"at_duo"`
 	Found   int    `json:"found"`
 	Missing int    `json:"missing"`
+	// Unclear counts the hours in which the ledger differs and does not tell which
+	// records it does not know: Missing has how many they are at least.
+	Unclear int `json:"unclear_hours,omitempty"`
 	// Complete tells that the stream was read to its end.
 	Complete bool `json:"complete"`
 }
 
-// Examine reads from Duo what there was in a time and looks for each record in files. It
-// neither reads nor moves what counts, and takes no lock. The error is as for Sync, one
-// of a file, or one of a temporary file; failures of single streams are in Read and
-// Resent.
+// Examine reads from Duo what there was in a time and looks for each record in files, or
+// holds each hour against what the streams' ledgers know to be delivered. It moves no
+// checkpoint. It takes a lock, that of the checkpoints, only to note in the ledgers what
+// it sends again. The error is as for Sync, one of a file, or one of a temporary file;
+// failures of single streams are in Read and Resent.
 func Examine(ctx context.Context, cfg *config.Config, opts AuditOptions) (*Audit, error) {
 	e, err := newExamination(ctx, cfg, opts)
 	if err != nil {
 		return nil, err
 	}
 	defer e.close()
+	if e.ledgers != nil && opts.Resend != "" {
+		unlock, err := e.store.Claim(ctx, opts.Shard.share())
+		switch {
+		case errors.Is(err, state.ErrLocked):
+			return nil, err
+		case err != nil:
+			return nil, &SetupError{err}
+		}
+		defer unlock()
+	}
 	sum, err := e.run.work(ctx)
 	if err != nil {
 		return nil, err
 	}
-	a := &Audit{Since: opts.Since.UTC(), Until: time.UnixMilli(e.run.end).UTC(), Read: sum, Pending: e.pending}
-	if e.failed != nil {
+	a := &Audit{Since: e.opts.Since.UTC(), Until: time.UnixMilli(e.run.end).UTC(), Read: sum, Pending: e.pending}
+	switch {
+	case e.failed != nil:
 		return a, e.failed
+	case e.ledgers != nil:
+		return a, e.againstLedgers(ctx, a)
 	}
-	for _, f := range opts.Against {
+	return a, e.againstFiles(ctx, a)
+}
+
+// againstFiles looks for the records in the files.
+func (e *examination) againstFiles(ctx context.Context, a *Audit) error {
+	for _, f := range e.opts.Against {
 		seen, err := e.look(ctx, f)
 		a.Lines += seen.Lines
 		if err != nil {
-			return a, fmt.Errorf("read %q: %w", f.Name, safefile.Cause(err))
+			return fmt.Errorf("read %q: %w", f.Name, safefile.Cause(err))
 		}
 		if seen.Long > 0 {
 			e.run.log.Warn(fmt.Sprintf("%q: %s longer than any record, and not looked at", f.Name, counted(seen.Long, "line is", "lines are")),
@@ -108,18 +133,59 @@ func Examine(ctx context.Context, cfg *config.Config, opts AuditOptions) (*Audit
 	}
 	result, err := e.index.Result()
 	if err != nil {
-		return a, err
+		return err
 	}
 	defer result.Close()
 	a.AtDuo, a.Found, a.Missing = result.AtDuo, result.Found, result.Missing
 	a.Rows = e.rows(result)
 	if err := e.write(result); err != nil {
-		return a, fmt.Errorf("write the missing records: %w", safefile.Cause(err))
+		return fmt.Errorf("write the missing records: %w", safefile.Cause(err))
 	}
-	if opts.Resend != "" && a.Missing > 0 {
-		a.Resent, err = e.resend(ctx, result)
+	if e.opts.Resend == "" || a.Missing == 0 {
+		return nil
 	}
-	return a, err
+	a.Resent, err = e.resend(ctx, func(one func(again) error) error {
+		return result.Each(func(m audit.Missing) error {
+			return one(again{stream: m.Stream, page: m.Page, line: m.Line, at: m.At, mark: state.Mark{Count: 1}})
+		})
+	})
+	return err
+}
+
+// againstLedgers holds what Duo has against the ledgers.
+func (e *examination) againstLedgers(ctx context.Context, a *Audit) error {
+	var missing func(audit.Shown, *gap) error
+	if e.opts.Missing != nil {
+		missing = func(r audit.Shown, _ *gap) error {
+			line, err := e.spool.Line(r.Page, r.Line)
+			if err == nil {
+				_, err = e.opts.Missing.Write(line)
+			}
+			return err
+		}
+	}
+	rows, err := e.compare(missing)
+	if err != nil {
+		return err
+	}
+	sortRows(rows)
+	a.Rows = rows
+	for _, r := range rows {
+		a.AtDuo += r.AtDuo
+		a.Found += r.Found
+		a.Missing += r.Missing
+		a.Unclear += r.Unclear
+	}
+	if e.opts.Resend == "" || a.Missing+a.Unclear == 0 {
+		return nil
+	}
+	if a.Unclear > 0 {
+		e.run.log.Warn(fmt.Sprintf("in %s the ledger does not tell which records it does not know: all of them are sent, and most of them come twice", counted(a.Unclear, "hour", "hours")))
+	}
+	a.Resent, err = e.resend(ctx, func(one func(again) error) error {
+		return e.unknown(true, one)
+	})
+	return err
 }
 
 // examination is an audit under way.
@@ -128,11 +194,16 @@ type examination struct {
 	opts  AuditOptions
 	run   *run
 	store state.Store // nil when checkpointing is off
+	daily *daily      // nil but for what a run does by itself
 
-	index *audit.Index
+	index *audit.Index // nil where ledgers are looked at
+	held  *audit.Held  // nil where files are looked at
 	spool *audit.Spool // nil where no line is asked for
 
+	ledgers map[*stream]*ledger // nil where files are looked at
+
 	mu      sync.Mutex
+	read    []*Result // of a daily audit
 	streams []*stream
 	numbers map[*stream]int
 	due     map[*stream]int64 // the time up to which a stream's records count
@@ -145,6 +216,11 @@ type examination struct {
 // hands records to the examination in place of servers.
 func newExamination(ctx context.Context, cfg *config.Config, opts AuditOptions) (*examination, error) {
 	e := &examination{cfg: cfg, opts: opts, numbers: map[*stream]int{}, due: map[*stream]int64{}}
+	if len(opts.Against) == 0 {
+		e.ledgers = map[*stream]*ledger{}
+		opts.Since = opts.Since.Truncate(time.Hour)
+		e.opts.Since = opts.Since
+	}
 	now := time.Now()
 	end := opts.Until
 	if end.IsZero() || end.After(now.Add(-window.Lag)) {
@@ -156,6 +232,8 @@ func newExamination(ctx context.Context, cfg *config.Config, opts AuditOptions) 
 			opts.Since.UTC().Format(time.RFC3339), end.UTC().Format(time.RFC3339))}
 	case opts.Since.UnixMilli() < window.Oldest(now)-window.Margin.Milliseconds():
 		return nil, &SetupError{errors.New("--since lies further back than the 180 days for which Duo keeps records")}
+	case e.ledgers != nil && !cfg.Checkpointing:
+		return nil, &SetupError{errors.New("without --against Duo is held against what was delivered, and dls_settings.checkpointing.enabled is false: nothing is remembered")}
 	case opts.Resend != "" && !slices.ContainsFunc(cfg.Servers, func(s config.Server) bool { return s.ID == opts.Resend }):
 		return nil, &SetupError{fmt.Errorf("--resend %q: the configuration has no such server", opts.Resend)}
 	}
@@ -171,33 +249,50 @@ func newExamination(ctx context.Context, cfg *config.Config, opts AuditOptions) 
 	own.Offset, e.run.end = e.run.start.Sub(opts.Since), end.UnixMilli()
 	e.run.collect = e.collect
 	if cfg.Checkpointing {
-		if e.store, err = OpenStore(ctx, cfg, opts.Version, nil); err != nil {
+		if e.store, err = openStore(ctx, cfg, opts.Options); err != nil {
 			e.run.client.Close()
 			return nil, &SetupError{err}
 		}
 	}
-	e.index = audit.New(e.temp)
+	if e.ledgers == nil {
+		e.index = audit.New(e.temp)
+	} else {
+		e.held = audit.NewHeld(e.temp)
+	}
 	if opts.Missing != nil || opts.Resend != "" {
 		e.spool = audit.NewSpool(e.temp)
 	}
 	return e, nil
 }
 
+// openStore opens the store of checkpoints.
+func openStore(ctx context.Context, cfg *config.Config, opts Options) (state.Store, error) {
+	if opts.hooks.store != nil {
+		return opts.hooks.store(cfg)
+	}
+	return OpenStore(ctx, cfg, opts.Version, nil)
+}
+
 func (e *examination) close() {
 	e.run.client.Close()
-	e.index.Close()
+	if e.index != nil {
+		e.index.Close()
+	}
+	if e.held != nil {
+		e.held.Close()
+	}
 	if e.spool != nil {
 		e.spool.Close()
 	}
-	if e.store != nil {
+	if e.store != nil && e.daily == nil {
 		e.store.Close()
 	}
 }
 
-// temp makes a temporary file: beside the checkpoints, where they are in a directory.
+// temp makes a temporary file: beside the checkpoints, where they lie in a directory.
 func (e *examination) temp() (audit.File, error) {
-	if own, ok := e.store.(*state.Dir); ok {
-		return own.Temp()
+	if dir, ok := e.store.(*state.Dir); ok {
+		return dir.Temp()
 	}
 	dir, err := safefile.Open(os.TempDir())
 	if err != nil {
@@ -209,11 +304,14 @@ func (e *examination) temp() (audit.File, error) {
 
 // collect takes a page of a stream in the place of its servers.
 func (e *examination) collect(s *stream, p *page) error {
+	if err := e.daily.over(s); err != nil {
+		return err
+	}
 	if len(p.marks) == 0 {
 		return nil
 	}
 	err := e.take(s, p)
-	if err != nil {
+	if err != nil && !errors.Is(err, errNoLedger) {
 		e.mu.Lock()
 		e.failed = cmp.Or(e.failed, err)
 		e.mu.Unlock()
@@ -231,6 +329,9 @@ func (e *examination) take(s *stream, p *page) error {
 		if kept, err = e.spool.Put(p.bytes); err != nil {
 			return err
 		}
+	}
+	if l := e.ledger(s); l != nil {
+		return e.hold(s, l, p, number, kept)
 	}
 	pending := 0
 	for i, raw := range p.raws {
@@ -270,10 +371,24 @@ func (e *examination) number(s *stream) (n int, due int64, err error) {
 			due = min(due, max(cp.DeliveredUntil, cp.LookedUntil, e.complete(s.id)))
 		}
 	}
+	if e.ledgers != nil {
+		l, err := e.openLedger(s, due)
+		if err != nil {
+			return 0, 0, err
+		}
+		e.ledgers[s] = l
+	}
 	n = len(e.streams)
 	e.streams = append(e.streams, s)
 	e.numbers[s], e.due[s] = n, due
 	return n, due, nil
+}
+
+// ledger is that of a stream, or nil where files are looked at.
+func (e *examination) ledger(s *stream) *ledger {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ledgers[s]
 }
 
 // complete is the time up to which the last run that was done read a stream, in
@@ -293,7 +408,7 @@ func (e *examination) complete(id state.ID) int64 {
 
 // wanted is a record of the stream as it is looked for.
 func (s *stream) wanted(raw []byte) (w audit.Wanted, err error) {
-	row := s.row
+	row := s.endpoint
 	f := record.Fields{Names: s.lines.fields}
 	if _, err := record.Scan(raw, 0, &f); err != nil {
 		return w, err
@@ -339,11 +454,15 @@ func (e *examination) rows(result *audit.Result) []AuditRow {
 		}
 		rows = append(rows, row)
 	}
+	sortRows(rows)
+	return rows
+}
+
+func sortRows(rows []AuditRow) {
 	names := duo.Names()
 	slices.SortStableFunc(rows, func(a, b AuditRow) int {
 		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(slices.Index(names, a.Endpoint), slices.Index(names, b.Endpoint)))
 	})
-	return rows
 }
 
 // write writes the lines of the missing records.

@@ -13,11 +13,11 @@ type commits struct {
 
 	mu      sync.Mutex
 	busy    bool
-	waiting []*due
+	waiting []*queued
 }
 
-// due is a checkpoint that waits to be committed.
-type due struct {
+// queued is a checkpoint that waits to be committed.
+type queued struct {
 	staged state.Staged
 	done   chan struct{}
 	lead   bool // its owner commits the next ones
@@ -27,7 +27,7 @@ type due struct {
 // commit makes a checkpoint count. When it returns an error the checkpoint is the old
 // one or the new one, whole.
 func (c *commits) commit(staged state.Staged) error {
-	d := &due{staged: staged, done: make(chan struct{})}
+	d := &queued{staged: staged, done: make(chan struct{})}
 	c.mu.Lock()
 	c.waiting = append(c.waiting, d)
 	if c.busy {

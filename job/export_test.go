@@ -2,6 +2,7 @@ package job
 
 import (
 	"net/http"
+	"time"
 
 	"dls/job/config"
 	"dls/sinks"
@@ -34,6 +35,9 @@ func (b *broken) Close() error {
 	statetest.Break(b.path, nil)
 	return b.Dir.Close()
 }
+
+// SetPiece sets how long a run's piece of the daily audit may take.
+func (o *Options) SetPiece(d time.Duration) { o.hooks.piece = &d }
 
 // SetSink lets f change what a server's sink is made of.
 func (o *Options) SetSink(f func(*sinks.Options)) { o.hooks.sink = f }

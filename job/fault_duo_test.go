@@ -125,7 +125,7 @@ var duoFaults = []fault{
 	{
 		name: "same page comes for ever", what: "does not go round in circles, and says so",
 		breaks: rewrites(repeatAlways), mend: func(s *scene) { s.wire = nil },
-		err: "again and again", hint: "what was delivered is checkpointed",
+		err: "behind", hint: "what was delivered is checkpointed",
 	},
 	{name: "full page has no cursor", what: "goes on after the page's last record", breaks: rewrites(dropCursor)},
 	{

@@ -96,6 +96,14 @@ var receiverFaults = []fault{
 		breaks: behaves(loses(time.Second), loses(0)),
 	},
 	{
+		name: "backend refuses behind haproxy, nginx, socat, stunnel (TCP, RELP, HEC; 1, 3 and 900 records)", what: "fails with exit code 1; the next run sends everything",
+		test: "TestWholeRefused",
+	},
+	{
+		name: "backend is killed in mid-run of 24,000 records behind haproxy, nginx, socat, stunnel (TCP, `settle` 5 s)", what: "sends again what is not confirmed",
+		test: "TestWholeKills", repeats: unconfirmed,
+	},
+	{
 		name: "proxy tries to reach its backend for longer than `settle` (haproxy: 20 s as often configured; nginx: 60 s)",
 		what: "TCP cannot see it: counts what the proxy's system acknowledged, and warns that it does not close. Set `settle` above that time, or use RELP or HEC",
 		breaks: func(s *scene) {

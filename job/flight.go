@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -28,9 +29,10 @@ type sent struct {
 	receipts []receipt
 	progress state.Progress
 	marks    []state.Mark
+	tally    state.Tally
 	write    bool // the checkpoint is to be written
 	kept     []kept
-	odd      int
+	untimed  int
 	changed  int
 	bytes    int
 	longest  int
@@ -159,8 +161,8 @@ func (e *keepError) Unwrap() error { return e.error }
 // confirmed, and when, shows in commit.
 func (s *stream) deliver(page *page, next state.Progress, write bool) error {
 	sent := sent{
-		progress: next, marks: slices.Clone(page.marks), write: write || len(page.marks) > 0 || s.from != nil,
-		odd: page.odd, changed: page.changed, bytes: len(page.bytes), longest: page.longest,
+		progress: next, marks: slices.Clone(page.marks), tally: page.tally, write: write || len(page.marks) > 0 || s.from != nil,
+		untimed: page.untimed, changed: page.changed, bytes: len(page.bytes), longest: page.longest,
 	}
 	if s.run.collect != nil {
 		if err := s.run.collect(s, page); err != nil {
@@ -188,7 +190,7 @@ func (s *stream) ready(first sent) error {
 		return nil
 	}
 	if s.run.saves() {
-		staged, err := s.run.store.Stage(s.id, s.cp.With(first.progress, first.marks, s.since(first.progress)))
+		staged, err := s.run.store.Stage(s.id, s.cp.With(first.progress, first.marks, first.tally, s.since(first.progress)))
 		if err != nil {
 			return err
 		}
@@ -210,7 +212,7 @@ func (s *stream) send(page *page, sent *sent) error {
 	out := make([]kept, len(s.lanes))
 	one := func(i int) error {
 		l := s.lanes[i]
-		batch := sinks.Batch{Endpoint: s.row.Name, Lines: page.bytes, Times: page.times}
+		batch := sinks.Batch{Endpoint: s.endpoint.Name, Lines: page.bytes, Times: page.times}
 		out[i].lane = l
 		if l.bare {
 			batch = bare(batch)
@@ -338,20 +340,21 @@ func (s *stream) count(pages []sent, one bool) error {
 	last := pages[len(pages)-1].progress
 	for _, p := range pages {
 		s.cp.Delivered.Add(p.marks)
+		s.cp.Ledger.Add(p.tally)
 		s.result.Changed += p.changed
-		s.result.Odd += p.odd
+		s.result.Untimed += p.untimed
 		s.result.Bytes += int64(p.bytes)
 		s.result.Longest = max(s.result.Longest, p.longest)
 	}
 	s.cp.Progress = last
-	gone := s.cp.Delivered.Forget(s.since(last))
+	forgotten := s.cp.Delivered.Forget(s.since(last))
 	if s.reading != nil {
-		s.reading.Forget(gone)
+		s.reading.Forget(forgotten)
 	}
-	if gone := s.cp.Fit(); gone != nil {
+	if forgotten := s.cp.Fit(); forgotten != nil {
 		s.once("fit", fmt.Sprintf("more records lie in the overlap than a checkpoint remembers: late ones are found from %s on only", text(s.cp.Delivered.RememberedSince())))
 		if s.reading != nil {
-			s.reading.Forget(gone)
+			s.reading.Forget(forgotten)
 		}
 	}
 	if write {
@@ -366,7 +369,7 @@ func (s *stream) count(pages []sent, one bool) error {
 
 // progressed notes that pages count.
 func (s *stream) progressed(fresh int) {
-	s.trouble = nil
+	s.lastErr = nil
 	if s.feed != nil { // a page that an audit sends again comes from a file
 		s.feed.Backoff.Progress()
 	}
@@ -393,6 +396,7 @@ func (s *stream) save(staged bool) error {
 		file = nil
 	}
 	if file == nil {
+		s.book()
 		var err error
 		if file, err = s.run.store.Stage(s.id, s.cp); err != nil {
 			return err
@@ -401,6 +405,22 @@ func (s *stream) save(staged bool) error {
 	err := s.run.commits.commit(file)
 	s.kept = s.kept || err == nil
 	return err
+}
+
+// book puts the hours that are over into the stream's ledger; the checkpoint that is saved
+// next makes them count. What cannot be written stays in the checkpoint.
+func (s *stream) book() {
+	before := s.cp.DeliveredUntil - time.Hour.Milliseconds()
+	if s.run.cfg.Audit {
+		before = math.MaxInt64 // single records' prints are too many for a checkpoint
+	}
+	lost, err := s.cp.Ledger.Close(s.run.store, s.id, before)
+	switch {
+	case err != nil:
+		s.once("ledger", err.Error()+"; the checkpoint holds what the ledger would")
+	case lost != 0:
+		s.once("ledger", fmt.Sprintf("the ledger %q was lost or is another's: dls audit without files knows from %s on only", s.run.store.Path(s.id.LedgerFile()), text(lost)))
+	}
 }
 
 // keep writes records that a server does not take to a file in the checkpoint
@@ -412,13 +432,13 @@ func (s *stream) keep(p *sent) error {
 		if s.run.store == nil {
 			return &keepError{fmt.Errorf("the server does not take %s, and there is no checkpoint directory to keep what it does not take", counted(n, "record", "records"))}
 		}
-		name, datagrams := s.row.Name+"_oversize.ndjson", s.run.cfg.Servers[k.lane.server].Protocol == config.UDP
+		name, datagrams := s.endpoint.Name+"_oversize.ndjson", s.run.cfg.Servers[k.lane.server].Protocol == config.UDP
 		what := counted(n, "record is longer than the server takes; it is", "records are longer than the server takes; they are")
 		if k.reason != "" {
 			what = counted(n, "record that the server does not take", "records that the server does not take") + fmt.Sprintf(" (%s)", k.reason) + map[bool]string{true: " is", false: " are"}[n == 1]
 		}
 		if datagrams {
-			name = s.row.Name + "_udp_failed_ingestion_logs.txt"
+			name = s.endpoint.Name + "_udp_failed_ingestion_logs.txt"
 			what = counted(n, "record is too long for a datagram; it is", "records are too long for a datagram; they are")
 		}
 		if err := s.run.store.Append(name, bytes.Join(k.records, nil)); err != nil {
@@ -437,29 +457,30 @@ const share = 4
 // turn makes sure that the stream has a slot, and tells its servers that a page is on
 // its way. After some pages it lets others have the slot.
 func (s *stream) turn(ctx context.Context) error {
-	if s.slot != nil && s.pages >= share && s.run.line.crowded() {
-		s.give()
+	if s.slot != nil && s.feed.Last {
+		s.release()
 	}
 	if s.slot == nil {
 		s.flight.land()
-		slot, err := s.run.line.wait(ctx)
+		slot, err := s.run.line.wait(ctx, s)
 		if err != nil {
 			return err
 		}
-		s.take(slot)
+		s.hold(slot)
 	}
 	s.pages++
+	s.feed.Last = s.pages >= share && s.run.line.crowded()
 	s.expect()
 	return nil
 }
 
-// take takes a slot, give gives it back.
-func (s *stream) take(slot *slot) {
+// hold takes a slot, release gives it back.
+func (s *stream) hold(slot *slot) {
 	s.slot, s.feed.Buffers, s.pages = slot, &slot.Buffers, 0
 	slot.page.use(s.lines)
 }
 
-func (s *stream) give() {
+func (s *stream) release() {
 	if s.slot != nil {
 		s.feed.Close()
 		s.feed.Buffers = nil
@@ -480,7 +501,7 @@ func (s *stream) Sleep(ctx context.Context, d time.Duration) error {
 
 // rest waits for d without a slot.
 func (s *stream) rest(ctx context.Context, d time.Duration) error {
-	s.give()
+	s.release()
 	s.flight.land()
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -35,6 +35,7 @@ func (r *Result) run(sum *Summary, cause error) state.StreamRun {
 		Endpoint: r.Endpoint, Account: r.Account, AccountName: r.AccountName,
 		Ended: sum.End.UTC(), Outcome: state.Failed,
 		Fetched: r.Fetched, Delivered: r.Delivered, Already: r.Already, Oversize: r.Oversize, Longest: r.Longest, Bytes: r.Bytes,
+		Audited: r.Audited, AuditMissing: r.Missing, Late: r.Late,
 		Pages: r.Pages, Retries: r.Retries, Limited: r.Limited, Duration: r.Duration, Until: r.Until,
 	}
 	switch {

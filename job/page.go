@@ -33,11 +33,14 @@ type page struct {
 	entries []entry
 	sought  bool // a record has the id that the stream seeks
 	marks   []state.Mark
-	times   []int64  // of the records to be delivered, for their receivers
-	raws    [][]byte // the records to be delivered as Duo wrote them, for an audit
+	times   []int64     // of the records to be delivered, for their receivers
+	owns    []int64     // the first time that each of them tells, or -1
+	news    []bool      // that each of them is no new version of a known one
+	tally   state.Tally // of the records to be delivered, but for new versions of known ones
+	raws    [][]byte    // the records to be delivered as Duo wrote them, for an audit
 	facts   window.Page
 	changed int // how many of them are new versions of known records
-	odd     int // how many of them tell no time that could be theirs
+	untimed int // how many of them tell no time that could be theirs
 	longest int // the length of the longest line to be delivered, without its newline
 }
 
@@ -76,13 +79,13 @@ func (p *page) read(body []byte, i int) (end int, err error) {
 
 // lines is how a stream's records become lines, and what is looked at in them.
 type lines struct {
-	row     *duo.Endpoint
-	fields  []string // the members of a record that are looked at: ids, then times
-	extra   []record.Extra
-	cef     *cef.Formatter // nil where lines are JSON
-	mapping *cef.Mapping
-	account string
-	sought  string // an id that is looked for, or ""
+	endpoint *duo.Endpoint
+	fields   []string // the members of a record that are looked at: ids, then times
+	extra    []record.Extra
+	cef      *cef.Formatter // nil where lines are JSON
+	mapping  *cef.Mapping
+	account  string
+	sought   string // an id that is looked for, or ""
 
 	delivered *state.Delivered // makes the digests
 }
@@ -104,10 +107,10 @@ func (l *lines) append(w *record.Writer, dst, body []byte, i int) (line []byte, 
 func (l *lines) times(f *record.Fields) (told [4]int64) {
 	for k := range told {
 		told[k] = -1
-		if k >= len(l.row.Times) {
+		if k >= len(l.endpoint.Times) {
 			continue
 		}
-		if t, ok := record.Time(f.Values[len(l.row.ID)+k], l.row.TimeUnit.Duration()); ok {
+		if t, ok := record.Time(f.Values[len(l.endpoint.ID)+k], l.endpoint.TimeUnit.Duration()); ok {
 			told[k] = t.UnixMilli()
 		}
 	}
@@ -118,20 +121,20 @@ func (l *lines) times(f *record.Fields) (told [4]int64) {
 // tells, and its bytes. Where it has no id it is all of the record, and counted: two
 // such records may be equal.
 func (l *lines) ident(f *record.Fields, raw []byte, told [4]int64) state.Ident {
-	if len(l.row.ID) == 0 || record.Empty(f.Values[0]) {
+	if len(l.endpoint.ID) == 0 || record.Empty(f.Values[0]) {
 		return state.Ident{Key: state.NewKey(raw), Counted: true}
 	}
 	at := int64(-1)
 	for _, t := range told {
 		if t >= 0 {
-			at = t - t%l.row.AskUnit.Duration().Milliseconds()
+			at = t - t%l.endpoint.AskUnit.Duration().Milliseconds()
 			break
 		}
 	}
 	var ms [8]byte
 	binary.BigEndian.PutUint64(ms[:], uint64(at))
 	id := state.Ident{Digest: l.delivered.Digest(raw)}
-	if len(l.row.ID) == 1 {
+	if len(l.endpoint.ID) == 1 {
 		id.Key = state.NewKey(f.Values[0], ms[:])
 	} else {
 		id.Key = state.NewKey(f.Values[0], f.Values[1], ms[:])
@@ -158,6 +161,16 @@ func (e *entry) believed(span window.Span, unit int64) (at int64, within bool) {
 	return at, false
 }
 
+// own is the first time that the record tells, or -1.
+func (e *entry) own() int64 {
+	for _, t := range e.told {
+		if t >= 0 {
+			return t
+		}
+	}
+	return -1
+}
+
 // dedupe takes the lines of records that are delivered already, or on their way, out
 // of the page, and makes the marks of the others. They are known to the reading from
 // now on; if their delivery fails, the reading is dropped.
@@ -167,7 +180,8 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		r.Again()
 	}
 	span, unit, newest := w.Span(), s.unit(), w.Newest()
-	p.marks, p.times, p.raws, p.changed, p.odd, p.longest = p.marks[:0], p.times[:0], p.raws[:0], 0, 0, 0
+	p.marks, p.times, p.raws, p.owns, p.news = p.marks[:0], p.times[:0], p.raws[:0], p.owns[:0], p.news[:0]
+	p.tally, p.changed, p.untimed, p.longest = nil, 0, 0, 0
 	p.facts = window.Page{
 		Times: p.facts.Times[:0], Repeated: true,
 		RememberedSince: s.cp.Delivered.RememberedSince(), Cursor: meta.Cursor, Unreadable: meta.Unreadable, Total: meta.Total,
@@ -183,12 +197,12 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		// A mark is kept for as long as Duo may show its record again: a text that reads
 		// earlier than the record before it is not believed, nor one beyond the page.
 		until := latest
-		if within && at <= latest && s.row.Cursor != duo.Offset {
+		if within && at <= latest && s.endpoint.Cursor != duo.Offset {
 			running = max(running, at)
 			until = running
 		} else if within {
 			until = at
-		} else if s.row.Cursor == duo.Mintime && at > span.Max {
+		} else if s.endpoint.Cursor == duo.Mintime && at > span.Max {
 			until = min(at, s.run.start.Add(window.Skew).UnixMilli())
 		}
 		verdict, count, shown := r.Judge(e.id)
@@ -204,8 +218,8 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		if within && at < p.facts.RememberedSince {
 			p.facts.Forgotten++
 		}
-		if !within && !(s.row.Cursor == duo.Mintime && at > span.Max) {
-			p.odd++
+		if !within && !(s.endpoint.Cursor == duo.Mintime && at > span.Max) {
+			p.untimed++
 		}
 		if kept < e.end-len(line) { // lines before this one were taken out
 			copy(p.bytes[kept:], line)
@@ -215,6 +229,11 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		p.marks = append(p.marks, state.Mark{At: until, Key: e.id.Key, Digest: e.id.Digest, Count: count})
 		p.times = append(p.times, at)
 		p.raws = append(p.raws, e.raw)
+		p.owns = append(p.owns, e.own())
+		p.news = append(p.news, verdict == state.New)
+		if verdict == state.New {
+			p.tally.Add(state.HourOf(e.own()), state.One(e.id.Key, count), s.run.cfg.Audit)
+		}
 	}
 	p.bytes = p.bytes[:kept]
 	p.facts.Fresh = len(p.marks)

@@ -26,7 +26,9 @@ type account struct {
 // ones that it did not reach go first.
 func (r *run) plan(ctx context.Context) ([]*stream, error) {
 	accounts := []account{{host: r.cfg.Account.Hostname}}
-	if r.cfg.Account.MSP {
+	if r.given != nil {
+		accounts = r.given
+	} else if r.cfg.Account.MSP {
 		var err error
 		if accounts, err = r.children(ctx); err != nil {
 			return nil, err
@@ -62,7 +64,7 @@ func (r *run) order(streams []*stream) {
 // stream makes the stream of an endpoint of an account.
 func (r *run) stream(a account, route config.Route) *stream {
 	row := route.Endpoint
-	l := &lines{row: row, fields: slices.Concat(row.ID, row.Times), cef: r.cef, account: a.id}
+	l := &lines{endpoint: row, fields: slices.Concat(row.ID, row.Times), cef: r.cef, account: a.id}
 	if r.cef != nil {
 		l.mapping = cef.For(row.CEF)
 	}
@@ -77,7 +79,7 @@ func (r *run) stream(a account, route config.Route) *stream {
 		}
 	}
 	s := &stream{
-		run: r, row: row, host: a.host, wrong: a.wrong, lines: l,
+		run: r, endpoint: row, host: a.host, wrong: a.wrong, lines: l,
 		id:     state.ID{IKey: r.cfg.Account.IKey, Endpoint: row.Name, Account: a.id},
 		result: Result{Endpoint: row.Name, Account: a.id, AccountName: a.name},
 	}

@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"dls/job/audit"
 	"dls/job/config"
 	"dls/state"
 )
@@ -21,16 +19,33 @@ const (
 	resendBytes   = 1 << 20
 )
 
-// resend delivers the missing records to one server, confirmed as a run does it.
-func (e *examination) resend(ctx context.Context, result *audit.Result) (*Summary, error) {
-	server := slices.IndexFunc(e.cfg.Servers, func(s config.Server) bool { return s.ID == e.opts.Resend })
+// again is one record that is sent again: where its line is kept, and what it makes of
+// the checkpoint where it is to count there.
+type again struct {
+	stream, page, line int
+	at, hour           int64
+	mark               state.Mark
+	tally              state.Tally
+}
+
+// resend delivers records again, confirmed as a run does it: to the server that the
+// options name, or to all to which they are mapped. each calls its argument with the
+// records, those of a stream together.
+func (e *examination) resend(ctx context.Context, each func(func(again) error) error) (*Summary, error) {
 	own := *e.cfg
-	own.Checkpointing, own.Routes = false, nil
-	for _, route := range e.cfg.Routes {
-		own.Routes = append(own.Routes, config.Route{Endpoint: route.Endpoint, Servers: []int{server}})
+	own.Checkpointing = e.ledgers != nil
+	if e.opts.Resend != "" {
+		server := slices.IndexFunc(e.cfg.Servers, func(s config.Server) bool { return s.ID == e.opts.Resend })
+		own.Routes = nil
+		for _, route := range e.cfg.Routes {
+			own.Routes = append(own.Routes, config.Route{Endpoint: route.Endpoint, Servers: []int{server}})
+		}
 	}
 	opts := e.opts.Options
 	opts.Progress = nil
+	if e.store != nil {
+		opts.hooks.store = func(*config.Config) (state.Store, error) { return e.store, nil }
+	}
 	late, cancel := grace(ctx, opts.Grace)
 	defer cancel()
 	r, err := prepare(late, &own, opts)
@@ -38,54 +53,43 @@ func (e *examination) resend(ctx context.Context, result *audit.Result) (*Summar
 		return nil, err
 	}
 	defer r.client.Close()
-	if r.store != nil {
+	if r.store != nil && r.store != e.store {
 		defer r.store.Close()
 	}
 	r.end = e.run.end
 	r.equip(nil)
 
 	sum := &Summary{Start: r.start, WindowEnd: time.UnixMilli(r.end).UTC()}
-	var lines sync.Mutex // the spool is read by one at a time
 	var sending errgroup.Group
 	sending.SetLimit(r.opts.Parallel)
-	send := func(number int, missing []audit.Missing) {
-		of := e.streams[number]
+	var list []again
+	send := func() {
+		if len(list) == 0 {
+			return
+		}
+		records, of := list, e.streams[list[0].stream]
+		list = nil
 		s := r.stream(account{id: of.id.Account, host: of.host, name: of.result.AccountName},
-			own.Routes[slices.IndexFunc(own.Routes, func(route config.Route) bool { return route.Endpoint == of.row })])
+			own.Routes[slices.IndexFunc(own.Routes, func(route config.Route) bool { return route.Endpoint == of.endpoint })])
 		sum.Results = append(sum.Results, &s.result)
+		cp, progress := &state.Checkpoint{}, state.Progress{DeliveredUntil: r.end}
+		if l := e.ledgers[of]; l != nil {
+			cp, progress = l.cp, l.cp.Progress
+		}
 		sending.Go(func() error {
-			s.result.Err = s.redeliver(ctx, &state.Checkpoint{}, state.Progress{DeliveredUntil: r.end}, func(from int) (*page, error) {
-				lines.Lock()
-				defer lines.Unlock()
-				p := new(page)
-				for _, m := range missing[from:] {
-					line, err := e.spool.Line(m.Page, m.Line)
-					if err != nil {
-						return nil, err
-					}
-					p.bytes = append(p.bytes, line...)
-					p.times = append(p.times, m.At)
-					p.marks = append(p.marks, state.Mark{Count: 1})
-					if len(p.marks) == resendRecords || len(p.bytes) >= resendBytes {
-						break
-					}
-				}
-				return p, nil
-			})
+			s.result.Err = s.redeliver(ctx, cp, progress, func(from int) (*page, error) { return e.pageOf(records[from:]) })
 			return nil
 		})
 	}
-	var missing []audit.Missing
-	err = result.Each(func(m audit.Missing) error {
-		if n := len(missing); n > 0 && missing[n-1].Stream != m.Stream {
-			send(missing[n-1].Stream, missing)
-			missing = nil
+	err = each(func(a again) error {
+		if len(list) > 0 && list[0].stream != a.stream {
+			send()
 		}
-		missing = append(missing, m)
+		list = append(list, a)
 		return nil
 	})
-	if n := len(missing); n > 0 && err == nil {
-		send(missing[n-1].Stream, missing)
+	if err == nil {
+		send()
 	}
 	_ = sending.Wait() // failures are in the results
 	for _, g := range r.groups {
@@ -96,6 +100,27 @@ func (e *examination) resend(ctx context.Context, result *audit.Result) (*Summar
 	sum.End = time.Now()
 	sum.sort()
 	return sum, err
+}
+
+// pageOf makes a page of the first of the records.
+func (e *examination) pageOf(records []again) (*page, error) {
+	e.mu.Lock() // the spool is read by one at a time
+	defer e.mu.Unlock()
+	p := new(page)
+	for _, a := range records {
+		line, err := e.spool.Line(a.page, a.line)
+		if err != nil {
+			return nil, err
+		}
+		p.bytes = append(p.bytes, line...)
+		p.times = append(p.times, a.at)
+		p.marks = append(p.marks, a.mark)
+		p.tally.Merge(a.tally)
+		if len(p.marks) == resendRecords || len(p.bytes) >= resendBytes {
+			break
+		}
+	}
+	return p, nil
 }
 
 // redeliver delivers pages that are at hand to the stream's servers, and returns when

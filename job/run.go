@@ -53,8 +53,8 @@ type Options struct {
 	// RetryFor is how long a stream may go without progress before it fails. 0
 	// means that nothing is tried again.
 	RetryFor time.Duration
-	// Begin lets the first run in a checkpoint directory begin at offset though
-	// checkpoints lie where the defaults of duologsync and dls put them.
+	// Begin lets streams without a checkpoint begin at offset though the store has known
+	// them, or checkpoints lie where the defaults of duologsync and dls put them.
 	Begin bool
 	// Grace is how long deliveries under way may take when the run is told to stop.
 	Grace time.Duration
@@ -82,6 +82,7 @@ type Options struct {
 // hooks are what tests put in the place of a run's parts; nil is the part itself.
 type hooks struct {
 	transport http.RoundTripper                         // of calls to Duo
+	piece     *time.Duration                            // how long a piece of the daily audit takes
 	sink      func(*sinks.Options)                      // changes what a server's sink is made of
 	receiver  func(config.Server) (sinks.Sink, error)   // makes a server's sink
 	store     func(*config.Config) (state.Store, error) // opens the store
@@ -119,7 +120,11 @@ type run struct {
 	turned map[string]time.Time // when each stream's last turn began
 	roster roster
 
-	collect func(*stream, *page) error // takes the place of every server in an audit
+	// Of an audit: what takes the place of every server, and when a stream begins, if it
+	// is read at all.
+	collect func(*stream, *page) error
+	since   func(*stream) (ms int64, read bool)
+	given   []account // nil: those that Duo lists
 }
 
 // Sync runs the job once: it fetches everything new, delivers it, and moves the

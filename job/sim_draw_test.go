@@ -39,22 +39,22 @@ type simServerPlan struct {
 
 // simStream is one endpoint of one account.
 type simStream struct {
-	row     *duo.Endpoint // with a limit of its own
-	account string
-	host    string
-	servers []int
-	records []*simRecord // in Duo's order
-	kinds   []*simKind   // what is told apart of them
-	shape   simShape
-	idless  bool // some of its records have no id
-	texts   bool // some of its records tell a time that is not theirs
+	endpoint *duo.Endpoint // with a limit of its own
+	account  string
+	host     string
+	servers  []int
+	records  []*simRecord // in Duo's order
+	kinds    []*simKind   // what is told apart of them
+	shape    simShape
+	idless   bool // some of its records have no id
+	texts    bool // some of its records tell a time that is not theirs
 }
 
 func (s *simStream) name() string {
 	if s.account == "" {
-		return s.row.Name
+		return s.endpoint.Name
 	}
-	return s.row.Name + " of " + s.account
+	return s.endpoint.Name + " of " + s.account
 }
 
 // simShape is how Duo shows a stream for good: all of it within what it documents, or
@@ -193,7 +193,7 @@ func draw(seed uint64) *scenario {
 			}
 		}
 		for _, account := range accounts {
-			s := &simStream{row: &own, account: account, host: simHost, servers: servers}
+			s := &simStream{endpoint: &own, account: account, host: simHost, servers: servers}
 			if account != "" {
 				s.host = "api-" + strings.ToLower(account) + ".duosecurity.com"
 			}
@@ -290,7 +290,7 @@ func (sc *scenario) drawTroubles(d dice, r *simRun) {
 // drawTricks draws how Duo misleads in a run.
 func (sc *scenario) drawTricks(d dice, r *simRun) {
 	if r.endpoints != nil {
-		r.endpoints = []string{pick(d, sc.streams...).row.Name}
+		r.endpoints = []string{pick(d, sc.streams...).endpoint.Name}
 	}
 	if r.servers == nil || !d.oneIn(3) { // only where there are troubles
 		return
@@ -302,11 +302,11 @@ func (sc *scenario) drawTricks(d dice, r *simRun) {
 		}
 		kind := pick(d, "circle", "back", "repeat", "same", "blank", "outside")
 		switch {
-		case s.row.Cursor == duo.Mintime:
+		case s.endpoint.Cursor == duo.Mintime:
 			kind = "repeat"
-		case s.row.Cursor == duo.Offset && kind == "outside":
+		case s.endpoint.Cursor == duo.Offset && kind == "outside":
 			kind = "circle"
-		case (s.texts || s.shape.varies || s.least() < 16) && s.row.Cursor != duo.Offset && (kind == "blank" || kind == "same" || kind == "circle"):
+		case (s.texts || s.shape.varies || s.least() < 16) && s.endpoint.Cursor != duo.Offset && (kind == "blank" || kind == "same" || kind == "circle"):
 			kind = "repeat" // without a cursor, only what records tell is left
 		}
 		r.tricks[s] = &simTrick{kind: kind, from: d.between(1, 4)}
@@ -319,26 +319,26 @@ func (s *simStream) draw(d dice, sc *scenario, span time.Duration) {
 	sh := &s.shape
 	if d.oneIn(2) {
 		sh.cap = pick(d, 7, 20, 45)
-		if s.row.Cursor == duo.Mintime {
+		if s.endpoint.Cursor == duo.Mintime {
 			sh.cap = max(sh.cap, 20) // the last 16 of a page tell where the next begins
 		}
-		sh.varies = d.oneIn(3) && s.row.Cursor != duo.Mintime // without a cursor nobody could tell
+		sh.varies = d.oneIn(3) && s.endpoint.Cursor != duo.Mintime // without a cursor nobody could tell
 	}
 	sh.total = pick(d, "right", "right", "page", "zero", "null", "absent", "object", "text")
 	sh.lastNull, sh.array, sh.mixed, sh.compact = d.oneIn(3), d.oneIn(2), d.oneIn(6), d.oneIn(2)
-	sh.mixed = sh.mixed && !sh.lastNull && s.row.Cursor == duo.NextOffset
+	sh.mixed = sh.mixed && !sh.lastNull && s.endpoint.Cursor == duo.NextOffset
 	if d.oneIn(4) {
 		sh.limit = pick(d, 1, 2, 5, 10)
 		sh.fixed, sh.attempts, sh.ok, sh.after = d.oneIn(2), d.oneIn(3), d.oneIn(4), d.oneIn(4)
 	}
-	s.idless = s.row.Cursor != duo.Offset && (len(s.row.ID) == 0 || d.oneIn(4))
-	switch s.row.Cursor {
+	s.idless = s.endpoint.Cursor != duo.Offset && (len(s.endpoint.ID) == 0 || d.oneIn(4))
+	switch s.endpoint.Cursor {
 	case duo.NextOffset:
 		s.texts = d.oneIn(4)
 	case duo.Mintime:
 		s.texts = d.oneIn(2) && s.least() >= 45
 	}
-	sh.lastNull = sh.lastNull && !(s.texts && s.row.Cursor == duo.NextOffset) // where the last record tells no time, nobody could tell the end
+	sh.lastNull = sh.lastNull && !(s.texts && s.endpoint.Cursor == duo.NextOffset) // where the last record tells no time, nobody could tell the end
 	start := simEpoch + sc.begin.Milliseconds()
 	if oldest := start - simRetention.Milliseconds(); sc.offset >= simRetention && d.oneIn(3) {
 		for range d.between(1, 20) { // where Duo is about to forget them
@@ -364,7 +364,7 @@ func (s *simStream) together() (most int) {
 func (s *simStream) drawRecords(d dice, start, span int64) {
 	from := start - pick(d, 10*time.Minute, 2*time.Hour, 30*time.Hour).Milliseconds()
 	n := len(s.records) + pick(d, 0, 3, 30, 100, 100, 300)
-	if s.texts && s.row.Cursor == duo.Mintime {
+	if s.texts && s.endpoint.Cursor == duo.Mintime {
 		n = len(s.records) + 300 // several pages, where what a text tells could lead astray
 	}
 	if sh := s.shape; sh.limit > 0 {
@@ -386,7 +386,9 @@ func (s *simStream) drawRecords(d dice, start, span int64) {
 }
 
 // whole is a time in whole units of the endpoint's.
-func (s *simStream) whole(at int64) int64 { return at - at%s.row.AskUnit.Duration().Milliseconds() }
+func (s *simStream) whole(at int64) int64 {
+	return at - at%s.endpoint.AskUnit.Duration().Milliseconds()
+}
 
 // addRecord adds a record, or several that have much in common.
 func (s *simStream) addRecord(d dice, at int64) {
@@ -403,7 +405,7 @@ func (s *simStream) addRecord(d dice, at int64) {
 	if s.idless && d.oneIn(3) {
 		id = pick(d, "null", `""`, `"7"`) // 7 is an id of all of them
 	}
-	r.noID = len(s.row.ID) == 0 || id == "null" || id == `""`
+	r.noID = len(s.endpoint.ID) == 0 || id == "null" || id == `""`
 	r.raw = s.raw(d, r, id, told, n)
 	s.records = append(s.records, r)
 	add := func(raw string, visible int64) {
@@ -431,22 +433,22 @@ func (s *simStream) addRecord(d dice, at int64) {
 func (s *simStream) told(d dice, r *simRecord) []string {
 	exact := time.UnixMilli(r.at).UTC().Add(time.Duration(d.IntN(1000)) * time.Microsecond)
 	text := fmt.Sprintf("%q", exact.Format("2006-01-02T15:04:05.000000+00:00"))
-	number := fmt.Sprint(r.at / s.row.TimeUnit.Duration().Milliseconds())
+	number := fmt.Sprint(r.at / s.endpoint.TimeUnit.Duration().Milliseconds())
 	if s.texts && d.oneIn(15) {
 		r.odd = true
 		odd := pick(d, `"soon"`, "null", `""`, "-5", `"0001-01-01T00:00:00Z"`,
 			fmt.Sprintf("%q", exact.Add(pick(d, time.Second, time.Minute, time.Hour, 10*time.Hour, 40*24*time.Hour)).Format(time.RFC3339)),
 			fmt.Sprintf("%q", exact.Add(-pick(d, time.Second, 10*time.Hour, 40*24*time.Hour)).Format(time.RFC3339)))
-		text, r.silent = odd, len(s.row.Times) == 1
+		text, r.silent = odd, len(s.endpoint.Times) == 1
 		if d.oneIn(2) {
 			number, r.silent = odd, true
 		}
 	}
-	if s.row.Cursor == duo.Mintime {
+	if s.endpoint.Cursor == duo.Mintime {
 		text = pick(d, text, fmt.Sprintf("%q", exact.Format("2006-01-02T15:04:05+00:00")))
 		return []string{number, text}
 	}
-	if s.row.TimeUnit == duo.Milliseconds && s.row.Cursor == duo.Offset {
+	if s.endpoint.TimeUnit == duo.Milliseconds && s.endpoint.Cursor == duo.Offset {
 		return []string{number}
 	}
 	return []string{text, number}
@@ -456,7 +458,7 @@ func (s *simStream) told(d dice, r *simRecord) []string {
 func (s *simStream) raw(d dice, r *simRecord, id string, told []string, n int) string {
 	var b strings.Builder
 	b.WriteByte('{')
-	for i, name := range s.row.ID {
+	for i, name := range s.endpoint.ID {
 		value := id
 		if i > 0 {
 			value = fmt.Sprintf(`"second-%d"`, n%3)
@@ -465,10 +467,10 @@ func (s *simStream) raw(d dice, r *simRecord, id string, told []string, n int) s
 			fmt.Fprintf(&b, `"%s": %s, `, name, value)
 		}
 	}
-	for i, name := range s.row.Times {
+	for i, name := range s.endpoint.Times {
 		fmt.Fprintf(&b, `"%s": %s, `, name, told[i])
 	}
-	if len(s.row.ID) == 0 && !r.odd {
+	if len(s.endpoint.ID) == 0 && !r.odd {
 		n %= 4 // so that there are equal ones
 	}
 	fmt.Fprintf(&b, `"text": "%s", "n": %d}`, pick(d, "", "plain", `caf\u00e9`, `\"metadata\": {\"next_offset\": \"1,2\"}`, `a\nb`), n)
@@ -481,9 +483,9 @@ func (s *simStream) line(raw string) string {
 	switch {
 	case s.account != "":
 		return fmt.Sprintf("%s, \"child_account_id\": \"%s\"}\n", raw, s.account)
-	case s.row.Name == "auth":
+	case s.endpoint.Name == "auth":
 		return raw + `, "eventtype": "authentication", "host": "` + simHost + "\"}\n"
-	case s.row.Name == "adminaction":
+	case s.endpoint.Name == "adminaction":
 		return raw + `, "eventtype": "administrator", "host": "` + simHost + "\"}\n"
 	}
 	return raw + "}\n"
@@ -504,7 +506,7 @@ func (s *simStream) exempt() {
 		r.kind = k
 		second[r.at]++
 	}
-	if s.row.Cursor != duo.Mintime {
+	if s.endpoint.Cursor != duo.Mintime {
 		return
 	}
 	for _, r := range s.records {
@@ -516,7 +518,7 @@ func (s *simStream) exempt() {
 
 // least is the smallest page that is cut.
 func (s *simStream) least() int {
-	n := s.row.Limit
+	n := s.endpoint.Limit
 	if s.shape.cap > 0 {
 		n = min(n, s.shape.cap)
 	}

@@ -187,7 +187,7 @@ func (d simDuo) accounts(dice dice) string {
 // streamOf finds the stream that a call is about; nil is the list of accounts.
 func (sim *simulation) streamOf(u *url.URL, values url.Values) *simStream {
 	for _, s := range sim.streams {
-		if s.row.Path == u.Path && s.account == values.Get("account_id") {
+		if s.endpoint.Path == u.Path && s.account == values.Get("account_id") {
 			if s.host != u.Host {
 				sim.violate("%s is asked for on %s", s.name(), u.Host)
 			}
@@ -216,18 +216,18 @@ func (s *simStream) ask(v url.Values) (q query, wrong string) {
 		}
 		return n
 	}
-	unit := s.row.AskUnit.Duration().Milliseconds()
-	q = query{min: number("mintime", true) * unit, max: 1<<62 - 1, limit: s.row.Limit, cursor: v.Get("next_offset") + v.Get("offset")}
-	if s.row.Cursor != duo.Mintime {
+	unit := s.endpoint.AskUnit.Duration().Milliseconds()
+	q = query{min: number("mintime", true) * unit, max: 1<<62 - 1, limit: s.endpoint.Limit, cursor: v.Get("next_offset") + v.Get("offset")}
+	if s.endpoint.Cursor != duo.Mintime {
 		q.max, q.limit = number("maxtime", true)*unit, int(number("limit", true))
 		if q.max <= q.min {
 			wrong = "maxtime is not after mintime"
 		}
-		if q.limit < 1 || q.limit > s.row.Limit {
+		if q.limit < 1 || q.limit > s.endpoint.Limit {
 			wrong = "limit out of bounds"
 		}
 	}
-	if s.row.Cursor == duo.NextOffset && v.Get("sort") != "ts:asc" {
+	if s.endpoint.Cursor == duo.NextOffset && v.Get("sort") != "ts:asc" {
 		wrong = "newest first"
 	}
 	return q, wrong
@@ -243,7 +243,7 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 		sim.violation("%s: a call that Duo refuses: %s (%s)", s.name(), wrong, v.Encode())
 		return http.StatusBadRequest, fmt.Sprintf(`{"stat": "FAIL", "code": 40002, "message": "Invalid request parameters", "message_detail": %q}`, wrong)
 	}
-	if _, known := turn.places[q.cursor]; s.row.Cursor == duo.Offset && q.cursor != "" && !known {
+	if _, known := turn.places[q.cursor]; s.endpoint.Cursor == duo.Offset && q.cursor != "" && !known {
 		return http.StatusBadRequest, `{"stat": "FAIL", "code": 40002, "message": "Invalid request parameters", "message_detail": "offset"}`
 	}
 	oldest := d.now() - simRetention.Milliseconds()
@@ -261,7 +261,7 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 		most = dice.between((most+1)/2, most)
 	}
 	trick := sim.plan.tricks[s]
-	if q.cursor == "" && (s.row.Cursor != duo.Mintime || q.min <= turn.since) {
+	if q.cursor == "" && (s.endpoint.Cursor != duo.Mintime || q.min <= turn.since) {
 		turn.repeated = nil // the reading begins again
 	}
 	if trick != nil && call >= trick.from && trick.kind == "repeat" && turn.repeated != nil {
@@ -283,7 +283,7 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 	meta := s.metadata(dice, cursor, all, len(page))
 	if trick != nil && call >= trick.from && trick.kind == "blank" && dice.oneIn(2) {
 		meta = pick(dice, `"metadata": null`, `"metadata": {}`, `"metadata": {"next_offset": {"after": 1}, "total_objects": 1}`, `"metadata": {"next_offset": ["x"]}`, `"metadata": []`, "")
-		if s.row.Cursor == duo.Offset {
+		if s.endpoint.Cursor == duo.Offset {
 			meta = pick(dice, `"metadata": null`, `"metadata": []`, "", `"metadata": {"next_offset": {"after": 1}}`) // {} is the end
 		}
 		turn.blank = true
@@ -306,7 +306,7 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 // there are with those before the cursor.
 func (s *simStream) window(turn *simTurn, q query, oldest, now int64) (records []*simRecord, all int) {
 	after, seen := turn.places[q.cursor]
-	if q.cursor != "" && s.row.Cursor == duo.Offset {
+	if q.cursor != "" && s.endpoint.Cursor == duo.Offset {
 		return turn.snapshot[min(after.index, len(turn.snapshot)):], len(turn.snapshot)
 	}
 	if q.cursor != "" && !seen { // of another run: nobody sends one
@@ -323,7 +323,7 @@ func (s *simStream) window(turn *simTurn, q query, oldest, now int64) (records [
 			records = append(records, r)
 		}
 	}
-	if s.row.Cursor == duo.Offset {
+	if s.endpoint.Cursor == duo.Offset {
 		d := dicing(uint64(len(records)), s.name())
 		d.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
 		turn.snapshot = records
@@ -340,7 +340,7 @@ type place struct {
 
 // cursor is the cursor behind a page.
 func (s *simStream) cursor(turn *simTurn, records, page []*simRecord, last bool) string {
-	switch s.row.Cursor {
+	switch s.endpoint.Cursor {
 	case duo.Mintime:
 		return ""
 	case duo.Offset:
@@ -374,10 +374,10 @@ func (s *simStream) mislead(turn *simTurn, trick *simTrick, q query, page []*sim
 			return q.cursor
 		}
 	case "repeat", "back", "outside":
-		if len(page) == 0 || s.row.Cursor == duo.Mintime {
+		if len(page) == 0 || s.endpoint.Cursor == duo.Mintime {
 			return cursor
 		}
-		if s.row.Cursor == duo.Offset {
+		if s.endpoint.Cursor == duo.Offset {
 			text := strconv.Itoa(100_000 + call)
 			turn.places[text] = turn.places[cursor]
 			return text
@@ -431,8 +431,8 @@ func (s *simStream) metadata(dice dice, cursor string, all, shown int) string {
 func (s *simStream) body(page []*simRecord, meta string) string {
 	var b bytes.Buffer
 	b.WriteString(`{"stat": "OK", "response": `)
-	if s.row.Records != "" {
-		fmt.Fprintf(&b, `{"%s": `, s.row.Records)
+	if s.endpoint.Records != "" {
+		fmt.Fprintf(&b, `{"%s": `, s.endpoint.Records)
 	}
 	b.WriteByte('[')
 	for i, r := range page {
@@ -442,7 +442,7 @@ func (s *simStream) body(page []*simRecord, meta string) string {
 		b.WriteString(r.raw)
 	}
 	b.WriteByte(']')
-	if s.row.Records != "" {
+	if s.endpoint.Records != "" {
 		if s.shape.compact {
 			meta = strings.NewReplacer(`": `, `":`, `", "`, `","`).Replace(meta)
 		}

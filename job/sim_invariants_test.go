@@ -91,7 +91,7 @@ func (sim *simulation) loaded(id state.ID, cp *state.Checkpoint) {
 	t.until, t.looked = cp.DeliveredUntil, cp.LookedUntil
 	t.low = max(cp.DeliveredUntil-sim.plan.overlap.Milliseconds(), cp.Began, min(cp.Delivered.RememberedSince(), cp.DeliveredUntil))
 	t.known = len(cp.Delivered.Since(t.low))
-	if t.known > s.row.Limit-1 { // the overlap is read in slices
+	if t.known > s.endpoint.Limit-1 { // the overlap is read in slices
 		t.low, t.sliced = cp.DeliveredUntil, true
 	}
 	sim.note("%s has delivered until %s, and owes from %s on (known %d, reread from %s, pages %+v)", s.name(), sim.clock(t.until), sim.clock(t.low), t.known, sim.clock(cp.RereadFrom), cp.Pages)
@@ -100,7 +100,7 @@ func (sim *simulation) loaded(id state.ID, cp *state.Checkpoint) {
 // owed tells whether the run owes a record: Duo showed it all the time, in the run's
 // window.
 func (sim *simulation) owed(t *simTurn, r *simRecord) bool {
-	unit := t.stream.row.AskUnit.Duration().Milliseconds()
+	unit := t.stream.endpoint.AskUnit.Duration().Milliseconds()
 	return t.loaded && r.visible <= t.began && r.at >= t.low && r.at <= t.end-t.end%unit && sim.kept(t, r)
 }
 
@@ -162,6 +162,7 @@ func (sim *simulation) committed(id state.ID, cp *state.Checkpoint) {
 	s := sim.find(id.Endpoint, id.Account)
 	t := sim.turnOf(s)
 	sim.note("checkpoint of %s: until %s", s.name(), sim.clock(cp.DeliveredUntil))
+	sim.booked(s, id, cp)
 	if t.blamed {
 		return
 	}
@@ -175,6 +176,41 @@ func (sim *simulation) committed(id state.ID, cp *state.Checkpoint) {
 		sim.violation("the checkpoint of %s lies in the future", s.name())
 	}
 }
+
+// simLedgers are the ledgers on the disk, whose lock the caller holds.
+type simLedgers struct{ sim *simulation }
+
+func (simLedgers) AppendLedger(state.ID, int64, []byte) error { return errDisk }
+
+func (l simLedgers) ReadLedger(id state.ID, n int64) ([]byte, error) {
+	return state.LedgerEntries(l.sim.disk.ledgers[id.LedgerFile()], id, n)
+}
+
+// booked checks the ledger of a checkpoint that counts: it can be read, whatever crashed
+// between the two, it loses nothing, and it has no record more than Duo has.
+func (sim *simulation) booked(s *simStream, id state.ID, cp *state.Checkpoint) {
+	hours, err := cp.Ledger.Read(simLedgers{sim}, id, func(int64) bool { return false })
+	if err != nil {
+		sim.violation("the ledger of %s: %v", s.name(), err)
+		return
+	}
+	total := int64(0)
+	for _, h := range hours {
+		total += h.Count
+	}
+	last := sim.ledgers[s]
+	if last.since == cp.Ledger.Since && total < last.total {
+		sim.violation("the ledger of %s has %d records, and had %d", s.name(), total, last.total)
+	}
+	sim.ledgers[s] = simLedger{cp.Ledger.Since, total}
+	// Equal records without an id may come again where Duo shows them in other numbers.
+	if most := int64(len(s.records)); total > most && len(s.endpoint.ID) > 0 && !s.idless && !s.texts {
+		sim.violation("the ledger of %s has %d records, and Duo has %d", s.name(), total, most)
+	}
+}
+
+// simLedger is what the ledger of a stream last came to.
+type simLedger struct{ since, total int64 }
 
 // taken notes a line that a server takes, and tells whether the run still has effects.
 func (sim *simulation) taken(one *simSession, endpoint, line string) bool {
@@ -262,8 +298,8 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 		return
 	}
 	for _, s := range sim.streams {
-		if plan.endpoints == nil || slices.Contains(plan.endpoints, s.row.Name) {
-			i := slices.IndexFunc(sum.Results, func(r *job.Result) bool { return r.Endpoint == s.row.Name && r.Account == s.account })
+		if plan.endpoints == nil || slices.Contains(plan.endpoints, s.endpoint.Name) {
+			i := slices.IndexFunc(sum.Results, func(r *job.Result) bool { return r.Endpoint == s.endpoint.Name && r.Account == s.account })
 			if i < 0 {
 				sim.violation("the summary says nothing of %s", s.name())
 				continue
@@ -351,7 +387,7 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 // behind it: once a day it asks on in any case. That is so where pages are cut short
 // and Duo does not tell how many records there are.
 func (s *simStream) mayEnd(t *simTurn) bool {
-	if s.least() == s.row.Limit || s.row.Cursor != duo.Mintime && s.shape.total == "right" {
+	if s.least() == s.endpoint.Limit || s.endpoint.Cursor != duo.Mintime && s.shape.total == "right" {
 		return false
 	}
 	if t.disturbed != "" {
@@ -378,7 +414,7 @@ func (sim *simulation) judgeCalls(s *simStream, t *simTurn) {
 		}
 	}
 	most := 2*(visible/s.least()) + 6
-	if s.row.Cursor == duo.Mintime || t.blank || s.shape.lastNull {
+	if s.endpoint.Cursor == duo.Mintime || t.blank || s.shape.lastNull {
 		most = visible + 6
 	}
 	if n := t.calls - t.refused; n > most {
@@ -481,7 +517,7 @@ func (sim *simulation) judgeEnd() {
 	sim.mu.Lock()
 	defer sim.mu.Unlock()
 	for _, s := range sim.streams {
-		t, cp := sim.turnOf(s), sim.disk.checkpoints[state.ID{Endpoint: s.row.Name, Account: s.account}.File()]
+		t, cp := sim.turnOf(s), sim.disk.checkpoints[state.ID{Endpoint: s.endpoint.Name, Account: s.account}.File()]
 		if cp == nil {
 			sim.violation("%s has no checkpoint in the end", s.name())
 			continue
@@ -514,7 +550,7 @@ func (sim *simulation) judgeIdle() {
 				shown++
 			}
 		}
-		if shown >= s.least() || t.sliced && (s.least() < s.row.Limit || len(s.kinds) < len(s.records)) || s.texts || s.shape.mixed || !slices.Contains([]string{"right", "zero", "null", "page", "absent"}, s.shape.total) || s.row.Cursor == duo.Offset ||
+		if shown >= s.least() || t.sliced && (s.least() < s.endpoint.Limit || len(s.kinds) < len(s.records)) || s.texts || s.shape.mixed || !slices.Contains([]string{"right", "zero", "null", "page", "absent"}, s.shape.total) || s.endpoint.Cursor == duo.Offset ||
 			slices.ContainsFunc(s.records, func(r *simRecord) bool { return r.gone > 0 }) || // the newest may be gone
 			slices.ContainsFunc(sim.turns, func(run map[*simStream]*simTurn) bool { return run[s] != nil && run[s].tricked }) {
 			continue

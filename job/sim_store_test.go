@@ -15,6 +15,7 @@ import (
 type simDisk struct {
 	checkpoints map[string]*state.Checkpoint
 	turns       map[string]time.Time
+	ledgers     map[string][]byte // by the file's name; what is behind what counts, too
 	roster      map[string]bool
 }
 
@@ -35,6 +36,9 @@ func (simStaged) Discard() {}
 
 // store opens the store of a run.
 func (sim *simulation) store(*config.Config) (state.Store, error) {
+	if sim.bucket != nil {
+		return sim.bucket.open(sim.ctx)
+	}
 	return &simStore{sim: sim, steps: map[string]int{}}, nil
 }
 
@@ -53,7 +57,7 @@ func (s *simStore) fails(what string, id state.ID) error {
 	}
 	s.sim.note("the store fails to %s %s", what, id.File())
 	for _, stream := range s.sim.streams {
-		if stream.row.Name == id.Endpoint && (stream.account == id.Account || what == "append") {
+		if stream.endpoint.Name == id.Endpoint && (stream.account == id.Account || what == "append") {
 			s.sim.disturb(stream, "the store failed to "+what)
 		}
 	}
@@ -129,6 +133,30 @@ func (s *simStore) Append(name string, data []byte) error {
 		s.sim.keep(endpoint, line)
 	}
 	return nil
+}
+
+// AppendLedger implements [state.Ledgers]. One that fails may have written.
+func (s *simStore) AppendLedger(id state.ID, at int64, data []byte) error {
+	s.sim.mu.Lock()
+	whole, err := state.ExtendLedger(s.sim.disk.ledgers[id.LedgerFile()], id, at, data)
+	s.sim.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := s.fails("append to the ledger", id); err != nil {
+		return err
+	}
+	s.sim.mu.Lock()
+	s.sim.disk.ledgers[id.LedgerFile()] = whole
+	s.sim.mu.Unlock()
+	return s.fails("sync the ledger", id)
+}
+
+// ReadLedger implements [state.Ledgers].
+func (s *simStore) ReadLedger(id state.ID, n int64) ([]byte, error) {
+	s.sim.mu.Lock()
+	defer s.sim.mu.Unlock()
+	return state.LedgerEntries(s.sim.disk.ledgers[id.LedgerFile()], id, n)
 }
 
 // SaveRuns implements [state.Store].

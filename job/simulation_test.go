@@ -64,6 +64,11 @@ func TestSimulation(t *testing.T) {
 // play1 plays the scenario of a seed.
 func play1(t *testing.T, seed uint64) *simulation {
 	sim := newSimulation(seed)
+	playSim(t, sim, seed)
+	return sim
+}
+
+func playSim(t *testing.T, sim *simulation, seed uint64) {
 	defer func() {
 		if p := recover(); p != nil {
 			t.Logf("seed %d:\n%s", seed, sim.tell(true))
@@ -71,7 +76,6 @@ func play1(t *testing.T, seed uint64) *simulation {
 		}
 	}()
 	synctest.Test(t, func(*testing.T) { sim.play() })
-	return sim
 }
 
 // simulation is a scenario that is being played.
@@ -89,11 +93,14 @@ type simulation struct {
 	disk      simDisk
 	turns     []map[*simStream]*simTurn // by run
 	everShown map[*simRecord]bool
-	turned    map[*simStream]int  // one more than the run in which it had its last turn that is noted
+	ledgers   map[*simStream]simLedger
 	proved    map[*simStream]bool // the end was proved in an idle run
+	turned    map[*simStream]int  // one more than the run in which it had its last turn that is noted
 	warnings  []simWarning
 	steps     int
-	dead      bool // the process of the run is killed: nothing has an effect
+	bucket    *simBucket      // in the place of the store in memory, or nil
+	ctx       context.Context // of the run
+	dead      bool            // the process of the run is killed: nothing has an effect
 	cancel    context.CancelCauseFunc
 	story     []simEvent
 	wrong     []string
@@ -107,11 +114,11 @@ type simEvent struct {
 }
 
 func newSimulation(seed uint64) *simulation {
-	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, turned: map[*simStream]int{}, proved: map[*simStream]bool{}, run: -1}
-	sim.disk = simDisk{checkpoints: map[string]*state.Checkpoint{}, turns: map[string]time.Time{}}
+	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, turned: map[*simStream]int{}, proved: map[*simStream]bool{}, ledgers: map[*simStream]simLedger{}, run: -1}
+	sim.disk = simDisk{checkpoints: map[string]*state.Checkpoint{}, turns: map[string]time.Time{}, ledgers: map[string][]byte{}}
 	for _, s := range sim.streams {
 		for _, k := range s.kinds {
-			sim.lines[s.row.Name+" "+k.line] = k
+			sim.lines[s.endpoint.Name+" "+k.line] = k
 		}
 	}
 	return sim
@@ -188,6 +195,7 @@ func (sim *simulation) once(r *simRun) (*job.Summary, error) {
 	var ctx context.Context
 	ctx, sim.cancel = context.WithCancelCause(context.Background())
 	defer sim.cancel(nil)
+	sim.ctx = ctx
 	if r.term > 0 {
 		defer time.AfterFunc(r.term, func() {
 			sim.mu.Lock()
@@ -224,8 +232,8 @@ func (sim *simulation) config(r *simRun) *config.Config {
 		cfg.Servers = append(cfg.Servers, config.Server{ID: s.id, Hostname: "localhost", Port: 1024 + i, Protocol: config.TCP})
 	}
 	for _, s := range sim.streams {
-		if !slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.Endpoint == s.row }) {
-			cfg.Routes = append(cfg.Routes, config.Route{Endpoint: s.row, Servers: s.servers})
+		if !slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.Endpoint == s.endpoint }) {
+			cfg.Routes = append(cfg.Routes, config.Route{Endpoint: s.endpoint, Servers: s.servers})
 		}
 	}
 	return cfg
@@ -272,7 +280,7 @@ func (sim *simulation) disturbAll(server *simServer, why string) {
 // find returns the stream of an endpoint and an account, or nil.
 func (sim *simulation) find(endpoint, account string) *simStream {
 	for _, s := range sim.streams {
-		if s.row.Name == endpoint && s.account == account {
+		if s.endpoint.Name == endpoint && s.account == account {
 			return s
 		}
 	}
@@ -355,7 +363,7 @@ func (sim *simulation) tell(whole bool) string {
 		fmt.Fprintf(&b, "\n  %s: settles %v, refuses some records: %v", p.id, p.settle, p.refuses)
 	}
 	for _, s := range sim.streams {
-		fmt.Fprintf(&b, "\n  %s: %d records, to servers %v, limit %d, %+v, some without an id: %v, odd texts: %v", s.name(), len(s.records), s.servers, s.row.Limit, s.shape, s.idless, s.texts)
+		fmt.Fprintf(&b, "\n  %s: %d records, to servers %v, limit %d, %+v, some without an id: %v, odd texts: %v", s.name(), len(s.records), s.servers, s.endpoint.Limit, s.shape, s.idless, s.texts)
 	}
 	if whole {
 		for _, e := range sim.story {

@@ -18,13 +18,13 @@ import (
 // stream is one endpoint of one account. One goroutine works on it and owns all of
 // it.
 type stream struct {
-	run   *run
-	row   *duo.Endpoint
-	id    state.ID
-	host  string  // the API host on which the account lives
-	wrong error   // why the account cannot be read, or nil
-	lines *lines  // writes its records as lines
-	lanes []*lane // the servers that it is mapped to: all must confirm
+	run      *run
+	endpoint *duo.Endpoint
+	id       state.ID
+	host     string  // the API host on which the account lives
+	wrong    error   // why the account cannot be read, or nil
+	lines    *lines  // writes its records as lines
+	lanes    []*lane // the servers that it is mapped to: all must confirm
 
 	cp    *state.Checkpoint // what counts; nil until it is loaded
 	fresh bool              // cp is not saved yet: it waits for Duo's first answer
@@ -38,9 +38,10 @@ type stream struct {
 	pages    int            // since it has
 	reading  *state.Reading // what Duo shows of the window, against what is delivered
 	flight   flight
-	trouble  error // the last failure, until there is progress
+	lastErr  error // the last failure, until there is progress
 
-	began  time.Time // when the stream's turn did
+	began  time.Time    // when the stream's turn did
+	ledger state.Ledger // what is known of it when the stream is done: since when, and its audit
 	warned map[string]bool
 	gap    window.Gap // what Duo no longer keeps
 	stats  feed.Stats
@@ -50,7 +51,7 @@ type stream struct {
 // work reads the stream's window to its end, and tells what became of it.
 func (s *stream) work(ctx context.Context, slot *slot) {
 	s.began = time.Now()
-	s.take(slot)
+	s.hold(slot)
 	err := context.Cause(ctx)
 	for err == nil {
 		err = s.read(ctx)
@@ -66,7 +67,7 @@ func (s *stream) work(ctx context.Context, slot *slot) {
 		err = s.recover(ctx, failed)
 	}
 	s.feed.Close()
-	s.give()
+	s.release()
 	if err != nil && ctx.Err() != nil {
 		err = s.cut(context.Cause(ctx), err)
 	}
@@ -75,6 +76,10 @@ func (s *stream) work(ctx context.Context, slot *slot) {
 	s.result.Pages, s.result.Limited = s.stats.Pages, s.stats.Limited
 	s.result.Retries += s.stats.Retries
 	s.conclude()
+	if s.cp != nil {
+		s.ledger = state.Ledger{Since: s.cp.Ledger.Since, Pass: s.cp.Ledger.Pass}
+		s.result.Audited, s.result.Missing = s.ledger.Pass.Last()
+	}
 	s.cp, s.reading = nil, nil
 	s.run.opts.Progress.finished(s)
 }
@@ -95,7 +100,7 @@ func (s *stream) read(ctx context.Context) error {
 	for !w.Done() && err == nil {
 		err = s.next(ctx, w)
 	}
-	s.give()
+	s.release()
 	// Whatever ended the reading: what older sessions confirm counts.
 	settled := s.settle()
 	_, cut := errors.AsType[*laneError](err)
@@ -114,7 +119,7 @@ func (s *stream) standing() error {
 		if s.fresh || !l.group.Down() {
 			continue
 		}
-		s.give()
+		s.release()
 		if err := l.group.Ready(s.run.late); err != nil {
 			return s.lane(l, err)
 		}
@@ -131,7 +136,7 @@ func (s *stream) next(ctx context.Context, w *window.Window) error {
 	}
 	meta, err := s.feed.Next(ctx, w.Call(time.Now()), s)
 	if old, ok := errors.AsType[*feed.TooOldError](err); ok && w.TooOld() {
-		s.trouble = old
+		s.lastErr = old
 		return nil
 	}
 	if err == nil {
@@ -141,7 +146,7 @@ func (s *stream) next(ctx context.Context, w *window.Window) error {
 		return err
 	}
 	page := s.dedupe(w, meta)
-	step := w.Take(page.facts, time.Now())
+	step := w.Advance(page.facts, time.Now())
 	s.warn(w, step)
 	if errors.Is(step.Err, window.ErrForgotten) {
 		return step.Err
@@ -182,6 +187,7 @@ func (s *stream) open() (*window.Window, error) {
 		}
 	}
 	s.lines.delivered = &s.cp.Delivered
+	s.cp.Ledger.Begin(s.cp.DeliveredUntil)
 	w, err := window.Open(s.rules(), s.cp, s.run.start, s.run.end, s.run.cfg.Overlap)
 	if err == nil && w.Done() {
 		err = s.first() // there is nothing to ask Duo for
@@ -195,6 +201,9 @@ func (s *stream) open() (*window.Window, error) {
 // answered, which it does only where the clock is right.
 func (s *stream) begin() *state.Checkpoint {
 	from := max(s.run.start.Add(-s.run.cfg.Offset).UnixMilli(), window.Oldest(s.run.start))
+	if s.run.since != nil {
+		from, _ = s.run.since(s)
+	}
 	from -= from % s.unit()
 	s.fresh = true
 	return &state.Checkpoint{Progress: state.Progress{Began: from, DeliveredUntil: from}}
@@ -219,12 +228,12 @@ func (s *stream) first() error {
 }
 
 // unit is the unit of the endpoint's mintime, in milliseconds.
-func (s *stream) unit() int64 { return s.row.AskUnit.Duration().Milliseconds() }
+func (s *stream) unit() int64 { return s.endpoint.AskUnit.Duration().Milliseconds() }
 
 // rules are what the endpoint's row says of its paging.
 func (s *stream) rules() window.Rules {
-	r := window.Rules{Unit: s.unit(), Limit: s.row.Limit}
-	switch s.row.Cursor {
+	r := window.Rules{Unit: s.unit(), Limit: s.endpoint.Limit}
+	switch s.endpoint.Cursor {
 	case duo.Offset:
 		r.Paging = window.Opaque
 	case duo.Mintime:
@@ -249,7 +258,7 @@ func (s *stream) recover(ctx context.Context, failed *laneError) error {
 	if failed.session.Down && s.run.gaveUp(lane.server) {
 		return failed // another stream has waited for it long enough
 	}
-	s.trouble = failed
+	s.lastErr = failed
 	took := time.Duration(0)
 	for {
 		wait, ok := s.backoff.Failed(took)
@@ -283,7 +292,7 @@ func (s *stream) recover(ctx context.Context, failed *laneError) error {
 // hide what the stream was struggling with.
 func (s *stream) cut(cause, err error) error {
 	if errors.Is(err, cause) || errors.Is(err, context.Canceled) {
-		err = s.trouble
+		err = s.lastErr
 	}
 	if err == nil {
 		return cause
@@ -310,7 +319,7 @@ func (s *stream) conclude() {
 	if s.gap != (window.Gap{}) {
 		s.run.log.Warn(fmt.Sprintf("Duo keeps records for 180 days: those from %s to %s can no longer be had", text(s.gap.From), text(s.gap.To)), "stream", s.result.Name())
 	}
-	if n := s.result.Odd; n > 0 {
+	if n := s.result.Untimed; n > 0 {
 		s.run.log.Warn(counted(n, "new record tells", "new records tell")+" no time, or one outside the time asked for, and cannot move the checkpoint", "stream", s.result.Name())
 	}
 }

@@ -27,8 +27,14 @@ type Result struct {
 	// Changed counts those of Delivered whose ids and time were known, with other
 	// bytes.
 	Changed int
-	// Odd counts those of Delivered that told no time which could be theirs.
-	Odd int
+	// Late counts the records that the daily audit found and delivered; they are not among
+	// Delivered. Audited is when its last pass ended, zero for none, and Missing how many
+	// records that pass found missing and could not tell from others.
+	Late    int
+	Audited time.Time
+	Missing int
+	// Untimed counts those of Delivered that told no time which could be theirs.
+	Untimed int
 	// Oversize counts those of Delivered that their server does not take: they lie in a
 	// file. Kept tells that some of them are for a server that confirms.
 	Oversize int
@@ -60,7 +66,9 @@ func (r *Result) Name() string {
 }
 
 // Idle tells whether there was nothing to do.
-func (r *Result) Idle() bool { return r.Err == nil && r.Delivered == 0 && r.Retries == 0 }
+func (r *Result) Idle() bool {
+	return r.Err == nil && r.Delivered == 0 && r.Late == 0 && r.Retries == 0
+}
 
 // String is the summary of the stream in one line.
 func (r *Result) String() string {
@@ -72,6 +80,9 @@ func (r *Result) String() string {
 		r.Fetched, r.Delivered, r.Already, r.Pages, r.Retries, r.Duration.Round(time.Millisecond))
 	if r.Changed > 0 {
 		fmt.Fprintf(&b, ", new versions %d", r.Changed)
+	}
+	if r.Late > 0 {
+		fmt.Fprintf(&b, ", shown late and delivered %d", r.Late)
 	}
 	if r.Longest > 0 {
 		fmt.Fprintf(&b, ", longest record %d bytes", r.Longest)

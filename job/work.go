@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,9 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.since != nil {
+		streams = slices.DeleteFunc(streams, func(s *stream) bool { _, read := r.since(s); return !read })
+	}
 	r.equip(streams)
 	r.opts.Progress.begin(len(streams), r.end)
 	r.turns(ctx, streams)
@@ -34,6 +38,8 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 			g.Close()
 		}
 	}
+
+	r.audit(ctx, streams)
 
 	sum := &Summary{Start: r.start, End: time.Now(), WindowEnd: time.UnixMilli(r.end).UTC()}
 	for _, s := range streams {
@@ -63,13 +69,15 @@ func (r *run) equip(streams []*stream) {
 			r.groups[i] = sinks.NewGroup(r.late, sink)
 		}
 	}
-	r.limits = map[*duo.Endpoint]*limiter.Group{}
+	if r.limits == nil {
+		r.limits = map[*duo.Endpoint]*limiter.Group{}
+	}
 	for range r.opts.Parallel {
 		r.line.free = append(r.line.free, new(slot))
 	}
 	for _, s := range streams {
-		if r.limits[s.row] == nil {
-			r.limits[s.row] = limiter.New(r.cfg.Timeout)
+		if r.limits[s.endpoint] == nil {
+			r.limits[s.endpoint] = limiter.New(r.cfg.Timeout)
 		}
 	}
 }
@@ -81,9 +89,9 @@ func (s *stream) start() {
 		l.group = r.groups[l.server]
 	}
 	s.feed = feed.New(feed.Options{
-		Source: r.client, Limiter: r.limits[s.row].Account(), Waiter: s, Memory: r.memory,
+		Source: r.client, Limiter: r.limits[s.endpoint].Account(), Waiter: s, Memory: r.memory,
 		Backoff: &retry.Backoff{Limit: r.opts.RetryFor, Least: time.Second, Most: time.Minute},
-		Row:     s.row, Host: s.host, Account: s.id.Account, Log: r.log.With("stream", s.result.Name()), Stats: &s.stats,
+		Row:     s.endpoint, Host: s.host, Account: s.id.Account, Log: r.log.With("stream", s.result.Name()), Stats: &s.stats,
 	})
 }
 
@@ -180,8 +188,8 @@ func (l *line) crowded() bool {
 	return len(l.waiting) > 0
 }
 
-// wait waits for a slot.
-func (l *line) wait(ctx context.Context) (*slot, error) {
+// wait waits for a slot; what the stream has confirmed meanwhile is committed.
+func (l *line) wait(ctx context.Context, of *stream) (*slot, error) {
 	got := make(chan *slot, 1)
 	var settled atomic.Bool // the slot is taken, or no longer wanted
 	l.enter(func(s *slot) bool {
@@ -191,14 +199,24 @@ func (l *line) wait(ctx context.Context) (*slot, error) {
 		got <- s
 		return true
 	})
-	select {
-	case s := <-got:
-		return s, nil
-	case <-ctx.Done():
+	drop := func() {
 		if !settled.CompareAndSwap(false, true) {
 			l.leave(<-got)
 		}
-		return nil, context.Cause(ctx)
+	}
+	for {
+		select {
+		case s := <-got:
+			return s, nil
+		case <-of.flight.undecided():
+			if err := of.commit(); err != nil {
+				drop()
+				return nil, err
+			}
+		case <-ctx.Done():
+			drop()
+			return nil, context.Cause(ctx)
+		}
 	}
 }
 

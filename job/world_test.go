@@ -39,9 +39,10 @@ type world struct {
 
 // settings is what the tests vary of the configuration.
 type settings struct {
-	format  string
-	api     map[string]any // added to dls_settings.api
-	enabled bool
+	format   string
+	api      map[string]any // added to dls_settings.api
+	settings map[string]any // added to dls_settings
+	enabled  bool
 	// checkpointing is added to dls_settings.checkpointing.
 	checkpointing map[string]any
 	hostname      string // of Duo's API, where it is not the simulated one
@@ -145,6 +146,9 @@ func (w *world) config() *config.Config {
 		},
 		"servers": servers,
 		"account": account,
+	}
+	for k, v := range w.text.settings {
+		doc["dls_settings"].(map[string]any)[k] = v
 	}
 	// JSON is YAML.
 	data, err := json.Marshal(doc)

@@ -38,7 +38,8 @@ type Group struct {
 
 	probing chan struct{} // holds a token while a probe is under way, which takes its time
 	down    error         // why the last probe failed, or nil
-	probed  time.Time
+	asked   time.Time     // when the last probe began
+	probed  time.Time     // when it ended
 }
 
 // NewGroup returns the group of a server. Sessions end, and what they carried does
@@ -128,26 +129,31 @@ func (g *Group) Expect() (done func()) {
 // ended; the page may have been sent all the same.
 func (g *Group) Send(ctx context.Context, b Batch, limit int) (refused []Refused, r Receipt, err error) {
 	defer g.Expect()()
-	s, err := g.session(ctx, len(b.Lines), limit)
-	if err != nil {
-		return nil, Receipt{}, err
-	}
-	p := &page{batch: b, sent: make(chan struct{})}
-	select {
-	case s.in <- p:
-		<-p.sent // the batch is its owner's again
-		g.arrived(s)
-		if p.err != nil {
-			<-s.done
-			return nil, Receipt{}, s.err
+	for {
+		s, err := g.session(ctx, len(b.Lines), limit)
+		if err != nil {
+			return nil, Receipt{}, err
 		}
-		return p.refused, Receipt{s}, nil
-	case <-s.done:
-		g.arrived(s)
-		return nil, Receipt{}, s.err
-	case <-ctx.Done():
-		g.arrived(s)
-		return nil, Receipt{}, context.Cause(ctx)
+		p := &page{batch: b, sent: make(chan struct{})}
+		select {
+		case s.in <- p:
+			<-p.sent // the batch is its owner's again
+			g.arrived(s)
+			if p.err != nil {
+				<-s.done
+				return nil, Receipt{}, s.err
+			}
+			return p.refused, Receipt{s}, nil
+		case <-s.done:
+			g.arrived(s)
+			if s.err != nil {
+				return nil, Receipt{}, s.err
+			}
+			// The peer has ended the session, and all that it carried counts: another one.
+		case <-ctx.Done():
+			g.arrived(s)
+			return nil, Receipt{}, context.Cause(ctx)
+		}
 	}
 }
 
@@ -276,10 +282,7 @@ func (s *shared) carry(ctx context.Context) error {
 		case <-s.seal:
 			return session.Confirm(ctx)
 		case <-session.Failed():
-			if err := session.Confirm(ctx); err != nil {
-				return err
-			}
-			return errors.New("the session ended before it was confirmed") // a sink that contradicts itself
+			return session.Confirm(ctx) // a receiver that answers each record may end it in order
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -289,7 +292,7 @@ func (s *shared) carry(ctx context.Context) error {
 // diagnose finds out whether a failed session's server is down: an empty session
 // tells.
 func (s *shared) diagnose(ctx context.Context, err error) error {
-	g := s.group
+	g, failing := s.group, time.Now()
 	g.mu.Lock()
 	g.finish(s) // nobody joins what has failed: the page would be taken for its reason
 	pages := s.pages
@@ -298,7 +301,7 @@ func (s *shared) diagnose(ctx context.Context, err error) error {
 	if _, permanent := errors.AsType[*PermanentError](err); permanent || ctx.Err() != nil {
 		return failed
 	}
-	if down := g.probe(ctx, true); down != nil {
+	if down := g.probe(ctx, true, func() bool { return !g.asked.Before(failing) }); down != nil {
 		failed.Down = true
 	}
 	return failed
@@ -310,25 +313,33 @@ func (g *Group) Down() bool { return g.isDown.Load() }
 // Ready returns nil when the server is not known to be down, or an empty session
 // shows that it is no longer; else a *SessionError.
 func (g *Group) Ready(ctx context.Context) error {
-	if down := g.probe(ctx, false); down != nil {
+	if down := g.probe(ctx, false, g.lately()); down != nil {
 		return &SessionError{Err: down, Down: true}
 	}
 	return nil
 }
 
-// probe tries an empty session, where the server is down or must be asked.
-func (g *Group) probe(ctx context.Context, must bool) error {
+// lately tells whether the last probe ended a moment before now, or later.
+func (g *Group) lately() func() bool {
+	since := time.Now().Add(-probeRest)
+	return func() bool { return g.probed.After(since) }
+}
+
+// probe tries an empty session, where the server is down or must be asked, unless what
+// the last one told is good enough.
+func (g *Group) probe(ctx context.Context, must bool, enough func() bool) error {
 	g.probing <- struct{}{}
 	defer func() { <-g.probing }()
 	switch {
 	case g.down == nil && !must:
 		return nil
-	case !g.probed.IsZero() && time.Since(g.probed) < probeRest:
-		return g.down // somebody else has asked just now
+	case enough():
+		return g.down
 	}
+	asked := time.Now()
 	_, err := g.sink.Check(ctx)
 	if ctx.Err() == nil {
-		g.down, g.probed = err, time.Now()
+		g.down, g.asked, g.probed = err, asked, time.Now()
 		g.isDown.Store(err != nil)
 	}
 	return err
@@ -340,10 +351,10 @@ func (g *Group) Prove(ctx context.Context) error {
 	g.mu.Lock()
 	proven := g.proven
 	g.mu.Unlock()
-	if proven {
+	if proven && !g.Down() {
 		return nil
 	}
-	if err := g.probe(ctx, true); err != nil {
+	if err := g.probe(ctx, true, g.lately()); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

@@ -368,3 +368,52 @@ func TestGroupFailedTakesNoMore(t *testing.T) {
 		g.Close()
 	})
 }
+
+// A receiver that answers each record may end a session in order: what it carried
+// counts, and a page that comes too late for it goes into another one.
+func TestGroupEndedInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &model{settle: time.Second}
+		g := sinks.NewGroup(t.Context(), m)
+		hold := g.Expect()
+		_, first, err := g.Send(t.Context(), pageOf("first"), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.end()
+		synctest.Wait() // the session is being confirmed
+		_, second, err := g.Send(t.Context(), pageOf("second"), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hold()
+		<-first.Done()
+		<-second.Done()
+		if first.Err() != nil || second.Err() != nil || len(m.sessions) != 2 {
+			t.Errorf("first: %v, second: %v, %d sessions", first.Err(), second.Err(), len(m.sessions))
+		}
+		g.Close()
+	})
+}
+
+// Why a session failed is found out afresh: that the server stood a moment before says
+// nothing.
+func TestGroupDiagnosesAfresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &model{settle: 100 * time.Millisecond, refuses: func([]string) error { return errors.New("reset") }}
+		g := sinks.NewGroup(t.Context(), m)
+		if err := g.Prove(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, r, err := g.Send(t.Context(), pageOf("a"), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.down = errors.New("connection refused")
+		<-r.Done()
+		if failed, ok := errors.AsType[*sinks.SessionError](r.Err()); !ok || !failed.Down {
+			t.Errorf("error %v, want one that knows the server to be down", r.Err())
+		}
+		g.Close()
+	})
+}

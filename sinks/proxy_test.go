@@ -5,8 +5,6 @@ package sinks_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
@@ -16,78 +14,15 @@ import (
 	"dls/sinks/sinktest"
 )
 
-// proxy is real software that stands before a receiver, as its distribution
-// configures it but for ports and certificates.
-type proxy struct {
-	name string
-	tls  bool // it takes TLS, and passes records on in the clear
-	// start starts it at a port, before a backend; cert is its certificate and
-	// key in one file.
-	start func(t *testing.T, port, backend int, cert string)
-}
+// proxy is one that stands before a receiver.
+type proxy struct{ sinktest.Proxy }
 
-var proxies = []proxy{
-	{name: "haproxy", start: haproxy("", "timeout connect 5s", "")},
-	{name: "haproxy with check", start: haproxy("", "timeout connect 5s", "check")},
-	{name: "haproxy ends TLS", tls: true, start: haproxy("ssl crt", "timeout connect 5s", "")},
-	{name: "nginx", start: nginx(false)},
-	{name: "nginx ends TLS", tls: true, start: nginx(true)},
-	{name: "socat", start: func(t *testing.T, port, backend int, _ string) {
-		sinktest.Start(t, port, "socat", fmt.Sprintf("TCP-LISTEN:%d,bind=127.0.0.1,fork,reuseaddr", port), fmt.Sprintf("TCP:127.0.0.1:%d", backend))
-	}},
-	{name: "stunnel ends TLS", tls: true, start: func(t *testing.T, port, backend int, cert string) {
-		sinktest.Start(t, port, "stunnel4", configuration(t, fmt.Sprintf("foreground = yes\npid =\n[in]\naccept = 127.0.0.1:%d\nconnect = 127.0.0.1:%d\ncert = %s\n", port, backend, cert)))
-	}},
-}
-
-func configuration(t *testing.T, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "configuration")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+var proxies = func() (all []proxy) {
+	for _, p := range sinktest.Proxies {
+		all = append(all, proxy{p})
 	}
-	return path
-}
-
-func haproxy(bind, connect, server string) func(t *testing.T, port, backend int, cert string) {
-	return func(t *testing.T, port, backend int, cert string) {
-		if bind == "" {
-			cert = ""
-		}
-		sinktest.Start(t, port, "haproxy", "-db", "-f", configuration(t, fmt.Sprintf(`
-defaults
-  mode tcp
-  %s
-  timeout client 1m
-  timeout server 1m
-listen collector
-  bind 127.0.0.1:%d %s %s
-  server one 127.0.0.1:%d %s
-`, connect, port, bind, cert, backend, server)))
-	}
-}
-
-func nginx(tls bool) func(t *testing.T, port, backend int, cert string) {
-	return func(t *testing.T, port, backend int, cert string) {
-		const module = "/usr/lib/nginx/modules/ngx_stream_module.so"
-		if _, err := os.Stat(module); err != nil {
-			t.Skip("nginx has no stream module here")
-		}
-		listen := ";"
-		if tls {
-			listen = fmt.Sprintf(" ssl; ssl_certificate %s; ssl_certificate_key %s;", cert, cert)
-		}
-		sinktest.Start(t, port, "nginx", "-e", "stderr", "-c", configuration(t, fmt.Sprintf(`
-load_module %s;
-daemon off;
-master_process off;
-pid %s/pid;
-error_log stderr;
-events {}
-stream { server { listen 127.0.0.1:%d%s proxy_pass 127.0.0.1:%d; } }
-`, module, t.TempDir(), port, listen, backend)))
-	}
-}
+	return all
+}()
 
 // before starts the proxy before a backend and returns a sink for it.
 func (p proxy) before(t *testing.T, backend int, change ...func(*sinks.Options)) sinks.Sink {
@@ -95,18 +30,18 @@ func (p proxy) before(t *testing.T, backend int, change ...func(*sinks.Options))
 	ca := sinktest.NewAuthority(t)
 	leaf := ca.Issue(t, sinktest.CertificateOptions{})
 	tr := transport{protocol: sinks.TCP, host: "127.0.0.1", options: sinks.Options{Settle: 5 * time.Second}}
-	if p.tls {
+	if p.TLS {
 		tr.protocol, tr.options.CertFile = sinks.TCPSSL, sinktest.WriteFile(t, ca.CertPEM())
 	}
 	port := sinktest.FreePort(t)
-	p.start(t, port, backend, sinktest.WriteFile(t, leaf.CertPEM(), leaf.KeyPEM(t)))
+	p.Start(t, port, backend, sinktest.WriteFile(t, leaf.CertPEM(), leaf.KeyPEM(t)))
 	return tr.sink(t, port, change...)
 }
 
 // A proxy takes records for a backend that refuses them; no number of them counts.
 func TestProxyBackendRefuses(t *testing.T) {
 	for _, p := range proxies {
-		t.Run(p.name, func(t *testing.T) {
+		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
 			s := p.before(t, sinktest.FreePort(t))
 			var running sync.WaitGroup
@@ -135,7 +70,7 @@ func TestProxyBackendRefuses(t *testing.T) {
 // With its backend in order a proxy looks like a receiver.
 func TestProxy(t *testing.T) {
 	for _, p := range proxies {
-		t.Run(p.name, func(t *testing.T) {
+		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
 			r := sinktest.Listen(t, sinktest.Options{})
 			s := p.before(t, r.Port(), func(o *sinks.Options) { o.Settle = time.Second })
@@ -154,7 +89,7 @@ func TestProxy(t *testing.T) {
 func TestProxyBackendDies(t *testing.T) {
 	const pages = 24
 	for _, p := range proxies {
-		t.Run(p.name, func(t *testing.T) {
+		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
 			var running sync.WaitGroup
 			for range 5 {
@@ -196,10 +131,10 @@ func TestProxyUnseen(t *testing.T) {
 		noticed bool // is, in any case
 		backend func(t *testing.T) int
 	}{
-		{"backend is unreachable, settle above its time-outs", proxy{start: haproxy("", "timeout connect 1s", "")}, 5 * time.Second, true, unreachable},
-		{"backend is unreachable, settle below its time-outs", proxy{start: haproxy("", "timeout connect 1s", "")}, 2 * time.Second, false, unreachable},
-		{"backend is frozen", proxy{start: haproxy("", "timeout connect 5s", "")}, time.Second, false, frozen},
-		{"backend is frozen behind nginx", proxy{start: nginx(false)}, time.Second, false, frozen},
+		{"backend is unreachable, settle above its time-outs", proxy{sinktest.Proxy{Start: sinktest.HAProxy("", "timeout connect 1s", "")}}, 5 * time.Second, true, unreachable},
+		{"backend is unreachable, settle below its time-outs", proxy{sinktest.Proxy{Start: sinktest.HAProxy("", "timeout connect 1s", "")}}, 2 * time.Second, false, unreachable},
+		{"backend is frozen", proxy{sinktest.Proxy{Start: sinktest.HAProxy("", "timeout connect 5s", "")}}, time.Second, false, frozen},
+		{"backend is frozen behind nginx", proxy{sinktest.Proxy{Start: sinktest.Nginx(false)}}, time.Second, false, frozen},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

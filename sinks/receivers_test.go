@@ -30,16 +30,7 @@ import (
 // documented returns the configuration that docs/receivers.md has under a name.
 func documented(t *testing.T, name string) string {
 	t.Helper()
-	doc, err := os.ReadFile("../docs/receivers.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, ok := strings.Cut(string(doc), "<!-- test: "+name+" -->\n")
-	block := regexp.MustCompile("(?s)^\n*```[a-z]*\n(.*?)```\n").FindStringSubmatch(rest)
-	if !ok || block == nil {
-		t.Fatalf("docs/receivers.md has no configuration %q", name)
-	}
-	return block[1]
+	return sinktest.Documented(t, "../docs/receivers.md", name)
 }
 
 // receiver is a real one.
@@ -73,7 +64,7 @@ func documentedReceiver(t *testing.T, name, program string, args ...string) *rec
 // start starts the receiver and waits until it listens.
 func (r *receiver) start(t *testing.T) {
 	t.Helper()
-	file := configuration(t, r.config)
+	file := sinktest.Configuration(t, r.config)
 	args := make([]string, len(r.args))
 	for i, arg := range r.args {
 		args[i] = strings.NewReplacer("FILE", file, "DIR", r.dir).Replace(arg)
@@ -389,17 +380,17 @@ func TestIMRELPRestart(t *testing.T) {
 // Behind a proxy whose backend is down nothing is confirmed, and nothing is lost
 // when the backend is killed at some moment.
 func TestIMRELPBehindProxy(t *testing.T) {
-	documentedHAProxy := proxy{name: "documented haproxy", start: func(t *testing.T, port, backend int, _ string) {
+	documentedHAProxy := proxy{sinktest.Proxy{Name: "documented haproxy", Start: func(t testing.TB, port, backend int, _ string) {
 		config := strings.NewReplacer("bind :2514\n", fmt.Sprintf("bind 127.0.0.1:%d\n", port),
-			"192.0.2.10:2514", fmt.Sprintf("127.0.0.1:%d", backend)).Replace(documented(t, "haproxy"))
-		sinktest.Start(t, port, "haproxy", "-db", "-f", configuration(t, config))
-	}}
+			"192.0.2.10:2514", fmt.Sprintf("127.0.0.1:%d", backend)).Replace(sinktest.Documented(t, "../docs/receivers.md", "haproxy"))
+		sinktest.Start(t, port, "haproxy", "-db", "-f", sinktest.Configuration(t, config))
+	}}}
 	for _, p := range append([]proxy{documentedHAProxy}, proxies...) {
-		t.Run(p.name, func(t *testing.T) {
+		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
 			r := rsyslog(t, "rsyslog imrelp")
 			s := p.before(t, r.port, func(o *sinks.Options) {
-				o.Protocol = map[bool]sinks.Protocol{false: sinks.RELP, true: sinks.RELPSSL}[p.tls]
+				o.Protocol = map[bool]sinks.Protocol{false: sinks.RELP, true: sinks.RELPSSL}[p.TLS]
 			})
 			for _, n := range []int{1, 3, 900} {
 				if err := deliver(t.Context(), s, page("down", n, 1400)); err == nil {
@@ -416,11 +407,11 @@ func TestIMRELPBehindProxy(t *testing.T) {
 // The same for a collector, which stores what it answers.
 func TestHECBehindProxy(t *testing.T) {
 	for _, p := range proxies {
-		t.Run(p.name, func(t *testing.T) {
+		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
 			port := sinktest.FreePort(t)
 			s := p.before(t, port, func(o *sinks.Options) {
-				o.Protocol, o.HEC = sinks.HEC, sinks.HECOptions{Token: token, Plaintext: !p.tls}
+				o.Protocol, o.HEC = sinks.HEC, sinks.HECOptions{Token: token, Plaintext: !p.TLS}
 			})
 			for _, n := range []int{1, 3, 900} {
 				if err := deliver(t.Context(), s, page("down", n, 1400)); err == nil {

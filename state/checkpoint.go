@@ -77,6 +77,8 @@ type Checkpoint struct {
 	Progress
 	// Delivered is what is known to be delivered.
 	Delivered Delivered
+	// Ledger tells how many records were delivered, by the hour.
+	Ledger Ledger
 }
 
 // Fit forgets the oldest marks where there are more than a file may hold, and
@@ -90,11 +92,12 @@ func (cp *Checkpoint) Fit() (gone []Mark) {
 	return cp.Delivered.Forget(cp.Delivered.marks[over].At)
 }
 
-// With returns what the checkpoint will be with this progress and these marks added,
-// to be staged and nothing else; what is older than since is left out. cp stays as it
-// is.
-func (cp *Checkpoint) With(p Progress, marks []Mark, since int64) *Checkpoint {
-	next := &Checkpoint{Progress: p}
+// With returns what the checkpoint will be with this progress, these marks and this
+// tally added, to be staged and nothing else; what is older than since is left out. cp
+// stays as it is.
+func (cp *Checkpoint) With(p Progress, marks []Mark, tally Tally, since int64) *Checkpoint {
+	next := &Checkpoint{Progress: p, Ledger: cp.Ledger.clone()}
+	next.Ledger.Add(tally)
 	d := &next.Delivered
 	d.since = max(cp.Delivered.since, since)
 	d.digester = cp.Delivered.digester
@@ -107,19 +110,28 @@ func (cp *Checkpoint) With(p Progress, marks []Mark, since int64) *Checkpoint {
 
 // form is the file's form.
 type form struct {
-	Version         int       `json:"version"`
-	IKey            string    `json:"ikey"`
-	Endpoint        string    `json:"endpoint"`
-	Account         string    `json:"account_id,omitempty"`
-	Began           time.Time `json:"began"`
-	DeliveredUntil  time.Time `json:"delivered_until"`
-	RememberedSince time.Time `json:"remembered_since,omitzero"`
-	LookedUntil     time.Time `json:"looked_until,omitzero"`
-	RereadFrom      time.Time `json:"reread_from,omitzero"`
-	RereadBegan     time.Time `json:"reread_began,omitzero"`
-	Pages           Pages     `json:"pages,omitzero"`
-	DigestKey       []byte    `json:"digest_key,omitempty"`
-	Delivered       []Mark    `json:"delivered,omitempty"`
+	Version         int        `json:"version"`
+	IKey            string     `json:"ikey"`
+	Endpoint        string     `json:"endpoint"`
+	Account         string     `json:"account_id,omitempty"`
+	Began           time.Time  `json:"began"`
+	DeliveredUntil  time.Time  `json:"delivered_until"`
+	RememberedSince time.Time  `json:"remembered_since,omitzero"`
+	LookedUntil     time.Time  `json:"looked_until,omitzero"`
+	RereadFrom      time.Time  `json:"reread_from,omitzero"`
+	RereadBegan     time.Time  `json:"reread_began,omitzero"`
+	Pages           Pages      `json:"pages,omitzero"`
+	DigestKey       []byte     `json:"digest_key,omitempty"`
+	Ledger          ledgerForm `json:"ledger,omitzero"`
+	Delivered       []Mark     `json:"delivered,omitempty"`
+}
+
+// ledgerForm is the ledger's form in the file.
+type ledgerForm struct {
+	Since  time.Time `json:"since"`
+	Length int64     `json:"length"`
+	Open   Tally     `json:"open,omitempty"`
+	Pass   Pass      `json:"audit,omitzero"`
 }
 
 // Encode returns the content of the stream's checkpoint file: one line. One that would
@@ -137,6 +149,7 @@ func (cp *Checkpoint) Encode(id ID) ([]byte, error) {
 		RememberedSince: stamp(cp.Delivered.since), LookedUntil: stamp(cp.LookedUntil),
 		RereadFrom: stamp(cp.RereadFrom), RereadBegan: stamp(cp.RereadBegan), Pages: cp.Pages,
 		DigestKey: cp.Delivered.digestKey(),
+		Ledger:    ledgerForm{stamp(cp.Ledger.Since), cp.Ledger.Length, cp.Ledger.Open, cp.Ledger.Pass},
 	})
 	// The marks can be tens of thousands, and are written after each session.
 	data = slices.Grow(data, 60*cp.Delivered.Len()+24)
@@ -191,6 +204,7 @@ func (cp *Checkpoint) Decode(data []byte, id ID) error {
 		Began: ms(f.Began), DeliveredUntil: ms(f.DeliveredUntil), LookedUntil: ms(f.LookedUntil),
 		RereadFrom: ms(f.RereadFrom), RereadBegan: ms(f.RereadBegan), Pages: f.Pages,
 	}}
+	cp.Ledger = Ledger{ms(f.Ledger.Since), f.Ledger.Length, f.Ledger.Open, f.Ledger.Pass}
 	cp.Delivered.since = ms(f.RememberedSince)
 	if f.DigestKey != nil {
 		if len(f.DigestKey) != 16 || cp.Delivered.digester.set([16]byte(f.DigestKey)) != nil {

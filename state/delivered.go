@@ -225,6 +225,16 @@ func (d *Delivered) Forget(before int64) []Mark {
 	return gone
 }
 
+// Holds tells whether a record of the key is remembered as delivered: the one of that
+// count among equal ones without an id, else 1.
+func (d *Delivered) Holds(key Key, count int) bool {
+	if count > 1 {
+		s := d.index.find(key, 0)
+		return s != nil && int(s.count) >= count
+	}
+	return d.index.has(key)
+}
+
 // count is how many records of the identity are delivered.
 func (d *Delivered) count(id Ident) int32 {
 	if s := d.index.find(id.Key, id.Digest); s != nil {

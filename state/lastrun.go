@@ -71,6 +71,13 @@ type StreamRun struct {
 	CompleteUntil time.Time `json:"complete_until,omitzero"`
 	Succeeded     time.Time `json:"succeeded,omitzero"`
 
+	// Audited is when the last pass of the daily audit ended, zero for none, AuditMissing
+	// how many records it found missing and could not tell from others, and Late how many
+	// that Duo had shown late the last run delivered.
+	Audited      time.Time `json:"audited,omitzero"`
+	AuditMissing int       `json:"audit_missing,omitempty"`
+	Late         int       `json:"late,omitempty"`
+
 	// Gone tells that a later run of all streams did not have this one: Duo no
 	// longer lists the account, or the configuration leaves the stream out.
 	Gone bool `json:"gone,omitempty"`
@@ -259,21 +266,27 @@ func (n Notes) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Stre
 	forms, damage := n.loadForms(ikey)
 	known, own := merged(forms), forms[RunsFile(suffix)]
 	clear(forms)
-	before := make(map[streamName]StreamRun, len(known))
-	for _, r := range known {
-		before[r.name()] = r
+	before := make(map[streamName]*StreamRun, len(known))
+	for i := range known {
+		before[known[i].name()] = &known[i]
 	}
-	fresh := make([]StreamRun, 0, len(runs))
+	fresh := make([]StreamRun, 0, max(len(runs), len(known)))
 	touched := make(map[streamName]bool, len(runs))
 	for _, r := range runs {
 		touched[r.name()] = true
 		r.Error, r.AccountName = cut(r.Error, maxRunError), cut(r.AccountName, maxRunName)
 		old := before[r.name()]
+		if old == nil {
+			old = new(StreamRun)
+		}
 		if r.Outcome != Done {
 			r.CompleteUntil, r.Succeeded = old.CompleteUntil, old.Succeeded
 		}
 		if r.Until.IsZero() {
 			r.Until = old.Until
+		}
+		if r.Audited.IsZero() {
+			r.Audited, r.AuditMissing = old.Audited, old.AuditMissing
 		}
 		r.Gone = false
 		fresh = append(fresh, r)
@@ -307,6 +320,9 @@ func (n Notes) SaveRuns(suffix, ikey string, runs []StreamRun, all bool) ([]Stre
 	}
 	if err != nil {
 		damage = fmt.Errorf("write last runs %q: %w", n.files.Path(RunsFile(suffix)), err)
+	}
+	if suffix == "" {
+		return mine, damage // of all
 	}
 	for _, r := range known {
 		if !touched[r.name()] {

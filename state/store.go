@@ -23,6 +23,7 @@ type Store interface {
 	// error for each: nil when a crash no longer undoes the checkpoint; otherwise it is
 	// the old one or the new one, whole.
 	Commit(staged []Staged) []error
+	Ledgers
 	// Append adds data to the end of a file of the store, or to files whose names begin
 	// with its, durably.
 	Append(name string, data []byte) error

@@ -49,6 +49,9 @@ type Config struct {
 	// empty.
 	CAFile string
 
+	// Audit tells whether the first run of a day looks for records that Duo showed late.
+	Audit bool
+
 	// Checkpointing tells whether checkpoints are read and written.
 	Checkpointing bool
 	// Directory is where checkpoints are kept, or how messages name Bucket.

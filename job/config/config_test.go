@@ -236,7 +236,7 @@ func TestParseErrors(t *testing.T) {
 			`2: Servers: unknown key (did you mean "servers"?)`,
 			"15: dls_settings.timeout: unknown key (it belongs to dls_settings.api)",
 			`16: dls_settings.log_formt: unknown key (did you mean "log_format"?)`,
-			"17: dls_settings.zzz: unknown key (the keys here are log_filepath, log_format, log_max_megabytes, api, checkpointing, proxy)",
+			"17: dls_settings.zzz: unknown key (the keys here are log_filepath, log_format, log_max_megabytes, audit, api, checkpointing, proxy)",
 		}},
 		{"prefix of a key", []string{"hostname", "host"}, []string{
 			"3: servers[0].hostname: is required",

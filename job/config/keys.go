@@ -9,7 +9,7 @@ import (
 // known are the keys of each mapping, by the mapping's path.
 var known = map[string][]string{
 	"":                           {"version", "dls_settings", "servers", "account"},
-	"dls_settings":               {"log_filepath", "log_format", "log_max_megabytes", "api", "checkpointing", "proxy"},
+	"dls_settings":               {"log_filepath", "log_format", "log_max_megabytes", "audit", "api", "checkpointing", "proxy"},
 	"dls_settings.api":           {"offset", "timeout", "overlap", "ca_filepath"},
 	"dls_settings.checkpointing": {"enabled", "directory", "ca_filepath", "must_exist"},
 	"dls_settings.proxy":         {"proxy_server", "proxy_port"},

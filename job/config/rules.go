@@ -100,6 +100,9 @@ func (p *parser) settings(s *section, c *Config) {
 	if i, ok := s.choice("log_format", "", JSON.String(), CEF.String()); ok {
 		c.Format = Format(i)
 	}
+	if i, ok := s.choice("audit", "", "never", "daily"); ok {
+		c.Audit = i == 1
+	}
 
 	api := s.sub("api")
 	c.Offset, c.Timeout, c.Overlap = keptDays*24*time.Hour, minTimeout, defaultOverlap
@@ -128,6 +131,9 @@ func (p *parser) settings(s *section, c *Config) {
 
 	checkpointing := s.sub("checkpointing")
 	c.Checkpointing = checkpointing.boolean("enabled", true)
+	if c.Audit && !c.Checkpointing {
+		s.fail("audit", "needs checkpoints, and dls_settings.checkpointing.enabled is false", "")
+	}
 	if day := 24 * time.Hour; !c.Checkpointing && c.Offset < day {
 		checkpointing.fail("enabled", fmt.Sprintf("without checkpoints every run sends the whole offset, and with one of %s (dls_settings.api.offset) what lies between two runs may never be sent", short(c.Offset)),
 			"set enabled to true, or offset to 1 or more")

@@ -85,6 +85,9 @@ type Feed struct {
 	Options
 	// Buffers must be set before a call of Next. The waiter's Sleep may change it.
 	Buffers *Buffers
+	// Last tells that no page is to be fetched ahead of the next call of Next: its user
+	// is about to close the feed for a while.
+	Last bool
 
 	page  *fetch // the page that was handed out last
 	ahead *fetch // what was asked for before its user did, or nil
@@ -270,7 +273,7 @@ func (f *Feed) read(ctx context.Context, p *fetch, r Reader) (duo.Meta, error) {
 // ask makes the next call ahead, where Duo says that there is more or the caller will
 // ask in any case, and where it need not wait.
 func (f *Feed) ask(ctx context.Context, call window.Call, next duo.Meta, now time.Time) {
-	if f.Row.Cursor != duo.NextOffset || next.Cursor == call.Cursor || !call.More && next.Total <= f.Row.Limit || f.Limiter.Wait(now) > 0 {
+	if f.Last || f.Row.Cursor != duo.NextOffset || next.Cursor == call.Cursor || !call.More && next.Total <= f.Row.Limit || f.Limiter.Wait(now) > 0 {
 		return
 	}
 	call.Cursor = next.Cursor

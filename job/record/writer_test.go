@@ -192,7 +192,7 @@ var sample = []byte(`{"access_device":{"browser":"Chrome","browser_version":"126
 
 func TestWriterAllocates(t *testing.T) {
 	w := NewWriter([]string{"txid", "isotimestamp", "timestamp"}, NewExtra("eventtype", "authentication"), NewExtra("host", "api-12345678.duosecurity.com"))
-	records := [][]byte{sample, []byte(`{"host":{"a":1},"` + strings.Repeat("b", maxGap) + `":2}`)}
+	records := [][]byte{sample, []byte(`{"host":{"a":1},"` + strings.Repeat("b", maxSegment) + `":2}`)}
 	for k := range 2 * len(w.start.next) { // more than are looked for
 		records = append(records, fmt.Appendf(nil, `{"k%d":%d}`, k, k))
 	}
@@ -212,15 +212,15 @@ func TestWriterAllocates(t *testing.T) {
 // What is kept is bounded, and what is not kept is written all the same.
 func TestWriterForgets(t *testing.T) {
 	w := NewWriter([]string{"id"})
-	for k := range 2 * maxGaps {
+	for k := range 2 * maxSegments {
 		in := fmt.Sprintf(`{"k%d": 1, "id": %d}`, k, k)
 		line, _, err := w.Append(nil, []byte(in), 0)
 		if string(line) != in+"\n" || string(w.Values[0]) != fmt.Sprint(k) || err != nil {
 			t.Fatalf("%s became %s with id %s, %v", in, line, w.Values[0], err)
 		}
 	}
-	if len(w.known) != maxGaps {
-		t.Errorf("%d gaps are kept, want %d", len(w.known), maxGaps)
+	if len(w.known) != maxSegments {
+		t.Errorf("%d segments are kept, want %d", len(w.known), maxSegments)
 	}
 }
 

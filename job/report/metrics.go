@@ -132,6 +132,12 @@ var streamMetrics = []streamMetric{
 		func(r *state.StreamRun) float64 { return float64(r.Retries) }},
 	{"last_run_rate_limited", "Calls of the stream's last run that Duo refused because there were too many (429).",
 		func(r *state.StreamRun) float64 { return float64(r.Limited) }},
+	{"last_run_late_records", "Records that Duo had shown late and that the daily audit of the stream's last run delivered.",
+		func(r *state.StreamRun) float64 { return float64(r.Late) }},
+	{"dls_audit_missing", "Records that the last pass of the stream's daily audit found missing and could not tell from others, so that they are not delivered.",
+		func(r *state.StreamRun) float64 { return float64(r.AuditMissing) }},
+	{"dls_audit_last", "When the last pass of the stream's daily audit ended; 0: there was none.",
+		func(r *state.StreamRun) float64 { return seconds(r.Audited) }},
 }
 
 // append appends the file's content.
@@ -174,6 +180,9 @@ func (m Metrics) append(b []byte) []byte {
 			break
 		}
 		name := "dls_stream_" + m.name
+		if strings.HasPrefix(m.name, "dls_") {
+			name = m.name
+		}
 		b = appendHead(b, name, m.help)
 		for _, r := range live {
 			b = appendValue(appendLabels(append(b, name...), "endpoint", r.Endpoint, "account", r.Account), m.value(r))

@@ -27,6 +27,7 @@ func sample() Metrics {
 				Endpoint: "auth", Account: "DA1", AccountName: "never a label", Ended: noon, Outcome: state.Done,
 				Fetched: 7, Delivered: 5, Already: 2, Oversize: 1, Longest: 2048, Bytes: 1 << 40, Pages: 4, Retries: 3, Limited: 1, Duration: 250 * time.Millisecond,
 				Until: noon.Add(-time.Hour), CompleteUntil: noon.Add(-2 * time.Minute), Succeeded: noon,
+				Late: 2, Audited: noon.Add(-time.Minute), AuditMissing: 3,
 			},
 			{Endpoint: "activity", Account: "DA1", Ended: noon, Outcome: state.Failed, Error: "never a label"},
 			{Endpoint: "auth", Account: "DA0", Ended: noon, Outcome: state.Done, Gone: true},
@@ -93,9 +94,15 @@ func TestWriteMetrics(t *testing.T) {
 		"last_run_pages":                     {4, 0},
 		"last_run_retries":                   {3, 0},
 		"last_run_rate_limited":              {1, 0},
+		"last_run_late_records":              {2, 0},
+		"dls_audit_missing":                  {3, 0},
+		"dls_audit_last":                     {at - 60, 0},
 	} {
-		want[`dls_stream_`+name+` endpoint="auth" account="DA1"`] = values[0]
-		want[`dls_stream_`+name+` endpoint="activity" account="DA1"`] = values[1]
+		if !strings.HasPrefix(name, "dls_") {
+			name = "dls_stream_" + name
+		}
+		want[name+` endpoint="auth" account="DA1"`] = values[0]
+		want[name+` endpoint="activity" account="DA1"`] = values[1]
 	}
 	if diff := cmp.Diff(want, parse(t, data)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

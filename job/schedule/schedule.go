@@ -1,6 +1,6 @@
 // Package schedule writes the job definitions with which a system's own
 // scheduler runs dls: a systemd service and timer, a crontab line, a task of the
-// Windows Task Scheduler, a launchd daemon.
+// Windows Task Scheduler, a launchd daemon, a CronJob of Kubernetes, a job of Slurm.
 //
 // Start with [Render]. A definition is complete: absolute paths, each escaped as
 // its format wants it, a time limit, and no way to start a second run beside the
@@ -28,10 +28,12 @@ type Kind string
 
 // The kinds, as the command line names them.
 const (
-	Systemd Kind = "systemd"
-	Cron    Kind = "cron"
-	Windows Kind = "windows"
-	Launchd Kind = "launchd"
+	Systemd    Kind = "systemd"
+	Cron       Kind = "cron"
+	Windows    Kind = "windows"
+	Launchd    Kind = "launchd"
+	Kubernetes Kind = "kubernetes"
+	Slurm      Kind = "slurm"
 )
 
 // Job is what is to run, and how often.
@@ -54,8 +56,18 @@ type Job struct {
 	// StateDir is where checkpoints will be kept, or empty when none are. For
 	// systemd it is [StateDirectory] where the configuration names none.
 	StateDir string
+	// Bucket names the bucket with the checkpoints, in the place of StateDir, or is empty.
+	Bucket string
+	// MustExist tells that the configuration refuses a place without checkpoints.
+	MustExist bool
+	// Shards is in how many shares the child accounts are read, 0 for one run of all.
+	// Kubernetes and Slurm alone can do it.
+	Shards int
 	// LogFile is the configuration's log file, or empty.
 	LogFile string
+	// Audit makes the job a weekly dls audit of what dls itself has delivered, beside the
+	// job of that name. Every does not matter then.
+	Audit bool
 	// Files are what else the run reads. Those without a path are not there.
 	Files []File
 	// SecretFile is the absolute path of a file with the secret key, for systemd to
@@ -86,6 +98,10 @@ func StateDirectory(name string) string { return "/var/lib/" + name }
 const (
 	maxRuntime = "50m"
 	timeLimit  = time.Hour
+	// Of a weekly audit, which reads a day more than a week.
+	auditSince   = "8d"
+	auditRuntime = "11h"
+	auditLimit   = 12 * time.Hour
 )
 
 // Render writes the definition of a job for a kind of scheduler. The error says
@@ -105,6 +121,8 @@ func Render(kind Kind, j Job) (*Definition, error) {
 		text, err = renderTask(j)
 	case Launchd:
 		text, err = renderLaunchd(j)
+	case Kubernetes, Slurm:
+		text, err = renderCluster(string(kind)+".tmpl", j)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s job: %w", kind, err)
@@ -122,16 +140,29 @@ func (j Job) check(kind Kind) error {
 	if !nameRule.MatchString(j.Name) {
 		return fmt.Errorf("name %q: letters and digits, with single hyphens between them", j.Name)
 	}
+	switch {
+	case j.Audit && (kind == Kubernetes || kind == Slurm):
+		return fmt.Errorf("a weekly audit is printed for %s, %s, %s and %s; for this scheduler take the job of runs, with \"audit --since %s\" in place of sync", Systemd, Cron, Windows, Launchd, auditSince)
+	case j.Audit && j.StateDir == "" && j.Bucket == "":
+		return errors.New("an audit holds Duo against what was delivered, and without checkpoints nothing is remembered")
+	}
 	if j.Every%time.Minute != 0 || j.Every < time.Minute || j.Every > 24*time.Hour {
 		return fmt.Errorf("every %v: whole minutes are possible, from 1m to 24h", j.Every)
 	}
 	checkPath, user := checkUnixPath, userRule.MatchString(j.User)
 	switch kind {
 	case Systemd, Cron, Launchd:
+	case Kubernetes, Slurm:
+		if err := j.checkCluster(kind); err != nil {
+			return err
+		}
 	case Windows:
 		checkPath, user = checkWindowsPath, checkText(j.User) == nil
 	default:
-		return fmt.Errorf("unknown scheduler; there are %s, %s, %s and %s", Systemd, Cron, Windows, Launchd)
+		return fmt.Errorf("unknown scheduler; there are %s, %s, %s, %s, %s and %s", Systemd, Cron, Windows, Launchd, Kubernetes, Slurm)
+	}
+	if j.Shards > 0 && kind != Kubernetes && kind != Slurm {
+		return errors.New("shares: Kubernetes and Slurm start several runs of one job, this scheduler one")
 	}
 	if j.User != "" && !user {
 		return fmt.Errorf("user %q: not a user's name", j.User)
@@ -149,7 +180,7 @@ func (j Job) check(kind Kind) error {
 	if kind == Systemd {
 		return j.checkSystemd()
 	}
-	if j.SecretFile != "" {
+	if j.SecretFile != "" && kind != Kubernetes {
 		return errors.New("only systemd passes credentials on; name the secret's file in account.skey_filepath")
 	}
 	return nil
@@ -203,6 +234,9 @@ func (j Job) warnings(kind Kind) []string {
 	if kind == Windows {
 		temporary = temporaryWindows
 	}
+	if kind == Kubernetes || kind == Slurm {
+		w = j.clusterWarnings(kind)
+	}
 	if temporary(j.StateDir) {
 		w = append(w, fmt.Sprintf("checkpoints go to %q: the system may empty a temporary folder, and the next run then sends the whole window again; set dls_settings.checkpointing.directory", j.StateDir))
 	}
@@ -252,11 +286,16 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"iso":         isoDuration,
 	"seconds":     func(d time.Duration) int { return int(d / time.Second) },
 	"period":      period,
+	"shWord":      shWord,
+	"minutes":     func(d time.Duration) int { return int(d / time.Minute) },
 }).ParseFS(files, "*.tmpl"))
 
 // fill executes a template on what every template needs.
 func fill(name string, j Job, more map[string]any) ([]byte, error) {
-	data := map[string]any{"Job": j, "MaxRuntime": maxRuntime, "TimeLimit": timeLimit}
+	data := map[string]any{"Job": j, "MaxRuntime": maxRuntime, "TimeLimit": timeLimit, "Unit": j.Name}
+	if j.Audit {
+		data["Unit"], data["TimeLimit"], data["AuditSince"], data["AuditRuntime"] = j.Name+"-audit", auditLimit, auditSince, auditRuntime
+	}
 	for k, v := range more {
 		data[k] = v
 	}

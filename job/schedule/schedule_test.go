@@ -36,7 +36,7 @@ func TestRenderRefuses(t *testing.T) {
 		change func(*Job)
 		want   string
 	}{
-		{"kind", "at", func(j *Job) {}, "at job: unknown scheduler; there are systemd, cron, windows and launchd"},
+		{"kind", "at", func(j *Job) {}, "at job: unknown scheduler; there are systemd, cron, windows, launchd, kubernetes and slurm"},
 		{"name", Cron, func(j *Job) { j.Name = "../dls" }, `name "../dls"`},
 		{"name that would end a comment", Launchd, func(j *Job) { j.Name = "a--b" }, `name "a--b"`},
 		{"no period", Cron, func(j *Job) { j.Every = 0 }, "every 0s: whole minutes"},

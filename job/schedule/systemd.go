@@ -68,8 +68,12 @@ func renderSystemd(j Job) ([]byte, error) {
 	more := map[string]any{
 		"Calendar":  onCalendar(j.Every),
 		"Delay":     j.Every / 10,
+		"Unit":      j.Name,
 		"SecretDir": "",
 		"OwnState":  j.StateDir == "" || below(j.StateDir, StateDirectory(j.Name)),
+	}
+	if j.Audit {
+		more["Unit"], more["Calendar"], more["Delay"] = j.Name+"-audit", "Sun 04:20", time.Hour
 	}
 	if dir, name := path.Split(j.SecretFile); name == "skey" {
 		more["SecretDir"] = path.Clean(dir)

@@ -141,6 +141,11 @@ func (r *Row) cells() []string {
 		if run.Error != "" {
 			notes = append(notes, run.Error)
 		}
+		if run.AuditMissing > 0 {
+			notes = append(notes, fmt.Sprintf("missing by the audit of %s: %d", stamp(run.Audited), run.AuditMissing))
+		} else if run.Late > 0 {
+			notes = append(notes, fmt.Sprintf("shown late and delivered: %d", run.Late))
+		}
 		if run.Oversize > 0 {
 			notes = append(notes, fmt.Sprintf("%d that the receiver does not take kept in a file", run.Oversize))
 		}
@@ -211,6 +216,9 @@ type runObject struct {
 	Retries   int           `json:"retries"`
 	Limited   int           `json:"rate_limited"`
 	Duration  float64       `json:"duration_seconds"`
+	Late      int           `json:"late"`
+	Audited   *string       `json:"audited"`
+	Missing   int           `json:"audit_missing"`
 }
 
 // JSON writes the report as one JSON document. All keys are always there; more
@@ -233,6 +241,8 @@ type runObject struct {
 //	    fetched, delivered, already, oversize  records; the last lie in a file
 //	    longest_bytes                the longest record delivered
 //	    bytes, pages, retries, rate_limited, duration_seconds
+//	    late, audited, audit_missing  of the daily audit: records that it delivered in the last
+//	                              run, when its last pass ended (or null), and what that missed
 //	  checkpoint_problem        why the checkpoint cannot be used, or ""
 //	  takeover                  of duologsync's checkpoint: "", waiting, imported or unused
 func (r *Report) JSON(w io.Writer) error {
@@ -261,6 +271,7 @@ func (r *Row) object() streamObject {
 			Ended: stamp(run.Ended), Outcome: run.Outcome, Error: run.Error,
 			Fetched: run.Fetched, Delivered: run.Delivered, Already: run.Already, Oversize: run.Oversize, Longest: run.Longest, Bytes: run.Bytes,
 			Pages: run.Pages, Retries: run.Retries, Limited: run.Limited, Duration: run.Duration.Seconds(),
+			Late: run.Late, Audited: known(run.Audited), Missing: run.AuditMissing,
 		}
 	}
 	return o

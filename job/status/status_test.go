@@ -334,12 +334,12 @@ func TestJSON(t *testing.T) {
 	text := fmt.Sprintf(`{"at":"2025-11-24T12:00:00Z","directory":%q,"msp":true,"notes":[],"streams":[
 {"endpoint":"auth","account_id":"DA1","account_name":"","state":"ok","configured":true,"delivered_until":"2025-11-24T11:57:00Z","behind_seconds":180,
  "last_success":"2025-11-24T11:59:00Z","checkpoint_problem":"","takeover":"","last_run":{"ended":"2025-11-24T11:59:00Z","outcome":"done","error":"",
- "fetched":7,"delivered":5,"already":2,"oversize":1,"longest_bytes":300,"bytes":900,"pages":1,"retries":0,"rate_limited":0,"duration_seconds":1.5}},
+ "fetched":7,"delivered":5,"already":2,"oversize":1,"longest_bytes":300,"bytes":900,"pages":1,"retries":0,"rate_limited":0,"duration_seconds":1.5,"late":0,"audited":null,"audit_missing":0}},
 {"endpoint":"telephony","account_id":"DA1","account_name":"","state":"never","configured":true,"delivered_until":null,"behind_seconds":null,
  "last_success":null,"checkpoint_problem":"","takeover":"","last_run":null},
 {"endpoint":"activity","account_id":"DA1","account_name":"","state":"failed","configured":true,"delivered_until":null,"behind_seconds":null,
  "last_success":null,"checkpoint_problem":"","takeover":"","last_run":{"ended":"2025-11-24T11:59:00Z","outcome":"failed","error":"a?<b>",
- "fetched":0,"delivered":0,"already":0,"oversize":0,"longest_bytes":0,"bytes":0,"pages":0,"retries":3,"rate_limited":0,"duration_seconds":0}}]}`, dir.Path(""))
+ "fetched":0,"delivered":0,"already":0,"oversize":0,"longest_bytes":0,"bytes":0,"pages":0,"retries":3,"rate_limited":0,"duration_seconds":0,"late":0,"audited":null,"audit_missing":0}}]}`, dir.Path(""))
 	if err := json.Unmarshal([]byte(text), &want); err != nil {
 		t.Fatal(err)
 	}

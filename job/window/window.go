@@ -2,7 +2,7 @@
 // where the next page begins, how far a page lets the checkpoint go, and when a
 // window is read to its end. It is pure: no I/O, no log, no clock.
 //
-// Start with [Open], ask for [Window.Call], tell what came by [Window.Take], until
+// Start with [Open], ask for [Window.Call], tell what came by [Window.Advance], until
 // [Window.Done].
 //
 // Position is Duo's: it comes from Duo's cursor and from the order of its answers.
@@ -65,11 +65,11 @@ type position struct {
 
 // reading is what the pages of the window, or of its span, have shown.
 type reading struct {
-	seed    maphash.Seed
-	given   map[uint64]bool // the cursors given in this window
-	highest int64           // the latest time of a cursor within the window
-	held    int64           // the latest cursor that a page out of order held back, or 0
-	repeats int             // pages in a row without anything not yet shown
+	seed     maphash.Seed
+	given    map[uint64]bool // the cursors given in this window
+	highest  int64           // the latest time of a cursor within the window
+	withheld int64           // the latest cursor that a page out of order held back, or 0
+	repeats  int             // pages in a row without anything not yet shown
 
 	news   bool // the span has brought a new record
 	shown  int  // records since the span's mintime
@@ -101,7 +101,7 @@ func Open(rules Rules, cp *state.Checkpoint, start time.Time, end int64, overlap
 func (w *Window) begin() {
 	w.news, w.shown, w.size, w.most, w.over, w.latest = false, 0, 0, 0, -1, 0
 	w.last = state.Key{}
-	w.held, w.highest, w.repeats = 0, 0, 0
+	w.withheld, w.highest, w.repeats = 0, 0, 0
 	clear(w.given) // the cursors of another span are others, though they may look the same
 	if len(w.spans) > 0 {
 		w.position = position{mintime: w.spans[0].Min, at: -1}
@@ -222,8 +222,8 @@ type Step struct {
 	Err error
 }
 
-// Take takes the page that the last call brought and goes on to the next.
-func (w *Window) Take(page Page, now time.Time) (step Step) {
+// Advance takes the page that the last call brought and goes on to the next.
+func (w *Window) Advance(page Page, now time.Time) (step Step) {
 	span, n := w.spans[0], len(page.Times)
 	if w.forgotten(page) {
 		return Step{Err: ErrForgotten}
@@ -369,12 +369,12 @@ func (w *Window) reach(page Page, next string, at int64) {
 	}
 	for _, t := range page.Times {
 		if w.at >= 0 && 0 <= t && t < w.at {
-			w.held = max(w.held, at)
+			w.withheld = max(w.withheld, at)
 			return
 		}
 	}
-	if at >= w.held {
-		w.held = 0
+	if at >= w.withheld {
+		w.withheld = 0
 		w.progress.DeliveredUntil = max(w.progress.DeliveredUntil, at)
 	}
 }

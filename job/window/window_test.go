@@ -211,7 +211,7 @@ func TestWindow(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, s := range tt.steps {
-				got := w.Take(s.page, start)
+				got := w.Advance(s.page, start)
 				if !errors.Is(got.Err, s.err) || note(got) != s.note {
 					t.Errorf("page %d: error %v, note %q, want %v, %q", i, got.Err, note(got), s.err, s.note)
 				}
@@ -367,7 +367,7 @@ func TestFullSecondWithOddRecord(t *testing.T) {
 	for range 999 {
 		times = append(times, at(0)...)
 	}
-	s := w.Take(Page{Times: times, Fresh: 1000}, start)
+	s := w.Advance(Page{Times: times, Fresh: 1000}, start)
 	if got := show(w, start); s.Err != nil || note(s) != "stepped over 0" || got != "1 " {
 		t.Errorf("the next call begins at %q, %s, error %v", got, note(s), s.Err)
 	}

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -126,6 +127,14 @@ func (h *HEC) server(store func(HECEvent)) *http.Server {
 var guid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 func (h *HEC) serve(w http.ResponseWriter, r *http.Request, store func(HECEvent)) {
+	// A body that never ends keeps nobody else waiting.
+	body, err := io.ReadAll(r.Body)
+	rest := io.Reader(bytes.NewReader(body))
+	if err != nil {
+		rest = io.MultiReader(rest, iotest.ErrReader(err))
+	}
+	r.Body = io.NopCloser(rest)
+
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.channels == nil {

@@ -83,7 +83,7 @@ type stream struct {
 
 // listing is the versions of the streams of an endpoint.
 type listing struct {
-	once sync.Once
+	once once
 	err  error
 }
 

@@ -420,3 +420,28 @@ func TestErrors(t *testing.T) {
 		t.Errorf("error %q", text)
 	}
 }
+
+// A run that lost its place leaves the ledger of the one that has it alone.
+func TestLedgerFence(t *testing.T) {
+	server := buckettest.New()
+	first := open(t, server)
+	if err := storetest.Save(first, storetest.ID(1), storetest.Checkpoint(1)); err != nil {
+		t.Fatal(err)
+	}
+	lost := loaded(t, server, storetest.Checkpoint(1))
+	if err := first.AppendLedger(storetest.ID(1), 0, []byte("entry")); err != nil {
+		t.Fatal(err)
+	}
+	if err := storetest.Save(first, storetest.ID(1), storetest.Checkpoint(2)); err != nil {
+		t.Fatal(err)
+	}
+	before := server.Objects()
+	if err := lost.AppendLedger(storetest.ID(1), 0, []byte("other")); !isFenced(err) {
+		t.Errorf("%v, want a *FencedError", err)
+	}
+	for key, data := range server.Objects() {
+		if string(before[key]) != string(data) {
+			t.Errorf("%s has changed", key)
+		}
+	}
+}

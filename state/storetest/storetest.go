@@ -56,7 +56,7 @@ func Save(s state.Store, id state.ID, cp *state.Checkpoint) error {
 func Run(t *testing.T, empty func(t *testing.T) (open func(t *testing.T) state.Store)) {
 	for name, test := range map[string]func(t *testing.T, open func(t *testing.T) state.Store){
 		"checkpoints": checkpoints, "together": together, "staged": staged, "damaged": foreign, "claim": claim, "crash": released,
-		"shares": shares, "last runs": lastRuns, "turns": turns, "roster": roster, "history": history, "append": appends,
+		"shares": shares, "last runs": lastRuns, "turns": turns, "roster": roster, "history": history, "append": appends, "ledger": ledger,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, empty(t)) })
 	}
@@ -327,4 +327,37 @@ func appends(t *testing.T, open func(t *testing.T) state.Store) {
 		})
 	}
 	all.Wait()
+}
+
+// ledger: what is appended behind what counts is there for others; what a crash left
+// behind that is written over, and what is not there is said to be so.
+func ledger(t *testing.T, open func(t *testing.T) state.Store) {
+	s := open(t)
+	l := state.Ledger{}
+	l.Begin(0)
+	page := func(n uint64) state.Tally { return state.Tally{{Hour: int64(n), Sum: state.Sum{Count: 1, Hi: n}}} }
+	l.Add(page(5))
+	if _, err := l.Close(s, ID(1), math.MaxInt64); err != nil {
+		t.Fatal(err)
+	}
+	died := l
+	died.Add(page(6))
+	if _, err := died.Close(s, ID(1), math.MaxInt64); err != nil {
+		t.Fatal(err)
+	}
+	l.Add(page(7))
+	again := open(t)
+	if lost, err := l.Close(again, ID(1), math.MaxInt64); err != nil || lost != 0 {
+		t.Fatal(lost, err)
+	}
+	got, err := l.Read(open(t), ID(1), func(int64) bool { return true })
+	if want := append(page(5), page(7)...); err != nil || !cmp.Equal(want, got) {
+		t.Errorf("the ledger: %v, %v, want %v", got, err, want)
+	}
+	if err := again.AppendLedger(ID(2), 32, nil); !errors.Is(err, state.ErrLedger) {
+		t.Errorf("a ledger that is not there: %v", err)
+	}
+	if _, err := again.ReadLedger(ID(1), 1<<20); !errors.Is(err, state.ErrLedger) {
+		t.Errorf("a ledger that is shorter: %v", err)
+	}
 }

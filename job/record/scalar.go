@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// leaf marks the bytes with which a leaf begins.
-var leaf = [256]bool{'"': true, '-': true, '0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true, 't': true, 'f': true, 'n': true}
+// scalar marks the bytes with which a scalar begins.
+var scalar = [256]bool{'"': true, '-': true, '0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true, 't': true, 'f': true, 'n': true}
 
 // The literals' first four bytes, as a number.
 const (
