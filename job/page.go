@@ -3,6 +3,7 @@ package job
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"dls/cef"
 	"dls/job/duo"
@@ -203,7 +204,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		} else if within {
 			until = at
 		} else if s.endpoint.Cursor == duo.Mintime && at > span.Max {
-			until = min(at, s.run.start.Add(window.Skew).UnixMilli())
+			until = min(at, time.Now().Add(window.Skew).UnixMilli()) // a run may be long
 		}
 		verdict, count, shown := r.Judge(e.id)
 		p.facts.Repeated = p.facts.Repeated && shown

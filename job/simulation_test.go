@@ -94,7 +94,8 @@ type simulation struct {
 	turns     []map[*simStream]*simTurn // by run
 	everShown map[*simRecord]bool
 	ledgers   map[*simStream]simLedger
-	turned    map[*simStream]int // one more than the run in which it had its last turn that is noted
+	proved    map[*simStream]bool // the end was proved in an idle run
+	turned    map[*simStream]int  // one more than the run in which it had its last turn that is noted
 	warnings  []simWarning
 	steps     int
 	bucket    *simBucket      // in the place of the store in memory, or nil
@@ -113,7 +114,7 @@ type simEvent struct {
 }
 
 func newSimulation(seed uint64) *simulation {
-	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, turned: map[*simStream]int{}, ledgers: map[*simStream]simLedger{}, run: -1}
+	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, turned: map[*simStream]int{}, proved: map[*simStream]bool{}, ledgers: map[*simStream]simLedger{}, run: -1}
 	sim.disk = simDisk{checkpoints: map[string]*state.Checkpoint{}, turns: map[string]time.Time{}, ledgers: map[string][]byte{}}
 	for _, s := range sim.streams {
 		for _, k := range s.kinds {

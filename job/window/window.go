@@ -228,7 +228,9 @@ func (w *Window) Advance(page Page, now time.Time) (step Step) {
 	if w.forgotten(page) {
 		return Step{Err: ErrForgotten}
 	}
-	w.shown += n
+	if !page.Repeated || w.cursor == "" {
+		w.shown += n
+	}
 	w.news = w.news || page.Fresh > 0
 	w.sizes(n, now, &step)
 	switch {
@@ -254,6 +256,8 @@ func (w *Window) Advance(page Page, now time.Time) (step Step) {
 	case w.idleEnd(page, next, now):
 		if next == "" && n < w.most && !span.Reread {
 			w.proved(w.most, now, &step)
+		} else if last := &w.progress.Pages.Last; !span.Reread && *last != w.last {
+			*last, step.Changed = w.last, true // the one that was last is shown no more
 		}
 		w.finish(&step)
 	case next != "":
@@ -401,7 +405,15 @@ func (w *Window) follow(next string, at int64) error {
 // that is the time of the first record it is the next one told, so that the page to
 // come is smaller than this one if there is nothing behind it.
 func (w *Window) onward(page Page) int64 {
-	to, next, seen := int64(-1), int64(-1), 0
+	to, next, seen, before := int64(-1), int64(-1), 0, 0
+	for _, t := range page.Times {
+		if 0 <= t && t < w.mintime-w.mintime%w.rules.Unit {
+			before++
+		}
+	}
+	if w.cursor == "" && 2*before > len(page.Times) {
+		return -1 // this is no answer to what was asked for
+	}
 	for i := len(page.Times) - 1; i >= 0 && seen < last; i-- {
 		t := page.Times[i]
 		if t <= w.mintime || t > w.spans[0].Max || t < w.at && w.at <= w.spans[0].Max {
