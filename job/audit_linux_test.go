@@ -62,7 +62,7 @@ func (w *world) program(got *audited, args ...string) []byte {
 		w.t.Logf("stderr: %s", stderr.Bytes())
 	}
 	got.code = cmd.ProcessState.ExitCode()
-	got.memory = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+	got.memory = int64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) << 10
 	return out
 }
 

@@ -184,7 +184,7 @@ func TestTwoWriters(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			server := buckettest.New()
 			server.Fault = func(r buckettest.Request) buckettest.Fault {
-				switch h := (r.N*2654435761 + seed*40503) >> 3 % 16; {
+				switch h := (uint32(r.N)*2654435761 + uint32(seed)*40503) >> 3 % 16; {
 				case h == 0:
 					return buckettest.Fault{Lost: r.Method == "PUT", Status: 0}
 				case h == 1:
