@@ -35,13 +35,8 @@ type auditCommand struct {
 // options reads the flags.
 func (c *auditCommand) options(log *slog.Logger, now time.Time) (opts job.AuditOptions, err error) {
 	opts = job.AuditOptions{Options: c.streamFlags.options(log), Resend: c.Resend}
-	if opts.Since, err = parseTime(c.Since, now); err != nil {
-		return opts, fmt.Errorf("--since: %w", err)
-	}
-	if c.Until != "" {
-		if opts.Until, err = parseTime(c.Until, now); err != nil {
-			return opts, fmt.Errorf("--until: %w", err)
-		}
+	if opts.Since, opts.Until, err = parseSpan(c.Since, c.Until, now); err != nil {
+		return opts, err
 	}
 	if len(c.Against) == 0 && len(c.More) > 0 {
 		return opts, fmt.Errorf("%q: files are named by --against", c.More[0])

@@ -130,6 +130,20 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is no time: write a duration before now (24h, 7d), a day (2026-11-20), a time (2026-11-20T08:00Z), or seconds or milliseconds since the epoch", text)
 }
 
+// parseSpan reads the values of --since and --until; until may be left out.
+func parseSpan(since, until string, now time.Time) (from, to time.Time, err error) {
+	if from, err = parseTime(since, now); err != nil {
+		return from, to, fmt.Errorf("--since: %w", err)
+	}
+	if until == "" {
+		return from, to, nil
+	}
+	if to, err = parseTime(until, now); err != nil {
+		return from, to, fmt.Errorf("--until: %w", err)
+	}
+	return from, to, nil
+}
+
 // empty refuses arguments and values of flags that are empty: in a script they are
 // a variable that is not set, and must never mean "all".
 func empty(app *kong.Application, args []string) error {

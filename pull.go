@@ -31,13 +31,8 @@ type pullCommand struct {
 // options reads the flags.
 func (c *pullCommand) options(cfg *config.Config, log *slog.Logger, now time.Time) (opts job.PullOptions, err error) {
 	opts = job.PullOptions{Options: c.streamFlags.options(log), Server: c.Server}
-	if opts.Since, err = parseTime(c.Since, now); err != nil {
-		return opts, fmt.Errorf("--since: %w", err)
-	}
-	if c.Until != "" {
-		if opts.Until, err = parseTime(c.Until, now); err != nil {
-			return opts, fmt.Errorf("--until: %w", err)
-		}
+	if opts.Since, opts.Until, err = parseSpan(c.Since, c.Until, now); err != nil {
+		return opts, err
 	}
 	switch {
 	case c.Server != "" && c.Output != "":

@@ -95,12 +95,9 @@ func Examine(ctx context.Context, cfg *config.Config, opts AuditOptions) (*Audit
 	}
 	defer e.close()
 	if e.ledgers != nil && opts.Resend != "" {
-		unlock, err := e.store.Claim(ctx, opts.Shard.share())
-		switch {
-		case errors.Is(err, state.ErrLocked):
+		unlock, err := claim(ctx, e.store, opts.Shard)
+		if err != nil {
 			return nil, err
-		case err != nil:
-			return nil, &SetupError{err}
 		}
 		defer unlock()
 	}

@@ -24,6 +24,7 @@ import (
 	"dls/job/duosim"
 	"dls/sinks/sinktest"
 	"dls/state"
+	"dls/state/statetest"
 )
 
 var kills = flag.Int("kills", 20, "how often the kill tests kill a run")
@@ -59,14 +60,7 @@ func killedChild(path string) int {
 	opts := job.Options{Version: "test"}
 	opts.SetStep(func(string) error {
 		if n.Add(1) == step {
-			self, err := os.FindProcess(os.Getpid())
-			if err == nil {
-				err = self.Kill()
-			}
-			if err != nil {
-				return err
-			}
-			select {} // until the signal is there
+			return statetest.Kill()
 		}
 		return nil
 	})

@@ -145,12 +145,9 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 		defer r.store.Close()
 	}
 	if r.saves() {
-		unlock, err := r.store.Claim(ctx, opts.Shard.share())
-		switch {
-		case errors.Is(err, state.ErrLocked):
+		unlock, err := claim(ctx, r.store, opts.Shard)
+		if err != nil {
 			return nil, err
-		case err != nil:
-			return nil, &SetupError{err}
 		}
 		defer unlock()
 		if err := errors.Join(r.mustExist(), r.first()); err != nil {
@@ -161,6 +158,16 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 		opts.Begun()
 	}
 	return r.work(ctx)
+}
+
+// claim takes a share of the store. The error is [state.ErrLocked] while another run
+// has it, else a *SetupError.
+func claim(ctx context.Context, store state.Store, shard Shard) (unlock func(), err error) {
+	unlock, err = store.Claim(ctx, shard.share())
+	if err != nil && !errors.Is(err, state.ErrLocked) {
+		err = &SetupError{err}
+	}
+	return unlock, err
 }
 
 // prepare makes what a run needs, without a call to Duo or a server. late is when

@@ -10,6 +10,7 @@ import (
 
 	"dls/job"
 	"dls/state"
+	"dls/state/storetest"
 )
 
 func TestShardText(t *testing.T) {
@@ -64,16 +65,7 @@ func TestShards(t *testing.T) {
 	w.clean(w.sync())
 	exactly(t, nil, siem.Take())
 
-	dir, err := state.Open(w.path("state"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dir.Close()
-	unlock, err := dir.Lock(state.LockName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unlock()
+	defer storetest.Lock(t, w.path("state"))()
 	if _, err := w.try(func(o *job.Options) { o.Shard = job.Shard{K: 1, N: 2} }); !errors.Is(err, state.ErrLocked) {
 		t.Errorf("error %v, want %v", err, state.ErrLocked)
 	}

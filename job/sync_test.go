@@ -14,6 +14,7 @@ import (
 	"dls/job/duosim"
 	"dls/sinks/sinktest"
 	"dls/state"
+	"dls/state/storetest"
 )
 
 // Every record of five endpoints reaches a TCP, a TLS and a UDP receiver, byte
@@ -195,16 +196,7 @@ func TestSyncMSP(t *testing.T) {
 // A second run finds the lock held and fetches nothing.
 func TestSyncLocked(t *testing.T) {
 	w, _ := newWorld(t)
-	dir, err := state.Open(w.path("state"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dir.Close()
-	unlock, err := dir.Lock(state.LockName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unlock()
+	defer storetest.Lock(t, w.path("state"))()
 	if _, err := w.try(); !errors.Is(err, state.ErrLocked) {
 		t.Errorf("error %v, want %v", err, state.ErrLocked)
 	}

@@ -36,14 +36,7 @@ func TestMain(m *testing.M) {
 	}
 	statetest.Break(dir, func(string) error {
 		if n--; n == 0 {
-			self, err := os.FindProcess(os.Getpid())
-			if err == nil {
-				err = self.Kill()
-			}
-			if err != nil {
-				return err
-			}
-			select {} // until the signal is there
+			return statetest.Kill()
 		}
 		return nil
 	})

@@ -13,6 +13,7 @@ import (
 	"dls/job/check"
 	"dls/sinks/sinktest"
 	"dls/state"
+	"dls/state/storetest"
 )
 
 func TestFiles(t *testing.T) {
@@ -255,15 +256,7 @@ func TestTemp(t *testing.T) {
 func TestLock(t *testing.T) {
 	w := newWorld(t)
 	w.options.Offline = true
-	dir, err := state.Open(w.path("state"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dir.Close()
-	unlock, err := dir.Lock(state.LockName)
-	if err != nil {
-		t.Fatal(err)
-	}
+	unlock := storetest.Lock(t, w.path("state"))
 	held := w.lock()
 	unlock()
 	free := w.lock()

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"dls/job/retry"
 )
 
 // PingURL is the address of a dead-man switch: a service that raises the alarm
@@ -87,7 +89,7 @@ func (p PingURL) Send(ctx context.Context, event PingEvent, o PingOptions) error
 	ctx, cancel := context.WithTimeoutCause(ctx, pingBound, errSlow)
 	defer cancel()
 	err := call(ctx, target, o)
-	if event != PingStart && passing(err) && wait(ctx, pingPause) {
+	if event != PingStart && passing(err) && retry.Sleep(ctx, pingPause) {
 		err = call(ctx, target, o)
 	}
 	if err != nil {
@@ -137,16 +139,4 @@ func call(ctx context.Context, target *url.URL, o PingOptions) error {
 		return statusError(resp.StatusCode)
 	}
 	return nil
-}
-
-// wait waits for d, or until ctx ends, and tells which.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

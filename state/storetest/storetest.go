@@ -51,6 +51,22 @@ func Save(s state.Store, id state.ID, cp *state.Checkpoint) error {
 	return s.Commit([]state.Staged{staged})[0]
 }
 
+// Lock takes the lock of a checkpoint directory, as another run does. unlock gives it
+// back.
+func Lock(t testing.TB, path string) (unlock func()) {
+	t.Helper()
+	dir, err := state.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dir.Close() })
+	unlock, err = dir.Lock(state.LockName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return unlock
+}
+
 // Run runs the suite. empty makes an empty store, and returns what opens it: each time
 // as another process would.
 func Run(t *testing.T, empty func(t *testing.T) (open func(t *testing.T) state.Store)) {
