@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"crypto/tls"
 	"io"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strconv"
@@ -121,16 +122,35 @@ func ListenUDP(t testing.TB, o Options) *Receiver {
 	return r
 }
 
-// FreePort returns a port of 127.0.0.1 at which nothing listens, TCP or UDP.
+// FreePort returns a port of 127.0.0.1 at which nothing listens, TCP or UDP, and which
+// no other caller of this process was given. Systems give no such port to an outgoing
+// connection, which would take it before its user does. It is safe for concurrent use.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 20_000 + rand.IntN(12_000) // Linux takes those from 32,768 on, others higher ones
+		if _, given := givenPorts.LoadOrStore(port, true); given {
+			continue
+		}
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		l.Close()
+		c, err := net.ListenPacket("udp", address)
+		if err != nil {
+			continue
+		}
+		c.Close()
+		return port
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
+
+// givenPorts are the ports that FreePort has returned.
+var givenPorts sync.Map
 
 func (o *Options) address() string {
 	host := o.Host
