@@ -131,7 +131,7 @@ func TestReadLimit(t *testing.T) {
 	if _, _, err := Read(d.Path("none"), 1); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
-	if _, _, err := Read(d.Path(""), 1); !errors.Is(err, ErrNotRegular) && runtime.GOOS != "windows" {
+	if _, _, err := Read(d.Path(""), 1); !errors.Is(err, ErrNotRegular) {
 		t.Errorf("a directory: %v", err)
 	}
 }
