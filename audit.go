@@ -254,9 +254,9 @@ func (c *auditCommand) table(stdout io.Writer, a *job.Audit) error {
 		case !accounts:
 			return ""
 		case name != "":
-			return "\t" + id + " (" + report.Clean(name) + ")"
+			return "\t" + report.Clean(id) + " (" + report.Clean(name) + ")"
 		}
-		return "\t" + id
+		return "\t" + report.Clean(id)
 	}
 	found := "found"
 	if len(c.Against) == 0 {

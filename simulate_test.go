@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -116,6 +117,48 @@ account:
 	_, wrong := dls(t, exitNone, "demo", "--server", "other", own)
 	if !strings.Contains(wrong, `--server "other": the configuration has no such server`) {
 		t.Errorf("an unknown server: %s", wrong)
+	}
+}
+
+// In its directory a simulation replaces what another one wrote, and nothing else.
+func TestSimulateDirectory(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		plant func(dir string) error
+		want  string
+	}{
+		{"another simulation", func(string) error { return nil }, ""},
+		{"a configuration", func(dir string) error { return os.WriteFile(filepath.Join(dir, "config.yml"), []byte("mine"), 0o600) },
+			`config.yml": it is there already`},
+		{"certificates", func(dir string) error { return os.Remove(filepath.Join(dir, "config.yml")) }, `ca.pem": it is there already`},
+		{"a link", func(dir string) error {
+			from, to := filepath.Join(dir, "config.yml"), filepath.Join(dir, "other")
+			return errors.Join(os.Rename(from, to), os.Symlink(to, from))
+		}, `config.yml": it is a symbolic link`},
+		{"no directory", func(dir string) error {
+			path := filepath.Join(dir, "checkpoints")
+			return errors.Join(os.Remove(path), os.WriteFile(path, nil, 0o600))
+		}, `checkpoints": something else has the name`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			args := []string{"--directory", t.TempDir(), "--backlog", "1", "--latency", "0s"}
+			path, stop := simulate(t, args...)
+			stop()
+			if err := tt.plant(filepath.Dir(path)); err != nil {
+				t.Skip("it cannot be planted here:", err)
+			}
+			if tt.want == "" {
+				_, stop := simulate(t, args...)
+				stop()
+				return
+			}
+			before, _ := os.ReadFile(path)
+			_, wrong := dls(t, exitNone, append([]string{"simulate"}, args...)...)
+			after, _ := os.ReadFile(path)
+			if !bytes.Equal(before, after) || !strings.Contains(wrong, tt.want) {
+				t.Errorf("the configuration is %q now; stderr %q, want %q", after, wrong, tt.want)
+			}
+		})
 	}
 }
 

@@ -64,27 +64,9 @@ func TestBucketShares(t *testing.T) {
 	w, siem := newWorld(t)
 	model := w.modelBucket()
 	want := w.family(12, 3)
-	runs := func(n int) {
-		t.Helper()
-		cfg := w.config()
-		var all sync.WaitGroup
-		for k := range n {
-			all.Go(func() {
-				opts := w.options()
-				opts.Shard = job.Shard{K: k, N: n}
-				sum, err := job.Sync(t.Context(), cfg, opts)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				w.clean(sum)
-			})
-		}
-		all.Wait()
-	}
-	runs(4)
+	w.shares(4)
 	exactly(t, want, siem.Take())
-	runs(5)
+	w.shares(5)
 	exactly(t, nil, siem.Take())
 	if len(model.Objects()) < 12*4 {
 		t.Errorf("%d objects", len(model.Objects()))

@@ -293,9 +293,7 @@ func TestFaultOversize(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, &fault{udp: true, real: true})
 	s.few()
-	big := duosim.Record{At: s.records[victim][0].At.Add(time.Millisecond), ID: "00000000-0000-4000-8000-000000000000"}
-	big.Raw = []byte(`{"activity_id":"` + big.ID + `","ts":"` + big.At.UTC().Format("2006-01-02T15:04:05.000000-07:00") + `","text":"` + strings.Repeat("x", 66_000) + `"}`)
-	s.records[victim] = append(s.records[victim], big)
+	big := s.long(0, 66_000)
 	s.listen()
 	s.run(func() {
 		sum := s.sync()

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"dls/job/duosim"
 	"dls/sinks/sinktest"
 )
 
@@ -288,9 +287,7 @@ func TestFaultKept(t *testing.T) {
 			if name == "HEC refuses" {
 				s.hec.Refuse = func(event []byte) bool { return len(event) > 8000 }
 			}
-			big := duosim.Record{At: s.records[victim][20].At.Add(time.Millisecond), ID: "00000000-0000-4000-8000-000000000000"}
-			big.Raw = []byte(`{"activity_id":"` + big.ID + `","ts":"` + big.At.UTC().Format("2006-01-02T15:04:05.000000-07:00") + `","text":"` + strings.Repeat("x", 8000) + `"}`)
-			s.records[victim] = append(s.records[victim], big)
+			big := s.long(20, 8000)
 			s.listen()
 			s.run(func() {
 				sum := s.sync()

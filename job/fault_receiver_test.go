@@ -324,6 +324,14 @@ func (s *scene) few() {
 	s.records, s.want = few, lines
 }
 
+// long adds a record of more than n bytes to the victim's, after another one.
+func (s *scene) long(after, n int) duosim.Record {
+	r := duosim.Record{At: s.records[victim][after].At.Add(time.Millisecond), ID: "00000000-0000-4000-8000-000000000000"}
+	r.Raw = []byte(`{"activity_id":"` + r.ID + `","ts":"` + r.At.UTC().Format("2006-01-02T15:04:05.000000-07:00") + `","text":"` + strings.Repeat("x", n) + `"}`)
+	s.records[victim] = append(s.records[victim], r)
+	return r
+}
+
 // roundTripper is a function as an [http.RoundTripper].
 type roundTripper func(*http.Request) (*http.Response, error)
 

@@ -61,10 +61,11 @@ func Hint(err error) string {
 		return "what was delivered is checkpointed; if it happens again, tell Duo's support"
 	case errors.Is(err, errNoChildren):
 		return "check in Duo's Admin Panel that the Accounts API application may still see them; if there are none, is_msp is not for this account"
-	case isDomain(err):
-		return "if Duo's Admin Panel shows that host for the account, add its domain to account.child_domains; else ask Duo's support"
-	case errors.Is(err, errHost):
+	case errors.Is(err, duo.ErrNoHost):
 		return "ask Duo's support about this account, or leave it out with account.block_list"
+	}
+	if _, ok := errors.AsType[*duo.DomainError](err); ok {
+		return "if Duo's Admin Panel shows that host for the account, add its domain to account.child_domains; else ask Duo's support"
 	}
 	// The network and the standard output fail with the same numbers as a disk, and
 	// are not the checkpoint directory.
@@ -82,11 +83,6 @@ func Hint(err error) string {
 		return hint
 	}
 	return sinks.Hint(err) // of a sink that was never made
-}
-
-func isDomain(err error) bool {
-	_, ok := errors.AsType[*domainError](err)
-	return ok
 }
 
 // diskHint is the hint for what a disk refuses. Errors come from the checkpoint

@@ -134,6 +134,32 @@ func TestNeighbourPlants(t *testing.T) {
 	}
 }
 
+// Whose the configuration and what it names are, a check says: they can change it.
+func TestNeighbourOwns(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can be two users")
+	}
+	const alice, mallory = 61001, 61002
+	w, _ := newWorld(t)
+	w.config()
+	dls := program(t)
+	err := errors.Join(
+		os.Chmod(filepath.Dir(w.dir), 0o755), os.Chmod(w.dir, 0o755), os.Chmod(filepath.Dir(dls), 0o755),
+		os.Chown(w.path("config.yml"), alice, alice), os.Chown(w.path("ca.pem"), mallory, mallory), os.Chmod(w.path("ca.pem"), 0o644),
+		os.Chown(w.path("state"), alice, alice))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(dls, "check", "--offline", w.path("config.yml"))
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: alice, Gid: alice}}
+	out, err := cmd.CombinedOutput()
+	want := fmt.Sprintf("warning  configuration: %q belongs to another user (uid %d), who can change it\n", w.path("ca.pem"), mallory)
+	if err != nil || strings.Count(string(out), "belongs to another user") != 1 || !strings.Contains(string(out), want) {
+		t.Errorf("%v, want %q in:\n%s", err, want, out)
+	}
+}
+
 // After the runs of a user of its own, as a timer starts them, root can look and
 // run by hand; and the user goes on from there.
 func TestNeighbourRoot(t *testing.T) {

@@ -95,16 +95,6 @@ func (r *run) stream(a account, route config.Route) *stream {
 // was taken away than the truth.
 var errNoChildren = errors.New("list the child accounts: Duo lists none")
 
-// errHost is a child account of which Duo tells no API host.
-var errHost = errors.New("no API host: Duo's list of child accounts names none for it")
-
-// domainError is a child account whose API host lies elsewhere than its parent's.
-type domainError struct{ host string }
-
-func (e *domainError) Error() string {
-	return fmt.Sprintf("its API host %q lies outside the domain of account.hostname, and is not called", e.host)
-}
-
 // children lists the child accounts that the run is about.
 func (r *run) children(ctx context.Context) ([]account, error) {
 	list, err := r.list(ctx)
@@ -121,15 +111,7 @@ func (r *run) children(ctx context.Context) ([]account, error) {
 		if !r.opts.Shard.has(c.ID) {
 			continue
 		}
-		a := account{c.ID, c.Host, c.Name, c.Wrong}
-		switch {
-		case a.wrong != nil:
-		case a.host == "":
-			a.wrong = errHost
-		case !duo.SameDomain(r.cfg.Account.Hostname, a.host, r.cfg.Account.ChildDomains):
-			a.wrong = &domainError{a.host}
-		}
-		accounts = append(accounts, a)
+		accounts = append(accounts, account{c.ID, c.Host, c.Name, c.Wrong})
 	}
 	switch {
 	case known > 0:
@@ -148,7 +130,7 @@ func (r *run) list(ctx context.Context) ([]duo.Child, error) {
 	b := retry.Backoff{Limit: r.opts.RetryFor, Least: time.Second, Most: 30 * time.Second}
 	for {
 		asked := time.Now()
-		list, err := r.client.Children(ctx, r.cfg.Account.Hostname)
+		list, err := r.client.Children(ctx, r.cfg.Account.Hostname, r.cfg.Account.ChildDomains)
 		if err == nil || ctx.Err() != nil || !duo.Temporary(err) {
 			return list, err
 		}

@@ -193,6 +193,24 @@ func TestSyncMSP(t *testing.T) {
 	}
 }
 
+// A child account whose API host lies elsewhere than its parent's is not called, and
+// stops no other.
+func TestSyncChildElsewhere(t *testing.T) {
+	w, siem := newWorld(t)
+	const near, far = "DACHILD0000000000001", "DACHILD0000000000002"
+	w.child(near, "Child")
+	w.fill(near, 5, time.Now().Add(-time.Hour), 1)
+	w.sim.AddAccount(duosim.Account{ID: far, Name: "Far", Host: "169.254.169.254", Parent: parent})
+	failed := w.sync(func(o *job.Options) { o.Endpoints = []string{"auth"} }).Failed()
+	if len(failed) != 1 || failed[0].Name() != "auth of "+far {
+		t.Fatalf("failed: %v, want auth of %s", failed, far)
+	}
+	if err, hint := failed[0].Err.Error(), failed[0].Hint(); !strings.Contains(err, "is not called") || !strings.Contains(hint, "account.child_domains") {
+		t.Errorf("error %q, hint %q", err, hint)
+	}
+	exactly(t, w.lines(near, "auth"), siem.Take())
+}
+
 // A second run finds the lock held and fetches nothing.
 func TestSyncLocked(t *testing.T) {
 	w, _ := newWorld(t)

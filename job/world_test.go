@@ -194,6 +194,29 @@ func (w *world) try(change ...func(*job.Options)) (*job.Summary, error) {
 	return job.Sync(context.Background(), w.config(), opts)
 }
 
+// shares runs n shares of the job at once, in which no stream may fail.
+func (w *world) shares(n int) []*job.Summary {
+	w.t.Helper()
+	cfg := w.config()
+	sums := make([]*job.Summary, n)
+	var runs sync.WaitGroup
+	for k := range n {
+		runs.Go(func() {
+			opts := w.options()
+			opts.Shard = job.Shard{K: k, N: n}
+			sum, err := job.Sync(w.t.Context(), cfg, opts)
+			if err != nil {
+				w.t.Error(err)
+				return
+			}
+			w.clean(sum)
+			sums[k] = sum
+		})
+	}
+	runs.Wait()
+	return sums
+}
+
 // clean fails the test if a stream failed.
 func (w *world) clean(sum *job.Summary) {
 	w.t.Helper()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"dls/state/filetest"
 	"dls/state/safefile"
 	"dls/state/statetest"
 )
@@ -46,33 +47,6 @@ func checkpoint(n int) *Checkpoint {
 	return cp
 }
 
-// names lists the files in the directory.
-func names(t *testing.T, d *Dir) []string {
-	t.Helper()
-	entries, err := os.ReadDir(d.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []string
-	for _, e := range entries {
-		all = append(all, e.Name())
-	}
-	return all
-}
-
-// symlink makes a symbolic link, and skips the test where there are none: Windows
-// grants them to few.
-func symlink(t *testing.T, target, path string) {
-	t.Helper()
-	err := os.Symlink(target, path)
-	if info, lost := os.Lstat(path); err == nil && (lost != nil || info.Mode()&os.ModeSymlink == 0) {
-		err = errors.New("none is made")
-	}
-	if err != nil {
-		t.Skip("no symbolic links here:", err)
-	}
-}
-
 func TestSaveAndLoad(t *testing.T) {
 	d := open(t)
 	for _, id := range []ID{auth, child} {
@@ -89,7 +63,7 @@ func TestSaveAndLoad(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff([]string{"auth_checkpoint.json", "auth_checkpoint_DA0000000000000001.json"}, names(t, d)); diff != "" {
+	if diff := cmp.Diff([]string{"auth_checkpoint.json", "auth_checkpoint_DA0000000000000001.json"}, filetest.Names(t, d.path)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 	if runtime.GOOS != "windows" {
@@ -146,7 +120,7 @@ func TestSymlinkIsRefused(t *testing.T) {
 	if err := os.WriteFile(target, []byte("keep"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	symlink(t, target, d.Path(auth.File()))
+	filetest.Symlink(t, target, d.Path(auth.File()))
 	if _, err := d.Load(auth); err == nil || !strings.Contains(err.Error(), "it is a symbolic link") {
 		t.Errorf("load: %v", err)
 	}
@@ -198,7 +172,7 @@ func TestSaveFails(t *testing.T) {
 				if err != nil || !cmp.Equal(shown(got), shown(older)) && !cmp.Equal(shown(got), shown(newer)) {
 					t.Errorf("load: %v, %v", got, err)
 				}
-				if diff := cmp.Diff(want, names(t, d)); diff != "" {
+				if diff := cmp.Diff(want, filetest.Names(t, d.path)); diff != "" {
 					t.Errorf("files (-want +got):\n%s", diff)
 				}
 			})
@@ -273,7 +247,7 @@ func TestWaitLock(t *testing.T) {
 func TestLockRefuses(t *testing.T) {
 	d := open(t)
 	target := filepath.Join(t.TempDir(), "target")
-	symlink(t, target, d.Path(LockName))
+	filetest.Symlink(t, target, d.Path(LockName))
 	for name, lock := range map[string]func() (func(), error){
 		"lock":   func() (func(), error) { return d.Lock(LockName) },
 		"shared": func() (func(), error) { return d.ShareLock(LockName) },
@@ -318,7 +292,7 @@ func TestSweep(t *testing.T) {
 			if err := tt.sweep(d); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, names(t, d)); diff != "" {
+			if diff := cmp.Diff(tt.want, filetest.Names(t, d.path)); diff != "" {
 				t.Errorf("files (-want +got):\n%s", diff)
 			}
 		})
@@ -381,7 +355,7 @@ func TestSaveTooLarge(t *testing.T) {
 	if diff := cmp.Diff(shown(small), shown(got)); diff != "" || err != nil {
 		t.Errorf("error %v (-want +got):\n%s", err, diff)
 	}
-	if diff := cmp.Diff([]string{auth.File()}, names(t, d)); diff != "" {
+	if diff := cmp.Diff([]string{auth.File()}, filetest.Names(t, d.path)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 }
@@ -435,7 +409,7 @@ func TestCommitSeveral(t *testing.T) {
 			t.Errorf("load %s: %v, %v", id.File(), cp, err)
 		}
 	}
-	if diff := cmp.Diff([]string{other.File(), auth.File(), child.File()}, names(t, d)); diff != "" {
+	if diff := cmp.Diff([]string{other.File(), auth.File(), child.File()}, filetest.Names(t, d.path)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 }

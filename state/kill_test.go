@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"dls/state/filetest"
 	"dls/state/safefile"
 	"dls/state/statetest"
 )
@@ -92,7 +93,7 @@ func TestKilled(t *testing.T) {
 		if err := d.Sweep(); err != nil {
 			t.Error(err)
 		}
-		for _, name := range names(t, d) {
+		for _, name := range filetest.Names(t, d.path) {
 			if strings.HasPrefix(name, safefile.TempPrefix) {
 				t.Errorf("step %d: %s is left", step, name)
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"dls/state/filetest"
 	"dls/state/statetest"
 )
 
@@ -155,7 +156,7 @@ func TestDeliveredUntil(t *testing.T) {
 func TestRunsFileIsPrivate(t *testing.T) {
 	d := open(t)
 	save(t, d, "-0-of-2", true, done("auth", "DA1", noon))
-	if diff := cmp.Diff([]string{"dls_last_run-0-of-2.json"}, names(t, d)); diff != "" {
+	if diff := cmp.Diff([]string{"dls_last_run-0-of-2.json"}, filetest.Names(t, d.path)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 	info, err := os.Stat(d.Path(RunsFile("-0-of-2")))
@@ -221,7 +222,7 @@ func TestRunsThroughSymlink(t *testing.T) {
 	if err := os.WriteFile(target, []byte("keep"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	symlink(t, target, d.Path(RunsFile("")))
+	filetest.Symlink(t, target, d.Path(RunsFile("")))
 	if _, err := d.LoadRuns(ikey); err == nil || !strings.Contains(err.Error(), "it is a symbolic link") {
 		t.Errorf("load: %v", err)
 	}

@@ -275,7 +275,7 @@ func (c *checker) ask(ctx context.Context, host string, endpoint *duo.Endpoint, 
 // hang on the permissions of the same application, and calls are rationed.
 func (c *checker) msp(ctx context.Context) {
 	listing, cancel := bounded(ctx, bound)
-	list, err := c.client.Children(listing, c.cfg.Account.Hostname)
+	list, err := c.client.Children(listing, c.cfg.Account.Hostname, c.cfg.Account.ChildDomains)
 	cancel()
 	if ctx.Err() != nil {
 		return
@@ -301,15 +301,15 @@ func (c *checker) msp(ctx context.Context) {
 	sample, answered := "", false // the child that answered, or else the one to which Duo said no
 	var sampleHost string
 	each(ctx, len(children), c.opts.Parallel, always, func(ctx context.Context, i int) error {
-		if children[i].Host == "" {
-			return errHost
+		if children[i].Wrong != nil {
+			return children[i].Wrong
 		}
 		return c.ask(ctx, children[i].Host, endpoint, children[i].ID)
 	}, func(i int, err error) {
 		child := children[i]
 		name := fmt.Sprintf("child account %s %q: %s", child.ID, child.Name, endpoint.Name)
-		if err == errHost {
-			c.tell(Finding{name, Failed, err.Error(), "ask Duo's support about this account, or leave it out with account.block_list"})
+		if child.Wrong != nil {
+			c.tell(Finding{name, Failed, child.Wrong.Error(), job.Hint(child.Wrong)})
 			return
 		}
 		c.tell(permission(name, endpoint, child.ID, err))
@@ -333,9 +333,6 @@ func (c *checker) msp(ctx context.Context) {
 		c.tell(permission(name, routes[i].Endpoint, sample, err))
 	})
 }
-
-// errHost is a child account of which Duo tells no API host.
-var errHost = errors.New("the list of child accounts names no API host for it")
 
 // unlisted is the finding when the child accounts cannot be listed.
 func unlisted(err error) Finding {

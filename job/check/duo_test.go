@@ -226,6 +226,9 @@ func TestMSP(t *testing.T) {
 		{"a child without host", func(w *world) {
 			w.sim.AddAccount(duosim.Account{ID: "DACHILD3000000000000", Name: "\x1b[31m", Parent: parent})
 		}, []want{{check.Failed, `child account DACHILD3000000000000 "\x1b[31m": auth`, "no API host", "block_list"}}},
+		{"a child of another domain, which is not called", func(w *world) {
+			w.sim.AddAccount(duosim.Account{ID: "DACHILD3000000000000", Name: "Child 3", Host: "169.254.169.254", Parent: parent})
+		}, []want{{check.Failed, `child account DACHILD3000000000000 "Child 3": auth`, "lies outside the domain of account.hostname, and is not called", "account.child_domains"}}},
 		{"block_list", func(w *world) { w.cfg.Account.BlockList = []string{first, "DAMISTYPED"} },
 			[]want{{check.Warning, "account.block_list", `no child account "DAMISTYPED"`, "correct the id"}}},
 		{"Duo is not reached", func(w *world) { w.cfg.Account.Hostname = "127.0.0.1:1" },

@@ -42,7 +42,10 @@ func (c *checker) warnings() {
 	for _, w := range c.cfg.Warnings {
 		c.tell(Finding{Name: "configuration", Outcome: Warning, Detail: w})
 	}
-	if len(c.cfg.Warnings) == 0 {
+	for _, foreign := range c.cfg.Foreign {
+		c.tell(Finding{"configuration", Warning, foreign, "if that is not meant so, make it a file of root's, or of the user's that runs dls"})
+	}
+	if len(c.cfg.Warnings)+len(c.cfg.Foreign) == 0 {
 		c.tell(Finding{Name: "configuration"})
 	}
 }

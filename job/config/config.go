@@ -76,6 +76,10 @@ type Config struct {
 	// Warnings are what the user should know though the file is valid: one line
 	// each, with path, line and key.
 	Warnings []string
+	// Foreign are the file itself and those that it names, as far as another user owns
+	// and so can change them: one line each. That may be meant so, and is said once, by
+	// dls check.
+	Foreign []string
 }
 
 // Format is how a record is written.
@@ -303,13 +307,22 @@ func private() string {
 	return "chmod 600 it"
 }
 
+// unwritable says how a file becomes one that its owner alone can change.
+func unwritable() string {
+	if runtime.GOOS == "windows" {
+		return private()
+	}
+	return "chmod go-w it"
+}
+
 // maxFile is the most bytes that a configuration may have.
 const maxFile = 256 << 10
 
 // Load reads a file and checks it as [Parse] does. A relative directory of the
 // checkpoints is taken where checkpoints are: in the working directory or, with a
 // warning, beside the file; in both is an error. A file that holds a secret and may
-// be read by others than its owner, or to which anybody can write, is a warning. What
+// be read by others than its owner is a warning, and so is one, of the file itself and
+// those with certificates, keys and secrets, to which anybody can write. What
 // is no regular file is refused, but for what this process was started with
 // ([safefile.Stdin]). The error
 // is an [*Errors], or that of reading the file.
@@ -341,7 +354,41 @@ func load(p *parser) (*Config, error) {
 	if access.Readers != "" && p.holdsSecret {
 		c.Warnings = append(c.Warnings, path+": holds a secret and can be read by other users; "+private())
 	}
+	c.foreign(path, access)
+	if !p.env.Elsewhere {
+		for _, file := range c.files() {
+			access, err := safefile.Look(file)
+			if err != nil {
+				continue // who reads it says so
+			}
+			if access.Anybody {
+				c.Warnings = append(c.Warnings, file+": any user of this machine can write to it; "+unwritable())
+			}
+			c.foreign(file, access)
+		}
+	}
 	return c, nil
+}
+
+// foreign notes a file that is another user's.
+func (c *Config) foreign(path string, access safefile.Access) {
+	if access.Foreign {
+		c.Foreign = append(c.Foreign, fmt.Sprintf("%q belongs to another user (%s), who can change it", path, access.Owner))
+	}
+}
+
+// files are those that the configuration names for its secrets and certificates, each
+// once.
+func (c *Config) files() []string {
+	files := []string{c.CAFile, c.Account.SKeyFile}
+	if c.Bucket != nil {
+		files = append(files, c.Bucket.CAFile)
+	}
+	for _, s := range c.Servers {
+		files = append(files, s.CertFile, s.KeyFile, s.HEC.TokenFile)
+	}
+	slices.Sort(files)
+	return slices.DeleteFunc(slices.Compact(files), func(file string) bool { return file == "" })
 }
 
 // LoadForPull is Load for a pull, which does without servers: where the file has

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -629,6 +630,20 @@ func TestLoadOpenToAll(t *testing.T) {
 		if len(c.Warnings) != want || want > 0 && !strings.Contains(c.Warnings[0], "any user of this machine can write to it") {
 			t.Errorf("mode %o: warnings %q", mode, c.Warnings)
 		}
+	}
+	// So it is with the files that it names.
+	secret := filepath.Join(t.TempDir(), "skey")
+	if err := errors.Join(os.WriteFile(secret, []byte(testSecret), 0o600), os.Chmod(secret, 0o602), os.Chmod(path, 0o600),
+		os.WriteFile(path, []byte(strings.Replace(base, "  skey: "+testSecret+"\n", "  skey_filepath: "+secret+"\n", 1)), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path, environment(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{secret + ": any user of this machine can write to it; chmod go-w it"}
+	if diff := cmp.Diff(want, c.Warnings); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
 

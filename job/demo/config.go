@@ -13,6 +13,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"dls/job/duosim"
+	"dls/state/safefile"
 )
 
 // The account of the simulations. Its secret is none.
@@ -34,20 +35,28 @@ type settings struct {
 	directory string     // of the checkpoints, beside the configuration
 }
 
-// write writes the configuration and what belongs to it into dir.
-func (s *settings) write(dir, name string) (path string, err error) {
-	ca := filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(ca, s.ca, 0o600); err != nil {
+// banner begins a configuration that a simulation wrote.
+const banner = "# For the simulated Duo that wrote it: the key is no secret, and good for nothing else.\n"
+
+// The files of a simulation in its directory.
+const configName, caName = "config.yml", "ca.pem"
+
+// write writes the configuration and what belongs to it into dir. What another
+// simulation wrote there is replaced, and nothing else.
+func (s *settings) write(dir string) (path string, err error) {
+	path, ca, state := filepath.Join(dir, configName), filepath.Join(dir, caName), filepath.Join(dir, s.directory)
+	if err := mayReplace(path, ca); err != nil {
 		return "", err
 	}
-	state := filepath.Join(dir, s.directory)
 	if err := os.Mkdir(state, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return "", err
 	}
+	if info, err := os.Lstat(state); err != nil || !info.IsDir() {
+		return "", fmt.Errorf("make directory %q: something else has the name", state)
+	}
 	type mapping = map[string]any
-	var b bytes.Buffer
-	fmt.Fprintln(&b, "# For the simulated Duo that wrote it: the key is no secret, and good for nothing else.")
-	e := yaml.NewEncoder(&b)
+	b := bytes.NewBufferString(banner)
+	e := yaml.NewEncoder(b)
 	e.SetIndent(2)
 	err = e.Encode(struct {
 		Version  string     `yaml:"version"`
@@ -67,15 +76,36 @@ func (s *settings) write(dir, name string) (path string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("write the configuration: %w", err)
 	}
-	path = filepath.Join(dir, name)
-	return path, os.WriteFile(path, b.Bytes(), 0o600)
+	for _, file := range []struct {
+		path string
+		data []byte
+	}{{ca, s.ca}, {path, b.Bytes()}} {
+		if err := safefile.ReplaceOwn(file.path, file.data, 0o600); err != nil {
+			return "", fmt.Errorf("write %q: %w", file.path, err)
+		}
+	}
+	return path, nil
+}
+
+// mayReplace refuses to put a simulation's files in the place of somebody's own.
+func mayReplace(config, ca string) error {
+	data, _, err := safefile.Read(config, maxConfig)
+	if err == nil && bytes.HasPrefix(data, []byte(banner)) {
+		return nil
+	}
+	for _, path := range []string{config, ca} {
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("write %q: it is there already, and no simulation has written it: name another directory", path)
+		}
+	}
+	return nil
 }
 
 // configure writes a configuration that sends endpoints to a receiver on loopback.
 func configure(dir string, sim *duosim.Server, siem *net.TCPAddr, offset int, endpoints []string) (path string, err error) {
 	s := settings{host: sim.Host(account), ca: sim.CAPEM(), format: "JSON", offset: offset, directory: "checkpoints"}
 	s.servers, s.mappings = local(siem), mapped(endpoints, "siem")
-	return s.write(dir, "config.yml")
+	return s.write(dir)
 }
 
 // local is a list of one server on loopback.
@@ -110,11 +140,17 @@ type borrowed struct {
 	} `yaml:"account"`
 }
 
+// maxConfig is more than a configuration may have.
+const maxConfig = 1 << 20
+
 // borrow reads a configuration that [config.Load] has found good.
 func borrow(path string) (*borrowed, error) {
-	data, err := os.ReadFile(path)
+	if safefile.Stdin(path) {
+		return nil, fmt.Errorf("read %q: the servers are taken from a file, which can be read twice", path)
+	}
+	data, _, err := safefile.Read(path, maxConfig)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read %q: %w", path, safefile.Cause(err))
 	}
 	var b borrowed
 	if err := yaml.Unmarshal(data, &b); err != nil {

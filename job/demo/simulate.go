@@ -135,7 +135,7 @@ func Simulate(ctx context.Context, w io.Writer, line func(func() string) (stop f
 		defer siem.close()
 		s.servers, s.mappings = local(siem.addr), mapped(endpoints, "siem")
 	}
-	path, err := s.write(dir, "config.yml")
+	path, err := s.write(dir)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	duoapi "github.com/duosecurity/duo_api_golang"
 
@@ -276,13 +277,13 @@ var errBig = &BodyError{fmt.Errorf("it is larger than %d MiB", maxBody>>20)}
 type Child struct {
 	// ID is the account id, of letters and digits only: it goes into file names.
 	ID string
-	// Host is the API host on which the account lives; it may carry a port. It is
-	// "" when the list names none that could be one.
+	// Host is the API host on which the account lives; it may carry a port.
 	Host string
 	// Name is the account's name, a foreign string.
 	Name string
-	// Wrong says why the account cannot be read, though Duo lists it; ID is then
-	// what the list says, which may be nothing. Nil where all is well.
+	// Wrong says why the account must not be read, though Duo lists it: Host is then
+	// not to be called, and ID is what the list says, made printable, which may be
+	// nothing. Nil where all is well.
 	Wrong error
 }
 
@@ -291,12 +292,27 @@ var (
 	hostText = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?(:[0-9]{1,5})?$`)
 )
 
-// Children lists the child accounts of the MSP whose Accounts API lives on
-// host. An entry that is none of Duo's has its Wrong set: its id must not go into
-// file names, and stops nobody else.
+// ErrNoHost is a child account of which Duo tells no API host.
+var ErrNoHost = errors.New("no API host: Duo's list of child accounts names none for it")
+
+// DomainError is a child account whose API host lies elsewhere than its parent's.
+type DomainError struct {
+	// Host is what the list says.
+	Host string
+}
+
+// Error says so.
+func (e *DomainError) Error() string {
+	return fmt.Sprintf("its API host %q lies outside the domain of account.hostname, and is not called", e.Host)
+}
+
+// Children lists the child accounts of the MSP whose Accounts API lives on host. An
+// entry that is none of Duo's, and one whose API host lies neither in the domain of
+// host nor in one of domains (see [SameDomain]), has its Wrong set, and stops nobody
+// else.
 //
 // See https://duo.com/docs/accountsapi#retrieve-accounts.
-func (c *Client) Children(ctx context.Context, host string) ([]Child, error) {
+func (c *Client) Children(ctx context.Context, host string, domains []string) ([]Child, error) {
 	body, err := c.do(ctx, host, http.MethodPost, "/accounts/v1/account/list", url.Values{}, nil, nil)
 	if err != nil {
 		return nil, err
@@ -311,8 +327,16 @@ func (c *Client) Children(ctx context.Context, host string) ([]Child, error) {
 			if err != nil {
 				return 0, err
 			}
-			if child.ID == "" {
+			switch {
+			case child.ID == "":
 				child.Wrong = fmt.Errorf("entry %d of Duo's list of child accounts has no account_id", n)
+			case !idText.MatchString(child.ID):
+				child.ID = plain(child.ID)
+				child.Wrong = fmt.Errorf("account_id %q has not the form of Duo's", child.ID)
+			case child.Host == "":
+				child.Wrong = ErrNoHost
+			case !SameDomain(host, child.Host, domains):
+				child.Wrong = &DomainError{child.Host}
 			}
 			if child.Wrong != nil || !seen[child.ID] {
 				seen[child.ID] = true
@@ -351,11 +375,22 @@ func readChild(body []byte, i int) (child Child, end int, err error) {
 		}
 		return end, nil
 	})
-	if !idText.MatchString(child.ID) {
-		child.Wrong = fmt.Errorf("account_id %q has not the form of Duo's", short(child.ID))
-	}
 	if !hostText.MatchString(child.Host) {
 		child.Host = ""
 	}
 	return child, end, err
+}
+
+// plain is an id that is none, in a form that can be shown.
+func plain(id string) string {
+	id = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, id)
+	if r := []rune(id); len(r) > 64 {
+		return string(r[:64]) + "…"
+	}
+	return id
 }

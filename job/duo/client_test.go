@@ -3,9 +3,13 @@ package duo_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"dls/job/duo"
 )
@@ -35,5 +39,53 @@ func TestGetBounds(t *testing.T) {
 	}
 	if body.read > 256<<20 {
 		t.Errorf("%d bytes read", body.read)
+	}
+}
+
+// answers is a transport that answers every call with a text.
+type answers string
+
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, ContentLength: -1, Body: io.NopCloser(strings.NewReader(string(a))), Request: r}, nil
+}
+
+// What no call may be made of says why, and stops nobody else.
+func TestChildren(t *testing.T) {
+	const list = `{"stat":"OK","response":[
+		{"account_id":"DA1","api_hostname":"api-2.duo.example","name":"one"},
+		{"account_id":"DA2","api_hostname":"169.254.169.254","name":"two"},
+		{"account_id":"DA3","api_hostname":"api.other.example:8443","name":"three"},
+		{"account_id":"DA4","api_hostname":"api.evil.example"},
+		{"account_id":"DA5","api_hostname":"api-2.duo.example/x"},
+		{"account_id":"DA6"},
+		{"account_id":"../\u001b[31m\u202e","api_hostname":"api-2.duo.example"},
+		{"account_id":"DA1","api_hostname":"169.254.169.254"},
+		null]}`
+	c, err := duo.New(duo.Options{Transport: answers(list)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	children, err := c.Children(t.Context(), "api-1.duo.example", []string{"other.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, child := range children {
+		got = append(got, fmt.Sprintf("%s %s %v", child.ID, child.Host, child.Wrong))
+	}
+	const outside = "lies outside the domain of account.hostname, and is not called"
+	want := []string{
+		"DA1 api-2.duo.example <nil>",
+		`DA2 169.254.169.254 its API host "169.254.169.254" ` + outside,
+		"DA3 api.other.example:8443 <nil>",
+		`DA4 api.evil.example its API host "api.evil.example" ` + outside,
+		"DA5  " + duo.ErrNoHost.Error(),
+		"DA6  " + duo.ErrNoHost.Error(),
+		`../?[31m? api-2.duo.example account_id "../?[31m?" has not the form of Duo's`,
+		`DA1 169.254.169.254 its API host "169.254.169.254" ` + outside,
+		"  entry 9 of Duo's list of child accounts has no account_id",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

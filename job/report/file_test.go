@@ -17,6 +17,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"dls/state/filetest"
 )
 
 // files returns the directory's files and what they hold.
@@ -74,19 +76,6 @@ func TestOpenFile(t *testing.T) {
 	}
 }
 
-// symlink makes a symbolic link, and skips the test where there are none: Windows
-// grants them to few.
-func symlink(t *testing.T, target, path string) {
-	t.Helper()
-	err := os.Symlink(target, path)
-	if info, lost := os.Lstat(path); err == nil && (lost != nil || info.Mode()&os.ModeSymlink == 0) {
-		err = errors.New("none is made")
-	}
-	if err != nil {
-		t.Skip("no symbolic links here:", err)
-	}
-}
-
 // A link in a directory that others write to could lead anywhere.
 func TestLinksAndDirectoriesAreRefused(t *testing.T) {
 	dir := t.TempDir()
@@ -94,8 +83,8 @@ func TestLinksAndDirectoriesAreRefused(t *testing.T) {
 	if err := os.WriteFile(target, []byte("keep"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	symlink(t, target, link)
-	symlink(t, filepath.Join(dir, "none"), loose)
+	filetest.Symlink(t, target, link)
+	filetest.Symlink(t, filepath.Join(dir, "none"), loose)
 	for path, want := range map[string]string{link: "it is a symbolic link", loose: "it is a symbolic link", dir: "it is no regular file"} {
 		f, err := OpenFile(path)
 		if f != nil || err == nil || !strings.Contains(err.Error(), want) {
@@ -151,8 +140,8 @@ func TestRotateFile(t *testing.T) {
 func TestRotateOverLink(t *testing.T) {
 	outside := fill(t, map[string]string{"target": "keep"})
 	dir := fill(t, map[string]string{"log": "0000"})
-	symlink(t, filepath.Join(outside, "target"), filepath.Join(dir, "log.3"))
-	symlink(t, filepath.Join(outside, "target"), filepath.Join(dir, "log.2"))
+	filetest.Symlink(t, filepath.Join(outside, "target"), filepath.Join(dir, "log.3"))
+	filetest.Symlink(t, filepath.Join(outside, "target"), filepath.Join(dir, "log.2"))
 	for range 3 {
 		if err := RotateFile(filepath.Join(dir, "log"), 4, 3); err != nil {
 			t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"dls/state"
+	"dls/state/filetest"
 )
 
 var noon = time.Date(2025, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -153,7 +154,7 @@ func TestWriteMetricsOverLink(t *testing.T) {
 	if err := os.WriteFile(target, []byte("keep"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	symlink(t, target, link)
+	filetest.Symlink(t, target, link)
 	if err := WriteMetrics(MetricsPath(link), sample()); err == nil || !strings.Contains(err.Error(), "it is a symbolic link") {
 		t.Errorf("error %v", err)
 	}

@@ -145,7 +145,7 @@ func Collect(cfg *config.Config, dir state.Store, now time.Time) (*Report, error
 		}
 		for i := range runs {
 			r := &runs[i]
-			r.Error, r.AccountName = report.Clean(r.Error), report.Clean(r.AccountName)
+			r.Error, r.Account, r.AccountName = report.Clean(r.Error), report.Clean(r.Account), report.Clean(r.AccountName)
 			c.runs[c.id(r.Endpoint, r.Account)] = r
 		}
 	}

@@ -208,6 +208,13 @@ func TestTable(t *testing.T) {
 			"DA1", "auth ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5", "activity ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5", "",
 			"10 streams of 5 child accounts: 1 failed, 3 never, 6 ok; furthest behind: auth of DA3 by 2h2m",
 		}},
+		{"msp, an id that is none", settings(true, "auth"), func(t *testing.T, dir *state.Dir) {
+			save(t, dir, true, done("auth", "DA1", time.Minute), failed("auth", "\x1b[31m\u202e", "no account", time.Minute))
+		}, []string{
+			"?[31m?", "auth failed - - 2025-11-24T11:59:00Z 0 no account",
+			"DA1", "auth ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5", "",
+			"2 streams of 2 child accounts: 1 failed, 1 ok; furthest behind: auth of DA1 by 3m",
+		}},
 		{"msp, children that are gone", func() *config.Config {
 			cfg := settings(true, "auth")
 			cfg.Account.BlockList = []string{"DA3"}

@@ -16,35 +16,6 @@ func init() {
 	inTheWay = func(err error) bool { return inUse(err) || errors.Is(err, windows.ERROR_ACCESS_DENIED) }
 }
 
-var errReplaced = errors.New("it was replaced while it was opened")
-
-// openNoFollow opens a file that is there. What was looked at must be what is then
-// open: the system has no flag that refuses links. FIFOs are in no directory.
-func openNoFollow(d *Dir, name string, flag int) (*os.File, error) {
-	before, err := d.root.Lstat(name)
-	switch {
-	case err != nil:
-		return nil, err
-	case before.Mode()&fs.ModeSymlink != 0:
-		return nil, ErrSymlink
-	case !before.Mode().IsRegular():
-		return nil, ErrNotRegular
-	}
-	f, err := d.root.OpenFile(name, flag, 0)
-	if err != nil {
-		return nil, err
-	}
-	after, err := f.Stat()
-	if err == nil && !os.SameFile(before, after) {
-		err = errReplaced
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
 // openFollow opens a file for reading, through links.
 func openFollow(path string) (*os.File, error) {
 	var f *os.File

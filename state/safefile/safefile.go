@@ -106,6 +106,17 @@ func Read(path string, limit int64) ([]byte, Access, error) {
 	return data, access, nil
 }
 
+// Look returns who can do what with a file that an administrator names. It refuses
+// what [Read] does.
+func Look(path string) (Access, error) {
+	f, access, err := openNamed(path)
+	if err != nil {
+		return Access{}, &fs.PathError{Op: "open", Path: path, Err: Cause(err)}
+	}
+	f.Close() // it was only looked at
+	return access, nil
+}
+
 // mounted tells whether the kubelet has put a file there, of a Secret or a ConfigMap: a
 // link to ..data, itself a link to what is root's. The mode is what the pod's group, or
 // another user of its containers, needs to read the file, and nobody can change it
@@ -120,24 +131,39 @@ func mounted(path string, access Access) bool {
 }
 
 func read(path string, limit int64) ([]byte, Access, error) {
-	f, err := openFollow(path)
+	f, access, err := openNamed(path)
 	if err != nil {
 		return nil, Access{}, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
+	data, err := readAll(f, limit)
+	return data, access, err
+}
+
+// openNamed opens a file that an administrator names.
+func openNamed(path string) (*os.File, Access, error) {
+	// To open a device may do something, and a socket cannot be opened at all. What
+	// takes the file's place meanwhile is opened without waiting, and found out below.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, Access{}, ErrNotRegular
+	}
+	f, err := openFollow(path)
 	if err != nil {
 		return nil, Access{}, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, Access{}, ErrNotRegular
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = ErrNotRegular
 	}
-	data, err := readAll(f, limit)
+	if err != nil {
+		f.Close()
+		return nil, Access{}, err
+	}
 	access := accessOf(f, info)
 	if access.Readers != "" && mounted(path, access) {
 		access.Readers = ""
 	}
-	return data, access, err
+	return f, access, nil
 }
 
 // Stdin tells whether a path names what this process was started with: its

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"dls/state/filetest"
 )
 
 func open(t *testing.T) *Dir {
@@ -40,32 +42,6 @@ func content(t *testing.T, path string) string {
 	return string(data)
 }
 
-func names(t *testing.T, d *Dir) []string {
-	t.Helper()
-	entries, err := d.List()
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := []string{}
-	for _, e := range entries {
-		all = append(all, e.Name())
-	}
-	return all
-}
-
-// symlink makes a symbolic link, and skips the test where there are none: Windows
-// grants them to few.
-func symlink(t *testing.T, target, path string) {
-	t.Helper()
-	err := os.Symlink(target, path)
-	if info, lost := os.Lstat(path); err == nil && (lost != nil || info.Mode()&fs.ModeSymlink == 0) {
-		err = errors.New("none is made")
-	}
-	if err != nil {
-		t.Skip("no symbolic links here:", err)
-	}
-}
-
 func TestReplace(t *testing.T) {
 	d := open(t)
 	path := d.Path("file")
@@ -87,7 +63,7 @@ func TestReplace(t *testing.T) {
 			}
 		}
 	}
-	if got := names(t, d); !slices.Equal(got, []string{"file"}) {
+	if got := filetest.Names(t, d.Path("")); !slices.Equal(got, []string{"file"}) {
 		t.Errorf("files %q", got)
 	}
 }
@@ -114,7 +90,7 @@ func TestCommitSeveral(t *testing.T) {
 	for _, s := range staged {
 		s.Discard()
 	}
-	if got := names(t, d); !slices.Equal(got, []string{"a", "b", "c"}) {
+	if got := filetest.Names(t, d.Path("")); !slices.Equal(got, []string{"a", "b", "c"}) {
 		t.Errorf("files %q", got)
 	}
 	s, err := d.Stage("d", nil, 0o600)
@@ -122,7 +98,7 @@ func TestCommitSeveral(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Discard()
-	if got := names(t, d); !slices.Equal(got, []string{"a", "b", "c"}) {
+	if got := filetest.Names(t, d.Path("")); !slices.Equal(got, []string{"a", "b", "c"}) {
 		t.Errorf("files after a discard %q", got)
 	}
 }
@@ -155,7 +131,7 @@ func TestReadLimit(t *testing.T) {
 	if _, _, err := Read(d.Path("none"), 1); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
-	if _, _, err := Read(d.Path(""), 1); !errors.Is(err, ErrNotRegular) && runtime.GOOS != "windows" {
+	if _, _, err := Read(d.Path(""), 1); !errors.Is(err, ErrNotRegular) {
 		t.Errorf("a directory: %v", err)
 	}
 }
@@ -166,8 +142,8 @@ func TestLinks(t *testing.T) {
 	d := open(t)
 	target := filepath.Join(t.TempDir(), "target")
 	write(t, target, "keep")
-	symlink(t, target, d.Path("link"))
-	symlink(t, target+".none", d.Path("loose"))
+	filetest.Symlink(t, target, d.Path("link"))
+	filetest.Symlink(t, target+".none", d.Path("loose"))
 	if data, _, err := Read(d.Path("link"), 10); string(data) != "keep" || err != nil {
 		t.Errorf("read by the path: %q, %v", data, err)
 	}
