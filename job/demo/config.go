@@ -22,6 +22,13 @@ const (
 	skey    = "not-a-secret-not-a-secret-not-a-secret-n"
 )
 
+// The files of a configuration, and how it begins.
+const (
+	configName = "config.yml"
+	caName     = "ca.pem"
+	heading    = "# For the simulated Duo that wrote it: the key is no secret, and good for nothing else.\n"
+)
+
 // settings are what a configuration for a simulated Duo is made of.
 type settings struct {
 	host      string // of the simulated Duo's API
@@ -36,7 +43,7 @@ type settings struct {
 
 // write writes the configuration and what belongs to it into dir.
 func (s *settings) write(dir, name string) (path string, err error) {
-	ca := filepath.Join(dir, "ca.pem")
+	ca := filepath.Join(dir, caName)
 	if err := os.WriteFile(ca, s.ca, 0o600); err != nil {
 		return "", err
 	}
@@ -46,7 +53,7 @@ func (s *settings) write(dir, name string) (path string, err error) {
 	}
 	type mapping = map[string]any
 	var b bytes.Buffer
-	fmt.Fprintln(&b, "# For the simulated Duo that wrote it: the key is no secret, and good for nothing else.")
+	b.WriteString(heading)
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
 	err = e.Encode(struct {
@@ -75,7 +82,7 @@ func (s *settings) write(dir, name string) (path string, err error) {
 func configure(dir string, sim *duosim.Server, siem *net.TCPAddr, offset int, endpoints []string) (path string, err error) {
 	s := settings{host: sim.Host(account), ca: sim.CAPEM(), format: "JSON", offset: offset, directory: "checkpoints"}
 	s.servers, s.mappings = local(siem), mapped(endpoints, "siem")
-	return s.write(dir, "config.yml")
+	return s.write(dir, configName)
 }
 
 // local is a list of one server on loopback.
@@ -110,7 +117,7 @@ type borrowed struct {
 	} `yaml:"account"`
 }
 
-// borrow reads a configuration that [config.Load] has found good.
+// borrow reads a configuration that [config.LoadForReceivers] has found good.
 func borrow(path string) (*borrowed, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

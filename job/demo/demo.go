@@ -274,7 +274,7 @@ func Send(ctx context.Context, w io.Writer, path, server string, dls func(args .
 		host: sim.Host(account), ca: sim.CAPEM(), format: own.Settings.Format, offset: 1,
 		servers: &servers, mappings: mapped(endpoints, server), directory: "checkpoints",
 	}
-	config, err := s.write(dir, "config.yml")
+	config, err := s.write(dir, configName)
 	if err != nil {
 		return err
 	}
