@@ -7,10 +7,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
+	"dls/job/duo"
 	"dls/sinks/sinktest"
 )
 
@@ -116,6 +118,22 @@ account:
 	_, wrong := dls(t, exitNone, "demo", "--server", "other", own)
 	if !strings.Contains(wrong, `--server "other": the configuration has no such server`) {
 		t.Errorf("an unknown server: %s", wrong)
+	}
+}
+
+// check and status tell the same of a stream, also where the last run has read beyond
+// its newest record.
+func TestCheckAndStatusAgree(t *testing.T) {
+	path, stop := simulate(t, "--backlog", "5", "--records", "0", "--latency", "0s")
+	defer stop()
+	dls(t, exitDone, "sync", path)
+	table, _ := dls(t, exitDone, "status", path)
+	found, _ := dls(t, exitDone, "check", "--offline", path)
+	for _, endpoint := range duo.Names() {
+		until := regexp.MustCompile(`(?m)^` + endpoint + ` +ok +(\S+)`).FindStringSubmatch(table)
+		if until == nil || !strings.Contains(found, "checkpoint of "+endpoint+": delivered up to "+until[1]+"\n") {
+			t.Errorf("%s: status says\n%s\ncheck says\n%s", endpoint, table, found)
+		}
 	}
 }
 
