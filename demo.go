@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"dls/job/config"
 	"dls/job/demo"
 	"dls/job/report"
 )
@@ -32,8 +33,7 @@ func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 		if c.Config == "" {
 			return misused(stderr, errNoConfig)
 		}
-		if _, err := c.load(); err != nil {
-			slog.New(report.NewConsole(stderr, slog.LevelInfo)).Error(err.Error())
+		if !c.receivers(stderr) {
 			return exitUsage
 		}
 		err = demo.Send(ctx, stdout, c.Config, c.Server, dls)
@@ -59,6 +59,16 @@ func hide(name string) (restore func()) {
 	}
 	os.Unsetenv(name)
 	return func() { os.Setenv(name, value) }
+}
+
+// receivers tells whether records of a simulated Duo can go to the servers of the
+// configuration, and says what is wrong if not.
+func (c *configArg) receivers(stderr io.Writer) bool {
+	_, err := config.LoadForReceivers(c.Config, config.SystemEnv())
+	if err != nil {
+		slog.New(report.NewConsole(stderr, slog.LevelInfo)).Error(err.Error(), "hint", "the simulation takes servers and mappings from the file; ikey, skey and hostname of account may stay empty")
+	}
+	return err == nil
 }
 
 type simulateCommand struct {
@@ -95,11 +105,8 @@ func (c *simulateCommand) run(ctx context.Context, stdout, stderr io.Writer) int
 	if err := o.Check(); err != nil {
 		return misused(stderr, err)
 	}
-	if c.Config != "" {
-		if _, err := c.load(); err != nil {
-			log.Error(err.Error())
-			return exitUsage
-		}
+	if c.Config != "" && !c.receivers(console) {
+		return exitUsage
 	}
 	if err := demo.Simulate(ctx, stdout, follow, o); err != nil {
 		log.Error(err.Error())

@@ -166,13 +166,12 @@ func blank(text string) bool { return strings.Trim(text, " \t\r\n,") == "" }
 
 // takesValue tells whether an argument is a flag whose value is the next one.
 func takesValue(app *kong.Application, arg string) bool {
-	name, long := strings.CutPrefix(arg, "--")
-	if !long || strings.Contains(name, "=") {
+	if strings.Contains(arg, "=") {
 		return false
 	}
 	for _, node := range append(app.Leaves(false), app.Node) {
 		for _, f := range node.Flags {
-			if f.Name == name {
+			if arg == "--"+f.Name || f.Short != 0 && arg == "-"+string(f.Short) {
 				return !f.IsBool() && f.Target.Kind() != reflect.Bool
 			}
 		}
@@ -290,8 +289,11 @@ var wordings = []struct {
 }{
 	{regexp.MustCompile(`^\[?(\S+?)\]? must be one of (".*?")(?:,"")? but got (".*")$`), "$1: $3 is none of $2"},
 	{regexp.MustCompile(`^(--\S+): expected .* value but got "EOL".*$`), "$1: its value is missing"},
+	{regexp.MustCompile(`^(--\S+): expected .* value but got ("[^"]*") \(.*$`), "$1: its value is missing: $2 is a flag"},
+	{regexp.MustCompile(`^(--\S+): expected a valid 64 bit int but got ("[^"]*")$`), "$1: $2 is no whole number"},
+	{regexp.MustCompile(`^(--\S+): expected a float but got ("[^"]*") \(.*$`), "$1: $2 is no number"},
 	{regexp.MustCompile(`^expected "(<.*>)"$`), "$1 is missing"},
-	{regexp.MustCompile(`^missing flags: (.*)$`), "$1 is missing"},
+	{regexp.MustCompile(`^missing flags: (--[\w-]+)=(.*)$`), "$1 is missing, such as $1=$2"},
 }
 
 // plain is a message about the command line without kong's jargon.

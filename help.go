@@ -93,7 +93,8 @@ func (demoCommand) Help() string {
     dls demo --server siem config.yml
 
 The simulated Duo and the receiver listen on loopback only. With --server the
-records go to a receiver of your own.`
+records go to a receiver of your own; the account of its configuration is not
+used, and may be empty.`
 }
 
 func (simulateCommand) Help() string {
@@ -104,7 +105,8 @@ func (simulateCommand) Help() string {
     dls simulate --limit 10 --latency 2s --fault 429,502,cut --directory ./sim
 
 It writes a configuration for the simulated Duo, and says where. With a
-configuration of your own, records go to its receivers; its account is not used.`
+configuration of your own, records go to its receivers; its account is not used,
+and may be empty.`
 }
 
 func (completionCommand) Help() string {

@@ -131,16 +131,16 @@ func (c *scheduleCommand) definition() (*schedule.Definition, error) {
 	for _, route := range cfg.Routes {
 		search.Endpoints = append(search.Endpoints, route.Endpoint.Name)
 	}
-	if err != nil && kind == schedule.Systemd {
-		// Perhaps the directory cannot be used, and what is there must come along.
+	if _, ok := errors.AsType[*schedule.DirectoryError](err); ok {
+		// What is there must come along.
 		search.Dir, search.Places = schedule.StateDirectory(c.Name), []string{j.StateDir}
 	}
 	begin, _ := errors.AsType[*legacy.BeginError](legacy.Begins(search.Dir, legacy.Elsewhere(search)))
 	switch {
 	case begin == nil:
-	case err != nil:
+	case search.Places != nil:
 		err = fmt.Errorf("%w; if that is used, what %q holds must come along, or everything is sent again: %s", err, j.StateDir, begin.Move())
-	default:
+	case err == nil:
 		d.Warnings = append(d.Warnings, begin.Error()+"; before the job's first run: "+begin.Move())
 	}
 	return d, err

@@ -32,13 +32,17 @@ account:
 			t.Fatal(err)
 		}
 	}
-	c := &scheduleCommand{Kind: string(schedule.Systemd), Every: period(5 * 60e9), Name: "dls-absent"}
+	c := &scheduleCommand{Kind: string(schedule.Systemd), Every: period(5 * 60e9), Name: "dls-absent", Program: "/usr/local/bin/dls"}
 	c.Config = config
 	_, err := c.definition()
-	// The test's own program lies in the temporary folder, too, and is refused first.
 	for _, part := range []string{"must come along", "install -d -m 700 /var/lib/dls-absent && mv " + stray + " /var/lib/dls-absent/"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("error %v does not say %q", err, part)
 		}
+	}
+	// What is refused for another reason says that alone.
+	c.Program = "/tmp/dls"
+	if _, err := c.definition(); err == nil || !strings.Contains(err.Error(), `program "/tmp/dls"`) || strings.Contains(err.Error(), "must come along") {
+		t.Errorf("of a program that cannot be used: %v", err)
 	}
 }

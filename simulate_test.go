@@ -8,10 +8,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
+	"dls/job/duo"
 	"dls/sinks/sinktest"
 )
 
@@ -160,6 +162,86 @@ func TestSimulateDirectory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// check and status tell the same of a stream, also where the last run has read beyond
+// its newest record.
+func TestCheckAndStatusAgree(t *testing.T) {
+	path, stop := simulate(t, "--backlog", "5", "--records", "0", "--latency", "0s")
+	defer stop()
+	dls(t, exitDone, "sync", path)
+	table, _ := dls(t, exitDone, "status", path)
+	found, _ := dls(t, exitDone, "check", "--offline", path)
+	for _, endpoint := range duo.Names() {
+		until := regexp.MustCompile(`(?m)^` + endpoint + ` +ok +(\S+)`).FindStringSubmatch(table)
+		if until == nil || !strings.Contains(found, "checkpoint of "+endpoint+": delivered up to "+until[1]+"\n") {
+			t.Errorf("%s: status says\n%s\ncheck says\n%s", endpoint, table, found)
+		}
+	}
+}
+
+// A directory has one simulation at a time.
+func TestSimulateBeside(t *testing.T) {
+	dir := t.TempDir()
+	quick := []string{"--backlog", "1", "--latency", "0s", "--directory"}
+	path, stop := simulate(t, append(quick, dir)...)
+	written, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, wrong := dls(t, exitNone, append([]string{"simulate"}, append(quick, dir)...)...)
+	if !strings.Contains(wrong, "another simulation runs there; name another directory") {
+		t.Errorf("beside another one: %s", wrong)
+	}
+	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, written) {
+		t.Errorf("the configuration of the one that runs: %v\n%s", err, now)
+	}
+	stop()
+	if _, stop := simulate(t, append(quick, dir)...); stop() != exitDone {
+		t.Error("after that one's end")
+	}
+}
+
+// The template serves as soon as it has a receiver: what is empty of its account may
+// stay so, and what is missing of the receiver is said.
+func TestSimulateTemplate(t *testing.T) {
+	template, err := os.ReadFile("template_config.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "config.yml")
+	write := func(edits ...string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(strings.NewReplacer(edits...).Replace(string(template))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write()
+	for _, args := range [][]string{{"simulate", path}, {"demo", "--server", "siem", path}} {
+		_, wrong := dls(t, exitUsage, args...)
+		for _, want := range []string{"servers[0].hostname: must not be empty", "may stay empty"} {
+			if !strings.Contains(wrong, want) || strings.Contains(wrong, "account.ikey") {
+				t.Errorf("%s: no %q, or too much, in: %s", args[0], want, wrong)
+			}
+		}
+	}
+	siem := sinktest.Listen(t, sinktest.Options{})
+	server := "    hostname: '127.0.0.1'\n    port: " + strconv.Itoa(siem.Port()) + "\n    protocol: "
+	receiver := []string{"    hostname: ''\n", "", "    port: 6514\n", "", "    protocol: 'TCPSSL'\n", server + "TCP\n    settle: 0\n", "    cert_filepath: ''\n", ""}
+	write(receiver...)
+	simulated, stop := simulate(t, path, "--backlog", "10", "--latency", "0s", "--records", "0")
+	dls(t, exitDone, "sync", "--begin", simulated)
+	if n := len(siem.Take()); n != 30 {
+		t.Errorf("%d lines, want 30", n)
+	}
+	stop()
+
+	// A token from the environment is the run's, as ever.
+	t.Setenv("DLS_TOKEN", "of-the-collector")
+	receiver[5] = server + "HEC\n    plaintext: true\n"
+	write(receiver...)
+	_, stop = simulate(t, path, "--backlog", "1")
+	stop()
 }
 
 // The demo comes out as it says, whatever the secrets of the machine.

@@ -39,6 +39,9 @@ func Hint(err error) string {
 	if _, ok := errors.AsType[*RosterError](err); ok {
 		return "put back a good copy; only if you remove it does dls no longer notice that a checkpoint has gone, until the next run has written it anew"
 	}
+	if errors.Is(err, ErrLedger) {
+		return "put back the copy that was beside the checkpoint; without it the next run that delivers something begins it anew"
+	}
 	if _, ok := errors.AsType[*UntrustedError](err); ok {
 		return fmt.Sprintf("look at %s and put back a good copy; only if you move it away and run with --begin does the stream begin again, at dls_settings.api.offset", file)
 	}

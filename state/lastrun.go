@@ -92,6 +92,19 @@ func (r *StreamRun) DeliveredUntil() time.Time {
 	return r.CompleteUntil
 }
 
+// Reached is the time up to which everything that Duo showed is delivered, as a
+// stream's checkpoint and its last run tell, or zero when nothing is known. Either may be
+// nil. A run that found nothing new moves no checkpoint, and still has read further.
+func Reached(cp *Checkpoint, run *StreamRun) (at time.Time) {
+	if cp != nil {
+		at = time.UnixMilli(max(cp.DeliveredUntil, cp.LookedUntil)).UTC()
+	}
+	if run != nil && run.DeliveredUntil().After(at) {
+		at = run.DeliveredUntil().UTC()
+	}
+	return at
+}
+
 // RunsError is a file of last runs that is there and cannot be used.
 type RunsError struct {
 	// Path is the file's path.

@@ -527,6 +527,9 @@ func (d *Dir) ReadLedger(id ID, n int64) ([]byte, error) {
 
 func (d *Dir) readLedger(id ID, n int64) ([]byte, error) {
 	b, _, err := d.dir.Read(id.LedgerFile(), maxLedger)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("it is not there: %w", ErrLedger)
+	}
 	if err != nil {
 		return nil, err
 	}

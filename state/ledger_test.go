@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"dls/state"
@@ -133,6 +134,9 @@ func TestLedgerLost(t *testing.T) {
 				if hour == 2 {
 					if err := harm(filepath.Join(path, ledgerID.LedgerFile())); err != nil {
 						t.Fatal(err)
+					}
+					if _, err := l.Read(dir, ledgerID, everyPrint); !errors.Is(err, state.ErrLedger) || !strings.Contains(state.Hint(err), "begins it anew") {
+						t.Errorf("reading it: %v, hint %q", err, state.Hint(err))
 					}
 				}
 				lost, err := l.Close(dir, ledgerID, 1<<60)

@@ -246,16 +246,22 @@ func (c *checker) streams(dir state.Store) {
 		c.tell(Finding{"checkpoints", Failed, err.Error(), job.Hint(err)})
 		return
 	}
+	runs := map[state.ID]*state.StreamRun{}
+	known, _ := dir.LoadRuns(c.cfg.Account.IKey) // without them the checkpoints tell less: status says why
+	for i, r := range known {
+		runs[state.ID{IKey: c.cfg.Account.IKey, Endpoint: r.Endpoint, Account: r.Account}] = &known[i]
+	}
 	if !c.cfg.Account.MSP {
 		for _, route := range c.cfg.Routes {
-			c.tell(c.checkpoint(dir, state.ID{IKey: c.cfg.Account.IKey, Endpoint: route.Endpoint.Name}))
+			id := state.ID{IKey: c.cfg.Account.IKey, Endpoint: route.Endpoint.Name}
+			c.tell(c.checkpoint(dir, id, runs[id]))
 		}
 		return
 	}
 	good, inherited := 0, 0
 	ids := c.childStreams(times)
 	for _, id := range ids {
-		f := c.checkpoint(dir, id)
+		f := c.checkpoint(dir, id, runs[id])
 		if f.Outcome != OK {
 			c.tell(f)
 			continue
@@ -325,8 +331,8 @@ const (
 )
 
 // checkpoint loads the checkpoint of one stream, or the one of duologsync that it
-// would go on from.
-func (c *checker) checkpoint(store state.Store, id state.ID) Finding {
+// would go on from. The last run may be nil.
+func (c *checker) checkpoint(store state.Store, id state.ID, last *state.StreamRun) Finding {
 	result := job.Result{Endpoint: id.Endpoint, Account: id.Account}
 	f := Finding{Name: "checkpoint of " + result.Name()}
 	cp, err := store.Load(id)
@@ -343,8 +349,8 @@ func (c *checker) checkpoint(store state.Store, id state.ID) Finding {
 			return f
 		}
 	}
+	f.Detail = "delivered up to " + state.Reached(cp, last).Format(time.RFC3339)
 	until, now := time.UnixMilli(cp.DeliveredUntil).UTC(), time.Now()
-	f.Detail = "delivered up to " + until.Format(time.RFC3339)
 	if until.Sub(now) > ahead {
 		f.Outcome = Failed
 		f.Detail += fmt.Sprintf(", which is %v ahead of this machine's clock", until.Sub(now).Round(time.Second))

@@ -398,6 +398,13 @@ func LoadForPull(path string, env Env) (*Config, error) {
 	return load(&parser{file: path, env: env, pull: true})
 }
 
+// LoadForReceivers is Load for what sends to the servers of the file and asks another
+// Duo than that of its account: whatever is wrong with ikey, skey and hostname there, and
+// that they are missing, does not matter.
+func LoadForReceivers(path string, env Env) (*Config, error) {
+	return load(&parser{file: path, env: env, receivers: true})
+}
+
 // findDirectory settles where a relative directory of checkpoints is.
 func (c *Config) findDirectory(p *parser) error {
 	if filepath.IsAbs(c.Directory) || !c.Checkpointing || c.Bucket != nil {

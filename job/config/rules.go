@@ -19,6 +19,7 @@ type parser struct {
 	file          string // only for messages
 	env           Env
 	pull          bool // servers and mappings may be missing
+	receivers     bool // the account's keys do not matter
 	errs          []*Error
 	warnings      []warning
 	secrets       []string // texts that no message may hold
@@ -244,24 +245,13 @@ func (s *section) proxy() Proxy {
 }
 
 func (p *parser) account(s *section, c *Config) {
-	s.require("ikey", "hostname")
+	before := len(p.errs)
+	p.keys(s, c)
+	if p.receivers {
+		p.errs = p.errs[:before]
+	}
 	if !p.pull {
 		s.require("endpoint_server_mappings")
-	}
-	if ikey, ok := s.text("ikey"); ok {
-		if ikey != strings.TrimSpace(ikey) {
-			s.fail("ikey", "has blanks around it", writeHint(strings.TrimSpace(ikey)))
-		} else if inQuotes(ikey) {
-			s.fail("ikey", ruleQuotes, hintQuotes)
-		}
-		c.Account.IKey = ikey
-	}
-	c.Account.SKey, c.Account.SKeyFile = p.secretKey(s)
-	if host, ok := s.text("hostname"); ok {
-		if rule, hint := apiHostRule(host); rule != "" {
-			s.fail("hostname", rule, hint)
-		}
-		c.Account.Hostname = host
 	}
 	c.Account.MSP = s.boolean("is_msp", false)
 	c.Account.BlockList = s.blockList()
@@ -280,6 +270,26 @@ func (p *parser) account(s *section, c *Config) {
 		s.warn("block_list", "has no effect unless is_msp is true")
 	}
 	p.routes(s, c)
+}
+
+// keys reads whose account it is, and by which keys Duo lets dls in.
+func (p *parser) keys(s *section, c *Config) {
+	s.require("ikey", "hostname")
+	if ikey, ok := s.text("ikey"); ok {
+		if ikey != strings.TrimSpace(ikey) {
+			s.fail("ikey", "has blanks around it", writeHint(strings.TrimSpace(ikey)))
+		} else if inQuotes(ikey) {
+			s.fail("ikey", ruleQuotes, hintQuotes)
+		}
+		c.Account.IKey = ikey
+	}
+	c.Account.SKey, c.Account.SKeyFile = p.secretKey(s)
+	if host, ok := s.text("hostname"); ok {
+		if rule, hint := apiHostRule(host); rule != "" {
+			s.fail("hostname", rule, hint)
+		}
+		c.Account.Hostname = host
+	}
 }
 
 var accountID = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)

@@ -143,7 +143,7 @@ type borrowed struct {
 // maxConfig is more than a configuration may have.
 const maxConfig = 1 << 20
 
-// borrow reads a configuration that [config.Load] has found good.
+// borrow reads a configuration that [config.LoadForReceivers] has found good.
 func borrow(path string) (*borrowed, error) {
 	if safefile.Stdin(path) {
 		return nil, fmt.Errorf("read %q: the servers are taken from a file, which can be read twice", path)

@@ -72,7 +72,7 @@ func Run(ctx context.Context, w io.Writer, keep bool, dls func(args ...string) i
 	if s.config, err = configure(s.dir, s.sim, s.siem.addr, 1, duo.Names()); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "A simulated Duo answers at https://%s,\na receiver takes lines at tcp://%s.\nThe configuration is %s.\n", s.sim.Host(account), s.siem.addr, s.config)
+	fmt.Fprintf(w, "A simulated Duo answers at\n  https://%s,\na receiver takes lines at\n  tcp://%s.\nThe configuration is\n  %s.\n", s.sim.Host(account), s.siem.addr, s.config)
 	began := time.Now().Add(-time.Hour)
 	for _, chapter := range []func(context.Context, time.Time) error{s.check, s.first, s.death, s.rest, s.again, s.formats} {
 		if err := chapter(ctx, began); err != nil {
@@ -83,9 +83,9 @@ func Run(ctx context.Context, w io.Writer, keep bool, dls func(args ...string) i
 	if _, err := s.run(0, "status"); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nIn the end: %d records at Duo, %d of them at the receiver, 0 missing.\n", s.sent, len(s.got))
+	s.say(fmt.Sprintf("In the end: %d records at Duo, %d of them at the receiver, 0 missing.", s.sent, len(s.got)))
 	if keep {
-		fmt.Fprintf(w, "%s is kept; the simulated Duo ends here. dls simulate starts one that stays.\n", s.dir)
+		s.say(fmt.Sprintf("%s is kept; the simulated Duo ends here. dls simulate starts one that stays.", s.dir))
 	}
 	return nil
 }
@@ -157,7 +157,7 @@ func (s *story) first(_ context.Context, began time.Time) error {
 	if fresh != s.sent {
 		return fmt.Errorf("the receiver got %d records instead of %d", fresh, s.sent)
 	}
-	fmt.Fprintf(s.w, "\nexit code 0; the receiver got %d records:\n", fresh)
+	s.say(fmt.Sprintf("exit code 0; the receiver got %d records:", fresh))
 	for i := 0; i < len(lines); i += Records {
 		fmt.Fprintf(s.w, "  %s\n", report.Cut(lines[i], s.width))
 	}
@@ -202,7 +202,7 @@ func (s *story) again(context.Context, time.Time) error {
 	if fresh, repeated, _ := s.received(); fresh+repeated > 0 {
 		return fmt.Errorf("the receiver got %d records again", fresh+repeated)
 	}
-	s.say(`Above, "already delivered" counts what a run asked Duo for although it was delivered: each run begins ten minutes before its checkpoint, since Duo shows some records late, and leaves out what it knows.`)
+	s.say(`Above, "already delivered" counts what a run asked Duo for although it was delivered: each run begins ten minutes before its checkpoint, since Duo shows some records late, and leaves out what it knows. Pages of adminaction overlap as well: Duo can only be asked for whole seconds.`)
 	return nil
 }
 

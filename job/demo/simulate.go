@@ -15,6 +15,7 @@ import (
 	"dls/job/config"
 	"dls/job/duo"
 	"dls/job/duosim"
+	"dls/state"
 )
 
 // Simulation is what a simulated Duo is told.
@@ -22,8 +23,8 @@ type Simulation struct {
 	// Config is a configuration of one's own, whose servers and mappings are used; or
 	// empty for a receiver that counts lines.
 	Config string
-	// Directory gets the configuration for the simulation; empty: a temporary one, which
-	// is taken away at the end.
+	// Directory gets the configuration for the simulation, in the place of that of an
+	// earlier one that has ended; empty: a temporary one, which is taken away at the end.
 	Directory string
 	// Accounts is the number of an MSP's child accounts; 0: one account.
 	Accounts int
@@ -85,6 +86,11 @@ func Simulate(ctx context.Context, w io.Writer, line func(func() string) (stop f
 	if dir, err = filepath.Abs(dir); err != nil {
 		return err
 	}
+	release, err := claim(dir)
+	if err != nil {
+		return fmt.Errorf("--directory %q: %w", dir, err)
+	}
+	defer release()
 
 	var calls, refused atomic.Int64
 	sim := duosim.New(duosim.Account{ID: account, Name: "Simulation", Ikey: ikey, Skey: skey, MSP: o.Accounts > 0})
@@ -139,7 +145,7 @@ func Simulate(ctx context.Context, w io.Writer, line func(func() string) (stop f
 	if err != nil {
 		return err
 	}
-	if _, err := config.Load(path, config.Env{}); err != nil {
+	if _, err := config.LoadForReceivers(path, config.SystemEnv()); err != nil {
 		return fmt.Errorf("the configuration for the simulation: %w", err)
 	}
 	introduce(w, sim, siem, path, o)
@@ -157,6 +163,24 @@ func Simulate(ctx context.Context, w io.Writer, line func(func() string) (stop f
 	source.flow(ctx)
 	stop()
 	return nil
+}
+
+// claim takes a directory for one simulation until release is called, and refuses one in
+// which another runs.
+func claim(dir string) (release func(), err error) {
+	d, err := state.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := d.Lock("dls-simulate.lock")
+	if errors.Is(err, state.ErrLocked) {
+		err = errors.New("another simulation runs there; name another directory")
+	}
+	if err != nil {
+		d.Close()
+		return nil, err
+	}
+	return func() { unlock(); d.Close() }, nil
 }
 
 // introduce says how to use the simulation.

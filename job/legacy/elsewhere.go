@@ -187,7 +187,7 @@ func (e *BeginError) Error() string {
 // Hint has the command that moves them.
 func (e *BeginError) Hint() string {
 	if strings.HasPrefix(e.Dir, "s3://") { // dls's own files are in a bucket what they are in a directory
-		return fmt.Sprintf("go on from them: run dls once with dls_settings.checkpointing.directory %q, and copy the files *_checkpoint*.json of it into the bucket (aws s3 cp); or begin anew on purpose, with --begin", e.Strays[0].Dir)
+		return fmt.Sprintf("go on from them: run dls once with dls_settings.checkpointing.directory %q, and copy the files *_checkpoint*.json and *_ledger*.bin of it into the bucket (aws s3 cp); or begin anew on purpose, with --begin", e.Strays[0].Dir)
 	}
 	return fmt.Sprintf("go on from them: %s; or begin anew on purpose, with --begin", e.Move())
 }
@@ -197,7 +197,7 @@ func (e *BeginError) Move() string {
 	if runtime.GOOS == "windows" {
 		var commands []string
 		for _, s := range e.Strays {
-			for _, name := range few(s.Names, "*_checkpoint*") {
+			for _, name := range s.along() {
 				commands = append(commands, fmt.Sprintf(`move "%s" "%s"`, filepath.Join(s.Dir, name), e.Dir))
 			}
 		}
@@ -208,17 +208,12 @@ func (e *BeginError) Move() string {
 		command = "install -d -m 700 " + shell(e.Dir) + " && mv"
 	}
 	for _, s := range e.Strays {
-		for _, name := range few(s.Names, "*_checkpoint*") {
-			if name == "*_checkpoint*" {
+		for _, name := range s.along() {
+			if strings.HasPrefix(name, "*") {
 				command += " " + shell(s.Dir) + "/" + name
 				continue
 			}
 			command += " " + shell(filepath.Join(s.Dir, name))
-			// A checkpoint of dls's own goes with its ledger.
-			ledger := filepath.Join(s.Dir, strings.TrimSuffix(strings.Replace(name, "_checkpoint", "_ledger", 1), ".json")+".bin")
-			if _, err := os.Stat(ledger); err == nil && strings.HasSuffix(name, ".json") {
-				command += " " + shell(ledger)
-			}
 		}
 	}
 	return command + " " + shell(e.Dir) + "/"
@@ -236,10 +231,23 @@ func (s Stray) Note() string {
 // maxNames is how many names a message has.
 const maxNames = 8
 
-// few returns names, or a pattern for too many of them.
-func few(names []string, pattern string) []string {
-	if len(names) > maxNames {
-		return []string{pattern}
+// along are the names of the checkpoints to move, each of dls's own with that of its
+// ledger; or patterns for too many of them.
+func (s Stray) along() (names []string) {
+	ledgers := false
+	for _, name := range s.Names {
+		names = append(names, name)
+		stem, own := strings.CutSuffix(strings.Replace(name, "_checkpoint", "_ledger", 1), ".json")
+		if _, err := os.Stat(filepath.Join(s.Dir, stem+".bin")); own && err == nil {
+			names, ledgers = append(names, stem+".bin"), true
+		}
+	}
+	if len(s.Names) <= maxNames {
+		return names
+	}
+	names = []string{"*_checkpoint*"}
+	if ledgers {
+		names = append(names, "*_ledger*")
 	}
 	return names
 }

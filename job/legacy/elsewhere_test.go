@@ -152,4 +152,22 @@ func TestMove(t *testing.T) {
 	if text := e.Error(); !strings.Contains(text, "and 1 more") {
 		t.Errorf("error %s", text)
 	}
+	// A checkpoint of dls's own goes with its ledger, however many there are.
+	place := t.TempDir()
+	ledger := state.ID{Endpoint: "auth", Account: "DA0"}.LedgerFile()
+	if err := os.WriteFile(filepath.Join(place, ledger), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		names, moved []string
+	}{
+		{[]string{many[0], "auth_checkpoint_data_DA1.txt"}, []string{many[0], ledger, "auth_checkpoint_data_DA1.txt"}},
+		{many, []string{"*_checkpoint*", "*_ledger*"}},
+	} {
+		e := &BeginError{place, []Stray{{Dir: place, Names: test.names}}}
+		want := "mv " + place + "/" + strings.Join(test.moved, " "+place+"/") + " " + place + "/"
+		if diff := cmp.Diff(want, e.Move()); diff != "" {
+			t.Errorf("command (-want +got):\n%s", diff)
+		}
+	}
 }

@@ -200,7 +200,7 @@ func checkText(s string) error {
 }
 
 // errPath is also that of a job printed on another system than its own.
-var errPath = errors.New("not a plain absolute path of this scheduler's system; print the job on the machine that is to run it")
+var errPath = errors.New("not a plain absolute path of this scheduler's system; print the job on the machine that is to run it, or say with --program and --for where dls and the configuration are there")
 
 func checkUnixPath(p string) error {
 	if !path.IsAbs(p) || path.Clean(p) != p || p == "/" {

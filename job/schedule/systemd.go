@@ -12,6 +12,15 @@ import (
 // it unquote differently in a list of paths.
 const unsafe = "\"'\\"
 
+// DirectoryError is a checkpoint directory that the service cannot use, where that of
+// [StateDirectory] would do.
+type DirectoryError struct{ path, rule string }
+
+// Error names the directory, why it cannot be used, and what to do.
+func (e *DirectoryError) Error() string {
+	return fmt.Sprintf("checkpoint directory %q: %s", e.path, e.rule)
+}
+
 // checkSystemd reports what the sandbox of the service would break.
 func (j Job) checkSystemd() error {
 	hidden := func(p string) bool {
@@ -41,9 +50,9 @@ func (j Job) checkSystemd() error {
 		return nil
 	case hidden(j.StateDir):
 		// A private /tmp is emptied with every run, and with it the checkpoints.
-		return fmt.Errorf("checkpoint directory %q: the service sees no home and no temporary folder; leave dls_settings.checkpointing.directory out, and %s is used", j.StateDir, StateDirectory(j.Name))
+		return &DirectoryError{j.StateDir, fmt.Sprintf("the service sees no home and no temporary folder; leave dls_settings.checkpointing.directory out, and %s is used", StateDirectory(j.Name))}
 	case j.User == "":
-		return fmt.Errorf("checkpoint directory %q: a user that systemd makes up owns nothing there; leave dls_settings.checkpointing.directory out, and %s is used, or name the user who owns it", j.StateDir, StateDirectory(j.Name))
+		return &DirectoryError{j.StateDir, fmt.Sprintf("a user that systemd makes up owns nothing there; leave dls_settings.checkpointing.directory out, and %s is used, or name the user who owns it", StateDirectory(j.Name))}
 	}
 	if err := checkUnixPath(j.StateDir); err != nil {
 		return fmt.Errorf("checkpoint directory %q: %w", j.StateDir, err)

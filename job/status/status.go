@@ -284,12 +284,7 @@ func (c *collector) row(id state.ID, configured bool) Row {
 		}
 		r.Problem = report.Clean(err.Error())
 	}
-	if cp != nil {
-		r.DeliveredUntil = time.UnixMilli(max(cp.DeliveredUntil, cp.LookedUntil)).UTC()
-	}
-	if r.LastRun != nil && r.LastRun.DeliveredUntil().After(r.DeliveredUntil) {
-		r.DeliveredUntil = r.LastRun.DeliveredUntil().UTC()
-	}
+	r.DeliveredUntil = state.Reached(cp, r.LastRun)
 	if !r.DeliveredUntil.IsZero() {
 		r.BehindBy = c.now.Sub(r.DeliveredUntil)
 	}
