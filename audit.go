@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"text/tabwriter"
 	"time"
 
@@ -60,8 +59,7 @@ func (c *auditCommand) options(log *slog.Logger, now time.Time) (opts job.AuditO
 	return opts, nil
 }
 
-// auditMemory is what an audit keeps to, where it can: the collector of garbage works
-// harder near it.
+// auditMemory is what an audit keeps to, where it can.
 const auditMemory = 44 << 20
 
 func (c *auditCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
@@ -102,7 +100,7 @@ func (c *auditCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 		opts.Missing = &lines
 	}
 	defer lines.close()
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(auditMemory))
+	defer keepTo(auditMemory)()
 	a, err := job.Examine(ctx, cfg, opts)
 	stop()
 	if err == nil {

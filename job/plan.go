@@ -64,12 +64,23 @@ func (r *run) order(streams []*stream) {
 // stream makes the stream of an endpoint of an account.
 func (r *run) stream(a account, route config.Route) *stream {
 	row := route.Endpoint
-	l := &lines{endpoint: row, fields: slices.Concat(row.ID, row.Times), cef: r.cef, account: a.id}
+	return &stream{
+		run: r, endpoint: row, servers: route.Servers, host: a.host, wrong: a.wrong,
+		id:     state.ID{IKey: r.cfg.Account.IKey, Endpoint: row.Name, Account: a.id},
+		result: Result{Endpoint: row.Name, Account: a.id, AccountName: a.name},
+	}
+}
+
+// outfit makes what the stream writes its records with, and its ways to its servers.
+func (s *stream) outfit() {
+	r, row := s.run, s.endpoint
+	s.backoff = retry.Backoff{Limit: r.opts.RetryFor, Least: time.Second, Most: 30 * time.Second}
+	l := &lines{endpoint: row, fields: slices.Concat(row.ID, row.Times), cef: r.cef, account: s.id.Account}
 	if r.cef != nil {
 		l.mapping = cef.For(row.CEF)
 	}
-	if a.id != "" {
-		l.extra = []record.Extra{record.NewExtra("child_account_id", a.id)}
+	if s.id.Account != "" {
+		l.extra = []record.Extra{record.NewExtra("child_account_id", s.id.Account)}
 	} else {
 		for _, e := range row.Extra {
 			if e.Value == duo.HostValue {
@@ -78,17 +89,11 @@ func (r *run) stream(a account, route config.Route) *stream {
 			l.extra = append(l.extra, record.NewExtra(e.Key, e.Value))
 		}
 	}
-	s := &stream{
-		run: r, endpoint: row, host: a.host, wrong: a.wrong, lines: l,
-		id:     state.ID{IKey: r.cfg.Account.IKey, Endpoint: row.Name, Account: a.id},
-		result: Result{Endpoint: row.Name, Account: a.id, AccountName: a.name},
-	}
-	s.backoff = retry.Backoff{Limit: r.opts.RetryFor, Least: time.Second, Most: 30 * time.Second}
-	for _, i := range route.Servers {
+	s.lines = l
+	for _, i := range s.servers {
 		o := ServerOptions(r.cfg.Servers[i])
-		s.lanes = append(s.lanes, &lane{server: i, bare: r.cef != nil && o.OwnPrefix()})
+		s.lanes = append(s.lanes, &lane{server: i, group: r.groups[i], bare: r.cef != nil && o.OwnPrefix()})
 	}
-	return s
 }
 
 // errNoChildren is an MSP without child accounts: more likely a permission that

@@ -130,9 +130,7 @@ func (e *examination) pageOf(records []again) (*page, error) {
 func (s *stream) redeliver(ctx context.Context, cp *state.Checkpoint, progress state.Progress, next func(from int) (*page, error)) error {
 	s.began = time.Now()
 	s.cp = cp
-	for _, l := range s.lanes {
-		l.group = s.run.groups[l.server]
-	}
+	s.outfit()
 	before := s.result.Delivered
 	pages := func() error {
 		defer s.flight.drop()

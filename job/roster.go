@@ -3,17 +3,17 @@ package job
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"dls/job/duo"
 	"dls/state"
+	"dls/state/once"
 )
 
 // roster is what the store knows of streams that had a checkpoint. Its zero value is
 // ready.
 type roster struct {
-	once  once
+	once  once.Once
 	names map[string]bool // nil where there is none
 	err   error
 	begun atomic.Int64 // streams that the roster does not know and that begin
@@ -122,25 +122,4 @@ func (r *run) enrol(streams []*stream) {
 	if err := r.store.Enrol(r.opts.Shard.suffix(), r.cfg.Account.IKey, names); err != nil {
 		r.log.Warn(err.Error()+"; it is not noticed when the checkpoint of a new stream goes", "hint", Hint(err))
 	}
-}
-
-// once does something once. Unlike those of a [sync.Once], callers wait for it on a
-// channel, in which the virtual time of tests goes on. Its zero value is ready.
-type once struct {
-	mu   sync.Mutex
-	done chan struct{}
-}
-
-func (o *once) Do(f func()) {
-	o.mu.Lock()
-	done := o.done
-	if done == nil {
-		o.done = make(chan struct{})
-		defer close(o.done)
-		o.mu.Unlock()
-		f()
-		return
-	}
-	o.mu.Unlock()
-	<-done
 }

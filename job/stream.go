@@ -21,10 +21,11 @@ type stream struct {
 	run      *run
 	endpoint *duo.Endpoint
 	id       state.ID
+	servers  []int   // that it is mapped to, by their index in the configuration
 	host     string  // the API host on which the account lives
 	wrong    error   // why the account cannot be read, or nil
 	lines    *lines  // writes its records as lines
-	lanes    []*lane // the servers that it is mapped to: all must confirm
+	lanes    []*lane // the ways to the servers: all must confirm
 
 	cp    *state.Checkpoint // what counts; nil until it is loaded
 	fresh bool              // cp is not saved yet: it waits for Duo's first answer
@@ -80,7 +81,7 @@ func (s *stream) work(ctx context.Context, slot *slot) {
 		s.ledger = state.Ledger{Since: s.cp.Ledger.Since, Pass: s.cp.Ledger.Pass}
 		s.result.Audited, s.result.Missing = s.ledger.Pass.Last()
 	}
-	s.cp, s.reading = nil, nil
+	s.done()
 	s.run.opts.Progress.finished(s)
 }
 

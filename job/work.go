@@ -85,14 +85,18 @@ func (r *run) equip(streams []*stream) {
 // start gives a stream what it works with.
 func (s *stream) start() {
 	r := s.run
-	for _, l := range s.lanes {
-		l.group = r.groups[l.server]
-	}
+	s.outfit()
 	s.feed = feed.New(feed.Options{
 		Source: r.client, Limiter: r.limits[s.endpoint].Account(), Waiter: s, Memory: r.memory,
 		Backoff: &retry.Backoff{Limit: r.opts.RetryFor, Least: time.Second, Most: time.Minute},
-		Row:     s.endpoint, Host: s.host, Account: s.id.Account, Log: r.log.With("stream", s.result.Name()), Stats: &s.stats,
+		Row:     s.endpoint, Host: s.host, Account: s.id.Account, Name: s.result.Name(), Log: r.log, Stats: &s.stats,
 	})
+}
+
+// done lets go of what the stream worked with: with ten thousands of streams, the first
+// ones are done long before the last.
+func (s *stream) done() {
+	s.cp, s.reading, s.feed, s.lines, s.lanes, s.warned, s.from = nil, nil, nil, nil, nil, nil, nil
 }
 
 // turns gives each stream its turn, as many at a time as there are slots, in order. A

@@ -62,6 +62,7 @@ type Options struct {
 	Row     *duo.Endpoint
 	Host    string
 	Account string // the child account's id, or ""
+	Name    string // of the stream, in messages
 	Log     *slog.Logger
 	Stats   *Stats
 }
@@ -311,7 +312,7 @@ func (f *Feed) failed(ctx context.Context, p *fetch, err error) error {
 		wait = 0 // the limiter knows better
 	}
 	f.Stats.Retries++
-	f.Log.Info("trying again", "in", max(wait, f.Limiter.Wait(now)).Round(time.Millisecond), "because", err)
+	f.Log.Info("trying again", "stream", f.Name, "in", max(wait, f.Limiter.Wait(now)).Round(time.Millisecond), "because", err)
 	if wait == 0 {
 		return nil
 	}

@@ -26,6 +26,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"dls/state"
+	"dls/state/once"
 )
 
 // parallel is how many checkpoints are written at a time.
@@ -83,7 +84,7 @@ type stream struct {
 
 // listing is the versions of the streams of an endpoint.
 type listing struct {
-	once once
+	once once.Once
 	err  error
 }
 

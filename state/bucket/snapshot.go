@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
-	"sync"
+
+	"dls/state/once"
 )
 
 // A snapshot is one object with the content of the checkpoints of a share, so that a
@@ -14,7 +15,7 @@ import (
 // the listing gives its stream the version that the entry has. It is a line for each
 // stream: the name, the version and the checkpoint, which is one line itself.
 type snapshot struct {
-	once    once
+	once    once.Once
 	entries map[string]entryAt
 }
 
@@ -128,25 +129,4 @@ func (s *Store) saveSnapshot() error {
 		return fmt.Errorf("%s: %w", s.Path(name), err)
 	}
 	return err
-}
-
-// once does something once. Unlike those of a [sync.Once], callers wait for it on a
-// channel, in which the virtual time of tests goes on. Its zero value is ready.
-type once struct {
-	mu   sync.Mutex
-	done chan struct{}
-}
-
-func (o *once) Do(f func()) {
-	o.mu.Lock()
-	done := o.done
-	if done == nil {
-		o.done = make(chan struct{})
-		defer close(o.done)
-		o.mu.Unlock()
-		f()
-		return
-	}
-	o.mu.Unlock()
-	<-done
 }
