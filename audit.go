@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -88,7 +87,7 @@ func (c *auditCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	opts.Progress = progress
 	missing, err := c.open()
 	if err != nil {
-		log.Error(err.Error(), "hint", job.Hint(err))
+		log.Error(err.Error(), "hint", replacingHint(err))
 		return exitUsage
 	}
 	defer missing.discard()
@@ -145,11 +144,7 @@ func (c *auditCommand) open() (*destination, error) {
 	if c.Missing == "" {
 		return &destination{}, nil
 	}
-	d, err := replacing("--missing", c.Missing)
-	if err != nil {
-		return nil, err
-	}
-	return d, nil
+	return replacing("--missing", c.Missing)
 }
 
 // spilled keeps lines for the end of the standard output: a table comes first.
@@ -290,16 +285,4 @@ func (c *auditCommand) table(stdout io.Writer, a *job.Audit) error {
 	}
 	_, err := fmt.Fprintln(stdout, text)
 	return err
-}
-
-// replacing opens a file that takes the place of path once it is whole.
-func replacing(flag, path string) (*destination, error) {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s %q: it is no regular file", flag, path)
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".dls-audit-*.tmp")
-	if err != nil {
-		return nil, fmt.Errorf("%s %q: %w", flag, path, safefile.Cause(err))
-	}
-	return &destination{Writer: f, file: f, path: path, flag: flag}, nil
 }

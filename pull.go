@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -74,7 +73,7 @@ func (c *pullCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 	opts.Progress = progress
 	out, err := c.open(stdout)
 	if err != nil {
-		log.Error(err.Error(), "hint", job.Hint(err))
+		log.Error(err.Error(), "hint", replacingHint(err))
 		return exitUsage
 	}
 	opts.Out = out
@@ -142,8 +141,8 @@ func delivered(sum *job.Summary) (n int) {
 // destination is where a pull's records go, other than a server.
 type destination struct {
 	io.Writer
-	table *flat.CSV // nil unless a table is asked for
-	file  *os.File  // nil for the standard output
+	table *flat.CSV         // nil unless a table is asked for
+	file  *safefile.Pending // nil for the standard output
 	path  string
 	flag  string // that names the path
 }
@@ -151,17 +150,12 @@ type destination struct {
 // open opens what the flags name. A file is written beside the one that it
 // replaces in the end.
 func (c *pullCommand) open(stdout io.Writer) (*destination, error) {
-	d := &destination{Writer: stdout, flag: "--output"}
+	d := &destination{Writer: stdout}
 	if c.Output != "" && c.Output != "-" {
-		d.path = c.Output
-		if info, err := os.Stat(d.path); err == nil && !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("--output %q: it is no regular file", d.path)
+		var err error
+		if d, err = replacing("--output", c.Output); err != nil {
+			return nil, err
 		}
-		f, err := os.CreateTemp(filepath.Dir(d.path), ".dls-pull-*.tmp")
-		if err != nil {
-			return nil, fmt.Errorf("--output %q: %w", d.path, safefile.Cause(err))
-		}
-		d.file, d.Writer = f, f
 	}
 	if c.Format == "csv" {
 		dir := ""
@@ -176,6 +170,26 @@ func (c *pullCommand) open(stdout io.Writer) (*destination, error) {
 		d.table = table
 	}
 	return d, nil
+}
+
+// replacing opens a file that takes the place of path once it is whole.
+func replacing(flag, path string) (*destination, error) {
+	f, err := safefile.Begin(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s %q: %w", flag, path, err)
+	}
+	return &destination{Writer: f, file: f, path: path, flag: flag}, nil
+}
+
+// replacingHint is what to do about an error of replacing: who named the file does not
+// take away what is there.
+func replacingHint(err error) string {
+	for _, there := range []error{safefile.ErrSymlink, safefile.ErrNotRegular, safefile.ErrOwner} {
+		if errors.Is(err, there) {
+			return "name another file"
+		}
+	}
+	return job.Hint(err)
 }
 
 // Write takes records.
@@ -198,23 +212,17 @@ func (d *destination) finish(whole bool) (where string, err error) {
 	if d.file == nil {
 		return "", nil
 	}
-	path := d.path
+	suffix := ""
 	if !whole {
 		if info, err := d.file.Stat(); err == nil && info.Size() == 0 {
 			return "", nil
 		}
-		path += ".partial"
+		suffix = ".partial"
 	}
-	if err = d.file.Sync(); err == nil {
-		err = d.file.Close()
+	if err := d.file.Commit(suffix); err != nil {
+		return "", fmt.Errorf("%s %q: %w", d.flag, d.path+suffix, err)
 	}
-	if err == nil {
-		err = os.Rename(d.file.Name(), path)
-	}
-	if err != nil {
-		return "", fmt.Errorf("%s %q: %w", d.flag, d.path, safefile.Cause(err))
-	}
-	return fmt.Sprintf("%q", path), nil
+	return fmt.Sprintf("%q", d.path+suffix), nil
 }
 
 // discard takes away what finish has not put into its place.
@@ -224,8 +232,7 @@ func (d *destination) discard() {
 		d.table = nil
 	}
 	if d.file != nil {
-		_ = d.file.Close()
-		_ = os.Remove(d.file.Name())
+		d.file.Discard()
 		d.file = nil
 	}
 }

@@ -145,6 +145,8 @@ func apiHint(api *duo.APIError) string {
 		way = "behind"
 	}
 	switch {
+	case status == 401 && api.Code == 40105 && off == 0: // the answer tells no time, or one beyond all clocks
+		return "set this machine's clock: Duo says that it is off"
 	case status == 401 && (api.Code == 40105 || off > window.Skew):
 		return fmt.Sprintf("set this machine's clock: it is %v %s Duo's", off, way)
 	case status == 401 && api.Code == 40103:

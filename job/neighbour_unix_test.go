@@ -117,6 +117,23 @@ func TestNeighbourPlants(t *testing.T) {
 			t.Errorf("error %v, hint %q", err, job.Hint(err))
 		}
 	})
+	t.Run("a thousand accounts", func(t *testing.T) {
+		w, _ := newWorld(t)
+		w.text.msp = true
+		w.config()
+		for i := range 1000 {
+			path := w.path("state", state.ID{Endpoint: "auth", Account: fmt.Sprintf("DA%d", i)}.File())
+			if err := errors.Join(os.WriteFile(path, []byte("{}"), 0o644), os.Chown(path, 61002, 61002)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, args := range [][]string{{"status"}, {"check", "--offline"}} {
+			out, _ := exec.Command(program(t), append(args, w.path("config.yml"))...).CombinedOutput()
+			if n := strings.Count(string(out), "\n"); n > 20 || !strings.Contains(string(out), "another user") {
+				t.Errorf("%q: %d lines:\n%.1500s", args, n, out)
+			}
+		}
+	})
 	for _, kind := range []string{"dls_last_run-%d.json", "dls_turns-%d.json", "dls_history-%d.ndjson"} {
 		t.Run(kind, func(t *testing.T) {
 			w, _ := newWorld(t)

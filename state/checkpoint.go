@@ -194,10 +194,12 @@ func (cp *Checkpoint) Decode(data []byte, id ID) error {
 	if f.Endpoint != id.Endpoint || f.Account != id.Account {
 		return fmt.Errorf("it belongs to another stream, %q", ID{Endpoint: f.Endpoint, Account: f.Account}.File())
 	}
+	strange := false
 	ms := func(t time.Time) int64 {
 		if t.IsZero() {
 			return 0
 		}
+		strange = strange || t.Before(time.UnixMilli(0)) || t.Year() >= 2200
 		return t.UnixMilli()
 	}
 	*cp = Checkpoint{Progress: Progress{
@@ -206,6 +208,9 @@ func (cp *Checkpoint) Decode(data []byte, id ID) error {
 	}}
 	cp.Ledger = Ledger{ms(f.Ledger.Since), f.Ledger.Length, f.Ledger.Open, f.Ledger.Pass}
 	cp.Delivered.since = ms(f.RememberedSince)
+	if strange {
+		return errors.New("it tells a time beyond all clocks")
+	}
 	if f.DigestKey != nil {
 		if len(f.DigestKey) != 16 || cp.Delivered.digester.set([16]byte(f.DigestKey)) != nil {
 			return errors.New("it is damaged")

@@ -131,6 +131,9 @@ func (d *Dir) Read(name string, limit int64) ([]byte, fs.FileInfo, error) {
 	return d.dir.Read(name, limit)
 }
 
+// Foreign tells whether what has the name belongs to another user of this machine.
+func (d *Dir) Foreign(name string) bool { return errors.Is(d.dir.Look(name), ErrOwner) }
+
 // Load reads the checkpoint of a stream. A file that is not there gives nil and
 // no error. One that is there and cannot be trusted (torn, empty, of a newer
 // version, of another account or stream, a symbolic link, another user's, open to

@@ -98,6 +98,8 @@ func TestLoadRefuses(t *testing.T) {
 		{"bad mark", strings.Replace(string(data), "1795397940000 ", "1795397940000-", 1), "it is damaged"},
 		{"marks out of order", strings.Replace(string(data), "1795397940000 ", "1795397949999 ", 1), "it is damaged"},
 		{"trailing text", string(data) + "{", "it is damaged"},
+		{"a year of no clock", strings.Replace(string(data), `"looked_until":"20`, `"looked_until":"99`, 1), "it tells a time beyond all clocks"},
+		{"a year before Unix", strings.Replace(string(data), `"delivered_until":"20`, `"delivered_until":"16`, 1), "it tells a time beyond all clocks"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := open(t)

@@ -18,10 +18,13 @@ func Hint(err error) string {
 	}
 	file, again := "it", ""
 	if broken, ok := errors.AsType[*UntrustedError](err); ok {
-		file, again = fmt.Sprintf("%q", broken.Path), "; with --begin the stream then begins again, at dls_settings.api.offset"
+		file, again = fmt.Sprintf("%q", broken.Path), "; then put back a good copy, or have the stream begin again, at dls_settings.api.offset, with --begin"
 	}
 	if broken, ok := errors.AsType[*LockError](err); ok {
 		file = fmt.Sprintf("%q", broken.Path)
+	}
+	if broken, ok := errors.AsType[*RosterError](err); ok {
+		file, again = fmt.Sprintf("%q", broken.Path), "; then put back a good copy, or dls does not notice that a checkpoint has gone until the next run has written it anew"
 	}
 	_, busy := errors.AsType[*safefile.BusyError](err)
 	switch {
@@ -30,9 +33,11 @@ func Hint(err error) string {
 	case errors.Is(err, ErrAccount):
 		return "correct account.ikey, or give this account a checkpointing.directory of its own; if the same account has a new integration key, write that into the checkpoints' \"ikey\""
 	case errors.Is(err, safefile.ErrShared):
-		return fmt.Sprintf("anybody may have changed %s: look at it, and then make it its owner's alone (chmod 600)", file)
+		return fmt.Sprintf("anybody may have changed %s: look at it, and remove it%s", file, again)
 	case errors.Is(err, safefile.ErrLinked):
-		return fmt.Sprintf("somebody else may have put %s there: look at it, and put a copy in its place", file)
+		return fmt.Sprintf("if a backup gave %s its other name, put a copy in its place; else somebody may have put it there: look at it, and remove it%s", file, again)
+	case errors.Is(err, safefile.ErrSymlink), errors.Is(err, safefile.ErrNotRegular):
+		return fmt.Sprintf("somebody may have put %s there: look at it, and remove it%s", file, again)
 	case busy:
 		return "another program, such as a virus scanner, holds the file: exempt dls_settings.checkpointing.directory from it; if there is none, let the user that runs dls change the files there"
 	}
@@ -44,9 +49,6 @@ func Hint(err error) string {
 	}
 	if _, ok := errors.AsType[*UntrustedError](err); ok {
 		return fmt.Sprintf("look at %s and put back a good copy; only if you move it away and run with --begin does the stream begin again, at dls_settings.api.offset", file)
-	}
-	if errors.Is(err, safefile.ErrSymlink) || errors.Is(err, safefile.ErrNotRegular) {
-		return fmt.Sprintf("somebody may have put %s there: look at it, and remove it", file)
 	}
 	return ""
 }

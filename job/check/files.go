@@ -258,9 +258,14 @@ func (c *checker) streams(dir state.Store) {
 		}
 		return
 	}
-	good, inherited := 0, 0
+	good, inherited, foreign := 0, 0, 0
 	ids := c.childStreams(times)
 	for _, id := range ids {
+		if planted(dir, id, times) {
+			if foreign++; foreign > 1 {
+				continue // a neighbour may have put a thousand there
+			}
+		}
 		f := c.checkpoint(dir, id, runs[id])
 		if f.Outcome != OK {
 			c.tell(f)
@@ -275,12 +280,25 @@ func (c *checker) streams(dir state.Store) {
 	if inherited > 0 {
 		f.Detail += fmt.Sprintf("; duologsync's, for the first run to take over: %d", inherited)
 	}
+	if foreign > 0 {
+		f.Detail += fmt.Sprintf("; another user's: %d", foreign)
+	}
 	c.tell(f)
 	// The telephony of all children has one file of duologsync's.
 	telephony := slices.ContainsFunc(c.cfg.Routes, func(r config.Route) bool { return r.Endpoint.Name == "telephony" })
 	if telephony && !times[legacy.Names("telephony", "")[0]].IsZero() {
 		c.tell(inheritance(dir, state.ID{Endpoint: "telephony"}, "checkpoint of telephony of child accounts"))
 	}
+}
+
+// planted tells whether the file that a stream goes on from is another user's.
+func planted(store state.Store, id state.ID, files map[string]time.Time) bool {
+	name := id.File()
+	if files[name].IsZero() {
+		name = legacy.Names(id.Endpoint, id.Account)[0]
+	}
+	dir, ok := store.(*state.Dir)
+	return ok && dir.Foreign(name)
 }
 
 // elsewhere looks for checkpoints where the first run would not see them.

@@ -6,10 +6,11 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"unicode"
+
+	"dls/state/safefile"
 )
 
 // Secret is a text that does not print itself: formatted, marshalled or logged
@@ -193,13 +194,6 @@ func (p *sources) checked(name, text string) Secret {
 // noCredential tells that a credential is not there, or is the empty stand-in that
 // a unit gives (SetCredential=) where its file is not there.
 func noCredential(path string) bool {
-	info, err := os.Stat(path)
-	if err != nil {
-		return errors.Is(err, fs.ErrNotExist)
-	}
-	if !info.Mode().IsRegular() || info.Size() > 1 {
-		return false
-	}
-	text, err := os.ReadFile(path)
-	return err == nil && strings.TrimSpace(string(text)) == ""
+	text, _, err := safefile.Read(path, 1)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && strings.TrimSpace(string(text)) == ""
 }

@@ -117,7 +117,7 @@ func (p *page) response(i int) (int, error) {
 	if p.endpoint.Records == "" {
 		return record.Array(p.body, i, p.each)
 	}
-	found := false
+	found, told := false, 0
 	p.meta.Unreadable = p.endpoint.Cursor == Offset // nothing but the metadata tells whether there is more
 	end, err := record.Object(p.body, i, func(key []byte, i int) (int, error) {
 		switch string(key) {
@@ -128,12 +128,16 @@ func (p *page) response(i int) (int, error) {
 			found = true
 			return record.Array(p.body, i, p.each)
 		case "metadata":
+			told++
 			return p.metadata(i)
 		}
 		return record.Skip(p.body, i)
 	})
 	if err == nil && !found {
 		err = fmt.Errorf("the response has no %s", p.endpoint.Records)
+	}
+	if told > 1 { // which of them is meant?
+		p.meta = Meta{Unreadable: true}
 	}
 	return end, err
 }
@@ -150,17 +154,25 @@ func (p *page) metadata(i int) (int, error) {
 		p.meta.Unreadable = true
 		return end, nil
 	}
-	return record.Object(p.body, i, func(key []byte, i int) (int, error) {
+	cursors := 0
+	end, err = record.Object(p.body, i, func(key []byte, i int) (int, error) {
 		end, err := record.Skip(p.body, i)
 		if err == nil && string(key) == "next_offset" {
+			cursors++
 			p.meta.Cursor, p.meta.Unreadable = cursor(p.body[i:end])
 		}
 		if err == nil && string(key) == "total_objects" {
 			// A number, or an object of which nobody has seen one.
-			p.meta.Total, _ = strconv.Atoi(string(p.body[i:end]))
+			if n, wrong := strconv.Atoi(string(p.body[i:end])); wrong == nil {
+				p.meta.Total = max(n, 0)
+			}
 		}
 		return end, err
 	})
+	if cursors > 1 {
+		p.meta.Cursor, p.meta.Unreadable = "", true
+	}
+	return end, err
 }
 
 // cursor reads next_offset in each of the shapes that Duo has used: a list of

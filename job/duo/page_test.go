@@ -107,6 +107,23 @@ func TestReadPageOddMetadata(t *testing.T) {
 	}
 }
 
+// What stands twice says nothing, and a number that is none of records counts none.
+func TestReadPageDoubled(t *testing.T) {
+	for response, want := range map[string]Meta{
+		`"metadata":{"next_offset":"1,a","next_offset":null,"total_objects":2}`:              {Unreadable: true, Total: 2},
+		`"metadata":{"next_offset":"1,a","total_objects":2},"metadata":{"next_offset":null}`: {Unreadable: true},
+		`"metadata":{"next_offset":"1,a","total_objects":99999999999999999999}`:              {Cursor: "1,a"},
+		`"metadata":{"next_offset":"1,a","total_objects":-5}`:                                {Cursor: "1,a"},
+		`"metadata":{"next_offset":"1,a","total_objects":1e9}`:                               {Cursor: "1,a"},
+	} {
+		body := `{"stat":"OK","response":{"authlogs":[],` + response + `}}`
+		meta, err := ReadPage(Named("auth"), []byte(body), func(int) (int, error) { return 0, nil })
+		if meta != want || err != nil {
+			t.Errorf("%s: %+v, %v, want %+v", response, meta, err, want)
+		}
+	}
+}
+
 // What is no page of Duo's is an error, which tells a refusal from a broken
 // answer: only the latter is tried again.
 func TestReadPageRefuses(t *testing.T) {

@@ -115,6 +115,7 @@ type collector struct {
 	files    map[string]time.Time
 	names    map[string]string // of accounts, by their ids
 	accounts map[string]bool   // whether runs still read it
+	foreign  []string          // checkpoints of accounts that nothing else tells of
 }
 
 // Collect tells how the streams of the configuration stand at the time now, and
@@ -155,6 +156,13 @@ func Collect(cfg *config.Config, dir state.Store, now time.Time) (*Report, error
 		}
 	}
 	c.discover()
+	if len(c.foreign) > 0 {
+		note := fmt.Sprintf("another user has put %q there, and no run knows its account", dir.Path(slices.Min(c.foreign)))
+		if more := len(c.foreign) - 1; more > 0 {
+			note += fmt.Sprintf("; and %d more such files", more)
+		}
+		found.Notes = append(found.Notes, note)
+	}
 	for account := range c.accounts {
 		found.Rows = append(found.Rows, c.rows(account)...)
 	}
@@ -213,10 +221,16 @@ func (c *collector) discover() {
 			c.names[id.Account] = r.AccountName
 		}
 	}
+	dir, _ := c.dir.(*state.Dir)
 	for name, written := range c.files {
 		account, own, ok := parseName(name)
 		// The files of a single account's duologsync are not an account's of an MSP.
 		if !ok || heard[account] || account == "" && !own {
+			continue
+		}
+		// What a neighbour puts there makes no account.
+		if account != "" && dir != nil && dir.Foreign(name) {
+			c.foreign = append(c.foreign, name)
 			continue
 		}
 		see(account, len(c.runs) == 0 || c.now.Sub(written) < state.KeepRuns)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -359,7 +360,7 @@ func TestHuman(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0s", 59*time.Second + 999*time.Millisecond: "59s", time.Minute: "1m", 59*time.Minute + 59*time.Second: "59m",
 		time.Hour: "1h0m", 2*time.Hour + 10*time.Minute: "2h10m", 24*time.Hour - 1: "23h59m", 24 * time.Hour: "1d", 5*24*time.Hour + 23*time.Hour: "5d",
-		-3 * time.Minute: "-3m",
+		-3 * time.Minute: "-3m", math.MinInt64: "-106751d",
 	} {
 		if got := human(d); got != want {
 			t.Errorf("%v: %q, want %q", d, got, want)

@@ -88,8 +88,8 @@ type Gap struct{ From, To int64 }
 func Open(rules Rules, cp *state.Checkpoint, start time.Time, end int64, overlap time.Duration) (*Window, error) {
 	w := &Window{rules: rules, start: start, end: end, progress: cp.Progress}
 	w.reading = reading{seed: maphash.MakeSeed(), given: map[uint64]bool{}, over: -1}
-	if by := time.Duration(cp.DeliveredUntil-start.UnixMilli()) * time.Millisecond; by > Skew {
-		return nil, &AheadError{by}
+	if until := time.UnixMilli(cp.DeliveredUntil); until.Sub(start) > Skew {
+		return nil, &AheadError{until.Sub(start)}
 	}
 	w.plan(&cp.Delivered, overlap)
 	w.note(0, start)

@@ -337,6 +337,13 @@ func TestAhead(t *testing.T) {
 			t.Errorf("%v ahead: %q, want %q", tt.ahead, text, tt.want)
 		}
 	}
+	// Further away than a duration tells.
+	for year, want := range map[int]bool{9999: true, 1600: false} {
+		cp := &state.Checkpoint{Progress: state.Progress{DeliveredUntil: time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()}}
+		if _, err := Open(v2, cp, now, epoch, 0); (err != nil) != want {
+			t.Errorf("year %d: %v", year, err)
+		}
+	}
 }
 
 // More is delivered than a checkpoint remembers, and the checkpoint has not moved

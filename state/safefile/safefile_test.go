@@ -103,6 +103,58 @@ func TestCommitSeveral(t *testing.T) {
 	}
 }
 
+// What comes bit by bit takes its place once it is whole, or a place beside it, or none.
+func TestPending(t *testing.T) {
+	d := open(t)
+	write(t, d.Path("file"), "old")
+	begin := func(text string) *Pending {
+		t.Helper()
+		p, err := Begin(d.Path("file"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	begin("none").Discard()
+	partial := begin("part")
+	if err := partial.Commit(".partial"); err != nil {
+		t.Error(err)
+	}
+	partial.Discard()
+	if got := content(t, d.Path("file")); got != "old" {
+		t.Errorf("the file holds %q", got)
+	}
+	if err := begin("new").Commit(""); err != nil {
+		t.Error(err)
+	}
+	blocked := begin("more")
+	if err := os.Mkdir(d.Path("file.blocked"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := blocked.Commit(".blocked"); !errors.Is(err, ErrNotRegular) {
+		t.Errorf("into a directory's place: %v", err)
+	}
+	if got := content(t, d.Path("file")) + content(t, d.Path("file.partial")); got != "newpart" {
+		t.Errorf("the files hold %q", got)
+	}
+	if got := filetest.Names(t, d.Path("")); !slices.Equal(got, []string{"file", "file.blocked", "file.partial"}) {
+		t.Errorf("files %q", got)
+	}
+	for _, path := range []string{d.Path("file.blocked"), d.Path("none/file")} {
+		if p, err := Begin(path); err == nil {
+			p.Discard()
+			t.Errorf("%s was begun", path)
+		}
+	}
+	filetest.Symlink(t, d.Path("file"), d.Path("link"))
+	if _, err := Begin(d.Path("link")); !errors.Is(err, ErrSymlink) {
+		t.Errorf("a link: %v", err)
+	}
+}
+
 // A name that leads out of the directory is none.
 func TestNames(t *testing.T) {
 	d := open(t)
