@@ -318,7 +318,8 @@ func (s *stream) warn(w *window.Window, step window.Step) {
 // conclude warns of what can be said in one line when the stream is done.
 func (s *stream) conclude() {
 	if s.gap != (window.Gap{}) {
-		s.run.log.Warn(fmt.Sprintf("Duo keeps records for 180 days: those from %s to %s can no longer be had", text(s.gap.From), text(s.gap.To)), "stream", s.result.Name())
+		some := map[bool]string{true: "some of "}[s.gap.Partly]
+		s.run.log.Warn(fmt.Sprintf("Duo keeps records for 180 days: %sthose from %s to %s can no longer be had", some, text(s.gap.From), text(s.gap.To)), "stream", s.result.Name())
 	}
 	if n := s.result.Untimed; n > 0 {
 		s.run.log.Warn(counted(n, "new record tells", "new records tell")+" no time, or one outside the time asked for, and cannot move the checkpoint", "stream", s.result.Name())

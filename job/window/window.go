@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,7 +72,7 @@ type reading struct {
 	withheld int64           // the latest cursor that a page out of order held back, or 0
 	repeats  int             // pages in a row without anything not yet shown
 
-	news   bool // the span has brought a new record
+	news   bool // the window has brought a new record
 	shown  int  // records since the span's mintime
 	last   state.Key
 	size   int   // of the last page that had records
@@ -80,8 +81,13 @@ type reading struct {
 	over   int64 // a second that a page lay in wholly and that was stepped over, or -1
 }
 
-// Gap is a time whose records Duo no longer keeps. Its zero value is none.
-type Gap struct{ From, To int64 }
+// Gap is a time whose records Duo no longer keeps, in milliseconds since the epoch. Its
+// zero value is none.
+type Gap struct {
+	From, To int64
+	// Partly tells that some of its records were read in time.
+	Partly bool
+}
 
 // Open lays out the window of a stream: from the overlap before its checkpoint up to
 // end, in milliseconds since the epoch. The error is an *AheadError.
@@ -99,7 +105,7 @@ func Open(rules Rules, cp *state.Checkpoint, start time.Time, end int64, overlap
 
 // begin goes to the beginning of the first span that is left.
 func (w *Window) begin() {
-	w.news, w.shown, w.size, w.most, w.over, w.latest = false, 0, 0, 0, -1, 0
+	w.shown, w.size, w.most, w.over, w.latest = 0, 0, 0, -1, 0
 	w.last = state.Key{}
 	w.withheld, w.highest, w.repeats = 0, 0, 0
 	clear(w.given) // the cursors of another span are others, though they may look the same
@@ -131,13 +137,16 @@ type Call struct {
 // Call returns the next call. A run may be long, and Duo refuses a time for which it
 // no longer keeps records: the gap that is passed over then is told by [Window.Gap].
 func (w *Window) Call(now time.Time) Call {
-	mintime := w.mintime
-	if oldest := w.oldest(now); mintime < oldest {
-		if w.cursor == "" {
-			w.note(mintime, now)
-			w.mintime = oldest
+	mintime := max(w.mintime, w.oldest(now))
+	if mintime > w.mintime {
+		from := w.mintime
+		if w.at <= w.spans[0].Max {
+			from = max(from, w.at) // what lies before the cursor is read
 		}
-		mintime = oldest
+		w.note(from, now)
+		if w.cursor == "" {
+			w.mintime = mintime
+		}
 	}
 	c := Call{Mintime: mintime, Cursor: w.cursor, More: w.news}
 	if w.rules.Paging != Earliest {
@@ -146,15 +155,19 @@ func (w *Window) Call(now time.Time) Call {
 	return c
 }
 
-// note notes a gap where what lies from from on is older than Duo keeps.
+// note notes a gap where what was not read yet, from from on, is older than Duo may be
+// asked for.
 func (w *Window) note(from int64, now time.Time) {
 	from = max(from, w.progress.DeliveredUntil, w.progress.LookedUntil) // the overlap is read once more, not for the first time
-	if to := now.Add(w.inside - Retention).UnixMilli(); from < to && w.progress.DeliveredUntil != 0 {
-		if w.gap == (Gap{}) {
-			w.gap.From = from
-		}
-		w.gap.To = to
+	to := w.oldest(now)
+	if from >= to || w.progress.DeliveredUntil == 0 {
+		return
 	}
+	if w.gap.To == 0 {
+		w.gap.From = from
+	}
+	w.gap.Partly = w.gap.Partly || 0 < w.gap.To && w.gap.To < from
+	w.gap.To = to
 }
 
 // Gap returns the time passed over so far because Duo no longer keeps its records.
@@ -237,7 +250,7 @@ func (w *Window) Advance(page Page, now time.Time) (step Step) {
 	case n == 0:
 	case !page.Repeated || w.cursor == "" && page.Fresh > 0:
 		w.repeats = 0 // something new has come: it goes on
-	case w.cursor != "" || n >= w.size: // pages that begin later and get shorter come to an end
+	case w.cursor != "" || n >= w.size && page.Last == w.last: // pages that begin later get shorter, or end later
 		w.repeats++
 	}
 	if w.over >= 0 && page.Fresh > 0 && believable(page.Times, span) {
@@ -399,70 +412,94 @@ func (w *Window) follow(next string, at int64) error {
 	return nil
 }
 
-// onward is where to go on without a cursor: the lowest time, later than the call's
-// mintime, not before the cursor that led to the page, and within the span, that the
-// last of the page's records tell; or -1. Where
-// that is the time of the first record it is the next one told, so that the page to
-// come is smaller than this one if there is nothing behind it.
-func (w *Window) onward(page Page) int64 {
-	to, next, seen, before := int64(-1), int64(-1), 0, 0
+// tally tells where the records of a page lie, by the times that they tell.
+type tally struct {
+	before int // the call's mintime
+	within int // the time of mintime, of one unit
+	beyond int // it
+	later  int // than the span, and no record of mintime's time comes after them
+}
+
+func (w *Window) tally(page Page) (n tally) {
 	for _, t := range page.Times {
-		if 0 <= t && t < w.mintime-w.mintime%w.rules.Unit {
-			before++
+		switch {
+		case t < 0: // it tells nothing
+		case t < w.mintime:
+			n.before++
+		case t == w.mintime:
+			n.within, n.later = n.within+1, 0 // Duo's order is that of time: those before are no later
+		case t > w.spans[0].Max:
+			n.beyond, n.later = n.beyond+1, n.later+1
+		default:
+			n.beyond++
 		}
 	}
-	if w.cursor == "" && 2*before > len(page.Times) {
+	return n
+}
+
+// onward is where to go on without a cursor, or -1: the lowest time, later than the
+// call's mintime and not before the cursor that led to the page, that the last of its
+// records tell. Where too few tell a later time to be believed, and a page full of
+// mintime's own may have been cut, it is the time after mintime.
+func (w *Window) onward(page Page) int64 {
+	n := w.tally(page)
+	if w.cursor == "" && 2*n.before > len(page.Times) {
 		return -1 // this is no answer to what was asked for
 	}
-	for i := len(page.Times) - 1; i >= 0 && seen < last; i-- {
-		t := page.Times[i]
-		if t <= w.mintime || t > w.spans[0].Max || t < w.at && w.at <= w.spans[0].Max {
-			continue
-		}
-		seen++
-		switch {
-		case to < 0 || t < to:
-			to, next = t, to
-		case t > to && (next < 0 || t < next):
-			next = t
+	from, to := w.mintime+1, w.spans[0].Max
+	if w.at <= to {
+		from = max(from, w.at)
+	}
+	var room [last]int64
+	told := room[:0]
+	for _, t := range slices.Backward(page.Times) {
+		if from <= t && t <= to && len(told) < last {
+			told = append(told, t)
 		}
 	}
-	if next >= 0 && len(page.Times) > 0 && page.Times[0] == to {
-		return next
+	if len(told) == 0 {
+		return -1
 	}
-	return to
+	if n.within > 0 && n.beyond < last && w.full(len(page.Times)) {
+		return max(w.mintime+w.rules.Unit, from)
+	}
+	slices.Sort(told)
+	lowest := told[0]
+	if page.Times[0] == lowest { // the next one, so that a page with nothing behind it gets smaller
+		if i := slices.IndexFunc(told, func(t int64) bool { return t > lowest }); i > 0 {
+			return told[i]
+		}
+	}
+	return lowest
+}
+
+// full tells whether a page of n records may have been cut.
+func (w *Window) full(n int) bool {
+	return n > last && n >= min(w.progress.Pages.Largest, w.rules.Limit)
 }
 
 // skip goes on without a cursor.
 func (w *Window) skip(page Page, step *Step) error {
-	later, within, n := 0, 0, len(page.Times)
-	for _, t := range page.Times {
-		switch {
-		case t > w.spans[0].Max:
-			later++
-		case t == w.mintime-w.mintime%w.rules.Unit:
-			within++
-		}
-	}
-	to := w.onward(page)
+	to, tally, n := w.onward(page), w.tally(page), len(page.Times)
+	earliest, limited := w.rules.Paging == Earliest, n >= w.rules.Limit
+	within := earliest && 0 < tally.within && 2*tally.before <= n
 	switch {
-	case w.rules.Paging == Earliest && w.spans[0].Reread && (later > 1 || later > 0 && to < 0), // two, since one record's text ends nothing
-		w.rules.Paging == Earliest && to < 0 && later > 0 && later+within == n && (later > 1 || n < w.rules.Limit):
-		w.finish(step) // what is behind is newer than the span
+	case earliest && w.behind(tally, to, n):
+		w.finish(step)
 		return nil
-	case to >= 0:
-	case w.rules.Paging == Earliest && within > 0: // the others tell nothing that leads on
-		to, w.over = w.mintime+w.rules.Unit, w.mintime
-		if n >= w.rules.Limit {
+	case within && (to < 0 || limited && page.Times[n-1] == w.mintime && to == w.mintime+w.rules.Unit):
+		to, w.over = w.mintime+w.rules.Unit, w.mintime // the others tell nothing that leads on
+		if limited {
 			step.SteppedOver, w.over = w.mintime, -1
 		}
+	case to >= 0:
 	case w.at > w.mintime && w.at <= w.spans[0].Max:
 		to = w.at // once more, from the time of the cursor that led here
-	case n >= last || w.rules.Paging == Cursor && within == 0 && w.at != w.mintime:
+	case n >= last || !earliest && tally.within == 0 && w.at != w.mintime:
 		return ErrStuck
 	case page.Fresh > 0 && w.cursor == "":
 		to = w.mintime // once more, for what shows up late
-	case w.rules.Paging == Earliest:
+	case earliest:
 		w.finish(step) // all known, and too few to have been cut
 		return nil
 	default:
@@ -479,6 +516,16 @@ func (w *Window) skip(page Page, step *Step) error {
 	w.shown = 0
 	clear(w.given) // what begins later may come to the same cursors
 	return nil
+}
+
+// behind tells whether a page of n of the earliest records shows that those not yet
+// shown are newer than the span: it has some that are, and nothing else that leads on.
+// One record's text does not tell that of a page that may have been cut.
+func (w *Window) behind(t tally, to int64, n int) bool {
+	if w.spans[0].Reread {
+		return t.later > 1 || t.later > 0 && to < 0
+	}
+	return to < 0 && 2*(t.later+t.within) > n && (t.later > 1 || t.later > 0 && n < w.rules.Limit)
 }
 
 // Again tells that the call to come begins at a time, and not at a cursor.

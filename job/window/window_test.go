@@ -3,6 +3,7 @@ package window
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -174,6 +175,35 @@ func TestWindow(t *testing.T) {
 		{"what is newer than the window ends nothing", v1, state.Pages{}, []step{
 			{Page{Times: append(run(0, 20), at(20_000, 20_001)...), Fresh: 22}, 4, "4 ", nil, ""},
 		}},
+		{"one record of a full second that tells a later time leads past none", v1, state.Pages{}, []step{
+			{Page{Times: slices.Concat(make1000(0)[:700], at(60), make1000(0)[701:]), Fresh: 1000}, 1, "1 ", nil, "stepped over 0"},
+		}},
+		{"nor do two that tell a time behind the window end it", v1, state.Pages{}, []step{
+			{Page{Times: slices.Concat(at(20_000, 20_001), make1000(0)[2:]), Fresh: 1000}, 0, "1 ", nil, "stepped over 0"},
+		}},
+		{"nor, without a cursor, one of a full millisecond", v2, state.Pages{}, []step{
+			{Page{Times: slices.Concat(make1000(0)[:999], at(60)), Fresh: 1000, Unreadable: true}, 0, "0 ", nil, "no cursor"},
+		}},
+		{"a page that is newer than the window ends it, though one of its records tells no time", v1, state.Pages{}, []step{
+			{Page{Times: run(0, 20), Fresh: 20}, 4, "4 ", nil, ""},
+			{Page{Times: append(run(20_000, 30), -1, 0), Fresh: 32}, 4, end, nil, ""},
+		}},
+		{"full pages of known records, equal to others that were shown, are no circle", v1, state.Pages{Largest: 20, LargestAt: start.UnixMilli()}, []step{
+			{Page{Times: run(0, 20), Last: state.Key{1}}, 4, "4 ", nil, ""},
+			{Page{Times: run(4, 20), Last: state.Key{2}, Repeated: true}, 8, "8 ", nil, ""},
+			{Page{Times: run(8, 20), Last: state.Key{1}, Repeated: true}, 12, "12 ", nil, ""},
+			{Page{Times: run(12, 20), Last: state.Key{2}, Repeated: true}, 16, "16 ", nil, ""},
+		}},
+		{"a page of what lies before the time asked for is no end", v1, state.Pages{}, []step{
+			{Page{Times: append(make1000(9998), at(9999)...), Fresh: 1001}, 9999, "9999 ", nil, ""},
+			{Page{Times: append(make1000(9998), at(9999)...), Repeated: true}, 9999, "9999 ", ErrStuck, ""},
+		}},
+		{"the same full page again and again is one, wherever it is asked for", v1, state.Pages{Largest: 20, LargestAt: start.UnixMilli()}, []step{
+			{Page{Times: run(0, 20)}, 4, "4 ", nil, ""},
+			{Page{Times: run(0, 20), Repeated: true}, 5, "5 ", nil, ""},
+			{Page{Times: run(0, 20), Repeated: true}, 6, "6 ", nil, ""},
+			{Page{Times: run(0, 20), Repeated: true}, 7, "7 ", ErrRepeats, ""},
+		}},
 		{"known records of one time without a cursor are stepped over", v2, state.Pages{}, []step{
 			{Page{Times: at(0, 0)}, 0, "0 ", nil, ""},
 			{Page{}, 0, end, nil, ""},
@@ -294,9 +324,9 @@ func TestGap(t *testing.T) {
 		{"a stream that begins", edge.Add(Margin), time.Time{}, 0, time.Time{}, time.Time{}, edge.Add(Margin)},
 		{"one that could not call for four minutes", edge.Add(Margin), time.Time{}, 4 * time.Minute, time.Time{}, time.Time{}, edge.Add(Margin)},
 		{"ten seconds later than the first run", edge.Add(Margin - 10*time.Second), time.Time{}, 0, time.Time{}, time.Time{}, edge.Add(Margin - 10*time.Second)},
-		{"a day too old", edge.Add(-24 * time.Hour), time.Time{}, 0, edge.Add(-24 * time.Hour), edge, edge.Add(time.Minute)},
+		{"a day too old", edge.Add(-24 * time.Hour), time.Time{}, 0, edge.Add(-24 * time.Hour), edge.Add(time.Minute), edge.Add(time.Minute)},
 		{"as old, and idle ever since", edge.Add(-24 * time.Hour), now.Add(-time.Hour), 0, time.Time{}, time.Time{}, edge.Add(time.Minute)},
-		{"passed while it waited", edge.Add(Margin), time.Time{}, 20 * time.Minute, edge.Add(Margin), edge.Add(20 * time.Minute), edge.Add(21 * time.Minute)},
+		{"passed while it waited", edge.Add(Margin), time.Time{}, 20 * time.Minute, edge.Add(Margin), edge.Add(21 * time.Minute), edge.Add(21 * time.Minute)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cp := &state.Checkpoint{Progress: state.Progress{Began: 1, DeliveredUntil: tt.until.UnixMilli()}}
@@ -310,12 +340,76 @@ func TestGap(t *testing.T) {
 			c := w.Call(now.Add(tt.call))
 			want := Gap{}
 			if !tt.from.IsZero() {
-				want = Gap{tt.from.UnixMilli(), tt.to.UnixMilli()}
+				want = Gap{From: tt.from.UnixMilli(), To: tt.to.UnixMilli()}
 			}
 			if c.Mintime != tt.asks.UnixMilli() || w.Gap() != want {
 				t.Errorf("asks from %v, gap %v, want %v, %v", time.UnixMilli(c.Mintime).UTC(), w.Gap(), tt.asks.UTC(), want)
 			}
 		})
+	}
+}
+
+// A run that waits for so long that Duo forgets what lies behind its cursor says so, and
+// says of what it read in between no more than it must.
+func TestGapBehindCursor(t *testing.T) {
+	now := time.UnixMilli(epoch)
+	edge := func(d time.Duration) int64 { return now.Add(inside + d - Retention).UnixMilli() }
+	for _, tt := range []struct {
+		name  string
+		waits []time.Duration // the times of the calls after the first
+		at    []time.Duration // where the page before each of them ended, after the edge at the beginning
+		want  Gap
+	}{
+		{"in time", []time.Duration{9 * time.Minute}, []time.Duration{10 * time.Minute}, Gap{}},
+		{"too late", []time.Duration{30 * time.Minute}, []time.Duration{10 * time.Minute}, Gap{From: edge(10 * time.Minute), To: edge(30 * time.Minute)}},
+		{"too late again, with a page between", []time.Duration{30 * time.Minute, 60 * time.Minute}, []time.Duration{10 * time.Minute, 35 * time.Minute},
+			Gap{From: edge(10 * time.Minute), To: edge(60 * time.Minute), Partly: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			began := Oldest(now)
+			w, err := Open(v2, &state.Checkpoint{Progress: state.Progress{Began: began, DeliveredUntil: began}}, now, now.Add(-Lag).UnixMilli(), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Call(now)
+			for i, wait := range tt.waits {
+				at := edge(tt.at[i])
+				if s := w.Advance(Page{Times: []int64{at}, Fresh: 1, Cursor: fmt.Sprintf("%d,a", at)}, now); s.Err != nil {
+					t.Fatal(s.Err)
+				}
+				if c, oldest := w.Call(now.Add(wait)), edge(wait); c.Mintime < oldest {
+					t.Errorf("call %d asks from %d, %d ms before what may be asked for", i+1, c.Mintime, oldest-c.Mintime)
+				}
+			}
+			if diff := cmp.Diff(tt.want, w.Gap()); diff != "" {
+				t.Errorf("gap (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A slice of the overlap that has brought a new record makes the run one with news: it
+// asks on until nothing comes.
+func TestNewsOfSlice(t *testing.T) {
+	start := time.UnixMilli(epoch + 10_000_000)
+	known := run(5400, 3600)
+	cp := &state.Checkpoint{Progress: state.Progress{Began: epoch, DeliveredUntil: epoch + 9_000_000,
+		Pages: state.Pages{Largest: 1000, LargestAt: start.UnixMilli(), End: 999, EndAt: start.UnixMilli(), ProvedAt: start.UnixMilli()}}}
+	for i, ms := range known {
+		cp.Delivered.Add([]state.Mark{{At: ms, Key: state.Key{byte(i), byte(i >> 8), 1}, Count: 1}})
+	}
+	w, err := Open(v2, cp, start, epoch+10_000_000, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Advance(Page{Times: known[:999], Fresh: 1, Cursor: cursor(6398, "a")}, start)
+	w.Advance(Page{}, start)
+	if w.Span().Reread {
+		t.Fatal("the slice is not read to its end")
+	}
+	w.Advance(Page{Times: known[2601:], Newest: true, Cursor: cursor(8999, "a")}, start)
+	if w.Done() {
+		t.Error("the run ends without a call that brings nothing")
 	}
 }
 
