@@ -254,12 +254,7 @@ func TestProxyRefusesOnce(t *testing.T) {
 }
 
 func TestProxyAway(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := fmt.Sprintf("127.0.0.1:%d", sinktest.FreePort(t))
 	for _, scheme := range []string{"http", "socks5"} {
 		err := get(client(t, scheme+"://"+address, nil), "api-test.example")
 		proxy, ok := errors.AsType[*ProxyError](err)
@@ -347,12 +342,7 @@ func (d daemon) start(t *testing.T, login bool) string {
 	if err != nil {
 		t.Skipf("%s is not installed", d.name)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	port := sinktest.FreePort(t)
 	dir, err := os.MkdirTemp("", "proxy") // one that another user can enter: squid gives root up
 	if err != nil {
 		t.Fatal(err)
@@ -415,13 +405,8 @@ func TestProxyDaemons(t *testing.T) {
 					t.Error(err)
 				}
 				// A port where nobody listens: the proxy's answer is told.
-				l, err := net.Listen("tcp", "127.0.0.1:0")
-				if err != nil {
-					t.Fatal(err)
-				}
-				nobody := l.Addr().String()
-				l.Close()
-				err = get(client(t, address, ca), nobody)
+				nobody := fmt.Sprintf("127.0.0.1:%d", sinktest.FreePort(t))
+				err := get(client(t, address, ca), nobody)
 				if proxy, ok := errors.AsType[*ProxyError](err); !ok || proxy.Status < 500 || proxy.Host != nobody || !Temporary(err) {
 					t.Errorf("error %v, want a temporary refusal by the proxy", err)
 				}
