@@ -307,10 +307,14 @@ func (r *Reading) Judge(id Ident) (v Verdict, count int, shown bool) {
 	return New, count, shown
 }
 
-// Forget drops what the reading has seen of the marks.
+// Forget drops what the reading has seen of the marks that what is delivered has
+// forgotten. Of equal records without an id it drops nothing while one is remembered:
+// their count goes on.
 func (r *Reading) Forget(marks []Mark) {
 	for _, m := range marks {
-		r.seen.remove(m.Key, m.Digest)
+		if r.delivered.index.find(m.Key, m.Digest) == nil {
+			r.seen.remove(m.Key, m.Digest)
+		}
 	}
 }
 

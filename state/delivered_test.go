@@ -102,6 +102,54 @@ func TestForgetAndJudge(t *testing.T) {
 	}
 }
 
+// Of equal records without an id the first is forgotten, and the next one that Duo shows
+// is the third all the same.
+func TestForgetOneOfEqual(t *testing.T) {
+	d, id := new(Delivered), Ident{Key: Key{1}, Counted: true}
+	r := NewReading(d)
+	for i, at := range []int64{10, 20} {
+		_, count, _ := r.Judge(id)
+		if count != i+1 {
+			t.Fatalf("count %d, want %d", count, i+1)
+		}
+		d.Add([]Mark{{At: at, Key: id.Key, Count: count}})
+	}
+	r.Forget(d.Forget(20))
+	if v, count, _ := r.Judge(id); v != New || count != 3 {
+		t.Errorf("verdict %d, count %d, want a new record, the third", v, count)
+	}
+}
+
+// What a file has no room for is forgotten, the oldest first, and what is left can be
+// read again and says from when on it remembers.
+func TestFit(t *testing.T) {
+	defer func(most int) { maxMarks = most }(maxMarks)
+	maxMarks = 80
+	cp := &Checkpoint{Progress: Progress{DeliveredUntil: 1_000}}
+	for i := range 80 {
+		cp.Delivered.Add([]Mark{mark(int64(1_000+i), byte(i+1), 1)})
+	}
+	if gone := cp.Fit(); gone != nil {
+		t.Fatalf("%d marks are forgotten, and all have room", len(gone))
+	}
+	cp.Delivered.Add([]Mark{mark(2_000, 81, 1)})
+	gone := cp.Fit()
+	if len(gone) != 11 || gone[10] != mark(1_010, 11, 1) || cp.Delivered.RememberedSince() != 1_011 || cp.Delivered.Holds(Key{11}, 1) || !cp.Delivered.Holds(Key{12}, 1) {
+		t.Errorf("forgotten: %v; remembered since %d", gone, cp.Delivered.RememberedSince())
+	}
+	data, err := cp.Encode(auth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again Checkpoint
+	if err := again.Decode(data, auth); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(shown(cp), shown(&again)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestNewKey(t *testing.T) {
 	keys := map[Key]string{}
 	for name, parts := range map[string][][]byte{

@@ -288,11 +288,12 @@ func (w *Window) Advance(page Page, now time.Time) (step Step) {
 	return step
 }
 
-// forgotten tells whether all that is new on a page which a cursor led to tells times
-// that were read in this window and are no longer remembered: delivered records would
-// be taken for new.
+// forgotten tells whether a page which a cursor led to lies where this window was read
+// already, and all that is new on it is no longer remembered: delivered records would be
+// taken for new. One record that tells a time behind the cursor shows that it does not.
 func (w *Window) forgotten(page Page) bool {
-	return w.cursor != "" && w.at >= page.RememberedSince && page.Fresh > 0 && page.Forgotten == page.Fresh
+	return w.cursor != "" && w.at >= page.RememberedSince && page.Fresh > 0 && page.Forgotten == page.Fresh &&
+		!slices.ContainsFunc(page.Times, func(t int64) bool { return t > w.at })
 }
 
 // sizes notes the size of a page, and that an empty one proves the page before it to
