@@ -35,10 +35,6 @@ var (
 	ErrForgotten = errors.New("what comes from Duo is what lies before the records that are remembered, so what is new cannot be told")
 )
 
-// last is how many of a page's last records tell where to go on without a cursor.
-// The lowest of their times counts, so that one record's odd text leads past none.
-const last = 16
-
 // repeats is how many pages in a row without anything not yet shown end a window.
 const repeats = 3
 
@@ -237,15 +233,28 @@ type Step struct {
 
 // Advance takes the page that the last call brought and goes on to the next.
 func (w *Window) Advance(page Page, now time.Time) (step Step) {
-	span, n := w.spans[0], len(page.Times)
 	if w.forgotten(page) {
 		return Step{Err: ErrForgotten}
 	}
+	w.take(page, now, &step)
+	next, at := w.cursorOf(page)
+	w.reach(page, next, at)
+	step.NoCursor = w.missing(page, next)
+	step.Err = w.move(page, next, at, now, &step)
+	if w.repeats >= repeats && !w.Done() && step.Err == nil {
+		step.Err = ErrRepeats
+	}
+	return step
+}
+
+// take notes what the page shows.
+func (w *Window) take(page Page, now time.Time, step *Step) {
+	n := len(page.Times)
 	if !page.Repeated || w.cursor == "" {
 		w.shown += n
 	}
 	w.news = w.news || page.Fresh > 0
-	w.sizes(n, now, &step)
+	w.sizes(n, now, step)
 	switch {
 	case n == 0:
 	case !page.Repeated || w.cursor == "" && page.Fresh > 0:
@@ -253,39 +262,44 @@ func (w *Window) Advance(page Page, now time.Time) (step Step) {
 	case w.cursor != "" || n >= w.size && page.Last == w.last: // pages that begin later get shorter, or end later
 		w.repeats++
 	}
-	if w.over >= 0 && page.Fresh > 0 && believable(page.Times, span) {
+	if w.over >= 0 && page.Fresh > 0 && believable(page.Times, w.spans[0]) {
 		step.SteppedOver = w.over
 	}
 	w.over = -1
 	if n > 0 {
 		w.size, w.most, w.last = n, max(w.most, n), page.Last
 	}
-	next, at := w.cursorOf(page)
-	step.NoCursor = w.rules.Paging == Cursor && next == "" && (page.Unreadable || n > 0 && (page.Cursor != "" || n >= w.rules.Limit))
-	w.reach(page, next, at)
+}
+
+// missing tells whether a cursor was due and none came that can be used.
+func (w *Window) missing(page Page, next string) bool {
+	n := len(page.Times)
+	return w.rules.Paging == Cursor && next == "" && (page.Unreadable || n > 0 && (page.Cursor != "" || n >= w.rules.Limit))
+}
+
+// move goes on to the next page, or to the next span where the one under way is read.
+func (w *Window) move(page Page, next string, at int64, now time.Time, step *Step) error {
+	n, reread := len(page.Times), w.spans[0].Reread
 	switch {
 	case n == 0:
-		w.finish(&step)
+		w.finish(step)
 	case w.idleEnd(page, next, now):
-		if next == "" && n < w.most && !span.Reread {
-			w.proved(w.most, now, &step)
-		} else if last := &w.progress.Pages.Last; !span.Reread && *last != w.last {
+		if next == "" && n < w.most && !reread {
+			w.proved(w.most, now, step)
+		} else if last := &w.progress.Pages.Last; !reread && *last != w.last {
 			*last, step.Changed = w.last, true // the one that was last is shown no more
 		}
-		w.finish(&step)
+		w.finish(step)
 	case next != "":
-		step.Err = w.follow(next, at)
+		return w.follow(next, at)
 	case w.rules.Paging == Opaque && (page.Unreadable || page.Cursor != ""):
-		step.Err = ErrStuck // there is no other way on, and the end moves the checkpoint
+		return ErrStuck // there is no other way on, and the end moves the checkpoint
 	case w.rules.Paging == Opaque:
-		w.finish(&step)
+		w.finish(step)
 	default:
-		step.Err = w.skip(page, &step)
+		return w.skip(page, step)
 	}
-	if w.repeats >= repeats && !w.Done() && step.Err == nil {
-		step.Err = ErrRepeats
-	}
-	return step
+	return nil
 }
 
 // forgotten tells whether a page which a cursor led to lies where this window was read
@@ -334,7 +348,7 @@ func past(at, now int64) bool { return now-at > day.Milliseconds() || at > now }
 
 // idleEnd tells whether a page may be the end of the window without a further call:
 // it brought nothing new, holds the newest known record, cannot have been cut, and
-// an end was proved within a day.
+// an end was proved within a day. A slice of the overlap ends at any small page.
 func (w *Window) idleEnd(page Page, next string, now time.Time) bool {
 	p, n := &w.progress.Pages, len(page.Times)
 	if page.Fresh > 0 || !page.Newest && !w.spans[0].Reread || w.shown < page.Total || w.rules.Paging == Opaque && next != "" {
@@ -343,7 +357,14 @@ func (w *Window) idleEnd(page Page, next string, now time.Time) bool {
 	if next == "" && (n < w.most || n == 1 && w.cursor != "") {
 		return true // it began later than a larger page and brought no more: that was not cut
 	}
-	return !w.news && (n < p.Largest || n <= p.End && n < w.rules.Limit && !w.spans[0].Reread) && (w.spans[0].Reread || !past(p.ProvedAt, now.UnixMilli()))
+	switch {
+	case w.news:
+		return false
+	case w.spans[0].Reread:
+		return n < p.Largest
+	}
+	small := n < p.Largest || n <= p.End && n < w.rules.Limit
+	return small && !past(p.ProvedAt, now.UnixMilli())
 }
 
 // cursorOf returns the page's cursor and its time, which is -1 where the cursor does
@@ -411,122 +432,6 @@ func (w *Window) follow(next string, at int64) error {
 	}
 	w.cursor, w.at = next, at
 	return nil
-}
-
-// tally tells where the records of a page lie, by the times that they tell.
-type tally struct {
-	before int // the call's mintime
-	within int // the time of mintime, of one unit
-	beyond int // it
-	later  int // than the span, and no record of mintime's time comes after them
-}
-
-func (w *Window) tally(page Page) (n tally) {
-	for _, t := range page.Times {
-		switch {
-		case t < 0: // it tells nothing
-		case t < w.mintime:
-			n.before++
-		case t == w.mintime:
-			n.within, n.later = n.within+1, 0 // Duo's order is that of time: those before are no later
-		case t > w.spans[0].Max:
-			n.beyond, n.later = n.beyond+1, n.later+1
-		default:
-			n.beyond++
-		}
-	}
-	return n
-}
-
-// onward is where to go on without a cursor, or -1: the lowest time, later than the
-// call's mintime and not before the cursor that led to the page, that the last of its
-// records tell. Where too few tell a later time to be believed, and a page full of
-// mintime's own may have been cut, it is the time after mintime.
-func (w *Window) onward(page Page) int64 {
-	n := w.tally(page)
-	if w.cursor == "" && 2*n.before > len(page.Times) {
-		return -1 // this is no answer to what was asked for
-	}
-	from, to := w.mintime+1, w.spans[0].Max
-	if w.at <= to {
-		from = max(from, w.at)
-	}
-	var room [last]int64
-	told := room[:0]
-	for _, t := range slices.Backward(page.Times) {
-		if from <= t && t <= to && len(told) < last {
-			told = append(told, t)
-		}
-	}
-	if len(told) == 0 {
-		return -1
-	}
-	if n.within > 0 && n.beyond < last && w.full(len(page.Times)) {
-		return max(w.mintime+w.rules.Unit, from)
-	}
-	slices.Sort(told)
-	lowest := told[0]
-	if page.Times[0] == lowest { // the next one, so that a page with nothing behind it gets smaller
-		if i := slices.IndexFunc(told, func(t int64) bool { return t > lowest }); i > 0 {
-			return told[i]
-		}
-	}
-	return lowest
-}
-
-// full tells whether a page of n records may have been cut.
-func (w *Window) full(n int) bool {
-	return n > last && n >= min(w.progress.Pages.Largest, w.rules.Limit)
-}
-
-// skip goes on without a cursor.
-func (w *Window) skip(page Page, step *Step) error {
-	to, tally, n := w.onward(page), w.tally(page), len(page.Times)
-	earliest, limited := w.rules.Paging == Earliest, n >= w.rules.Limit
-	within := earliest && 0 < tally.within && 2*tally.before <= n
-	switch {
-	case earliest && w.behind(tally, to, n):
-		w.finish(step)
-		return nil
-	case within && (to < 0 || limited && page.Times[n-1] == w.mintime && to == w.mintime+w.rules.Unit):
-		to, w.over = w.mintime+w.rules.Unit, w.mintime // the others tell nothing that leads on
-		if limited {
-			step.SteppedOver, w.over = w.mintime, -1
-		}
-	case to >= 0:
-	case w.at > w.mintime && w.at <= w.spans[0].Max:
-		to = w.at // once more, from the time of the cursor that led here
-	case n >= last || !earliest && tally.within == 0 && w.at != w.mintime:
-		return ErrStuck
-	case page.Fresh > 0 && w.cursor == "":
-		to = w.mintime // once more, for what shows up late
-	case earliest:
-		w.finish(step) // all known, and too few to have been cut
-		return nil
-	default:
-		to, w.over = w.mintime+w.rules.Unit, w.mintime // for the same reason
-	}
-	if to > w.spans[0].Max {
-		w.finish(step)
-		return nil
-	}
-	if w.cursor != "" {
-		w.repeats = 0 // what begins at a time shows some of what a cursor led to
-	}
-	w.position = position{mintime: to, at: -1}
-	w.shown = 0
-	clear(w.given) // what begins later may come to the same cursors
-	return nil
-}
-
-// behind tells whether a page of n of the earliest records shows that those not yet
-// shown are newer than the span: it has some that are, and nothing else that leads on.
-// One record's text does not tell that of a page that may have been cut.
-func (w *Window) behind(t tally, to int64, n int) bool {
-	if w.spans[0].Reread {
-		return t.later > 1 || t.later > 0 && to < 0
-	}
-	return to < 0 && 2*(t.later+t.within) > n && (t.later > 1 || t.later > 0 && n < w.rules.Limit)
 }
 
 // Again tells that the call to come begins at a time, and not at a cursor.
