@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -36,6 +38,43 @@ func TestAwait(t *testing.T) {
 					t.Errorf("stderr: %q", stderr.String())
 				}
 				time.Sleep(time.Until(began.Add(tt.takes))) // for what was left behind
+			})
+		})
+	}
+}
+
+// A signal that comes twice at once ends the run, and one that comes again the process.
+func TestHeed(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		after []time.Duration // the first signal
+		exits int             // the code, or 0
+	}{
+		{"one", nil, 0},
+		{"an echo", []time.Duration{time.Millisecond, echo - 1}, 0},
+		{"again", []time.Duration{time.Millisecond, echo}, 128 + 15},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				signals := make(chan os.Signal, 2)
+				code := 0
+				go heed(signals, cancel, func(n int) { code = n })
+				signals <- syscall.SIGTERM
+				synctest.Wait()
+				if _, ok := errors.AsType[*interrupted](context.Cause(ctx)); !ok {
+					t.Errorf("the first signal: %v", context.Cause(ctx))
+				}
+				began := time.Now()
+				for _, after := range tt.after {
+					time.Sleep(time.Until(began.Add(after)))
+					signals <- syscall.SIGTERM
+				}
+				synctest.Wait()
+				if code != tt.exits {
+					t.Errorf("exit code %d, want %d", code, tt.exits)
+				}
+				close(signals)
 			})
 		})
 	}

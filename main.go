@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -185,26 +186,37 @@ func (i *interrupted) Error() string {
 // Unwrap makes an interruption a cancellation, which the next run makes good.
 func (i *interrupted) Unwrap() error { return context.Canceled }
 
-// interruptible returns a context that the first SIGINT or SIGTERM ends. The
-// second ends the process at once.
+// interruptible returns a context that the first SIGINT or SIGTERM ends. A second one
+// ends the process at once.
 func interruptible() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		s, ok := <-signals
-		if !ok {
-			return
-		}
-		cancel(&interrupted{s})
-		if s, ok := <-signals; ok {
-			os.Exit(exitSignal + int(s.(syscall.Signal)))
-		}
-	}()
+	go heed(signals, cancel, os.Exit)
 	return ctx, func() {
 		signal.Stop(signals)
 		close(signals)
 		cancel(nil)
+	}
+}
+
+// echo is for how long a signal counts as the first one once more: timeout(1), and
+// whoever signals a process and then its group, sends it twice.
+const echo = 500 * time.Millisecond
+
+// heed has the first signal end the run, and another one, unless it is an echo, the
+// process.
+func heed(signals <-chan os.Signal, end context.CancelCauseFunc, exit func(code int)) {
+	first, ok := <-signals
+	if !ok {
+		return
+	}
+	end(&interrupted{first})
+	since := time.Now()
+	for s := range signals {
+		if time.Since(since) >= echo {
+			exit(exitSignal + int(s.(syscall.Signal)))
+		}
 	}
 }
 

@@ -299,7 +299,7 @@ func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
 	if ctx.Err() != nil {
 		most = 2 * time.Second
 	}
-	return context.WithTimeout(context.WithoutCancel(ctx), most)
+	return context.WithTimeoutCause(context.WithoutCancel(ctx), most, fmt.Errorf("no answer within %v", most))
 }
 
 // tell writes the metrics and calls the dead-man switch. While another run holds
