@@ -127,10 +127,8 @@ func (c *scheduleCommand) definition() (*schedule.Definition, error) {
 	if !cfg.Checkpointing || cfg.Bucket != nil {
 		return d, err
 	}
-	search := legacy.Search{Dir: j.StateDir, IKey: cfg.Account.IKey, MSP: cfg.Account.MSP, BlockList: cfg.Account.BlockList}
-	for _, route := range cfg.Routes {
-		search.Endpoints = append(search.Endpoints, route.Endpoint.Name)
-	}
+	search := legacy.SearchFor(cfg)
+	search.Dir = j.StateDir
 	if _, ok := errors.AsType[*schedule.DirectoryError](err); ok {
 		// What is there must come along.
 		search.Dir, search.Places = schedule.StateDirectory(c.Name), []string{j.StateDir}

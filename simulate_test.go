@@ -84,7 +84,7 @@ func TestSimulateWithOwnReceivers(t *testing.T) {
 	text := `version: '1.0.0'
 dls_settings: {log_format: CEF}
 servers:
-  - &siem {id: mine, hostname: 127.0.0.1, port: ` + strconv.Itoa(siem.Port()) + `, protocol: TCP}
+  - &siem {id: mine, hostname: 127.0.0.1, port: ` + strconv.Itoa(siem.Port()) + `, protocol: TCP, settle: 0}
 account:
   ikey: DIOWN000000000000000
   skey: ` + scriptSecret + `

@@ -11,6 +11,7 @@ import (
 
 	"dls/job"
 	"dls/job/config"
+	"dls/job/legacy"
 	"dls/job/report"
 	"dls/job/status"
 	"dls/state/safefile"
@@ -79,8 +80,16 @@ func (c *statusCommand) collect(ctx context.Context, cfg *config.Config) (*statu
 	}
 	defer dir.Close()
 	found, err := status.Collect(cfg, dir, time.Now())
-	if err != nil || c.HTML == "" {
-		return found, err
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Bucket == nil {
+		if begin := legacy.Begins(cfg.Directory, legacy.Elsewhere(legacy.SearchFor(cfg))); begin != nil {
+			found.Notes = append(found.Notes, begin.Error()+"; "+job.Hint(begin))
+		}
+	}
+	if c.HTML == "" {
+		return found, nil
 	}
 	points, err := dir.History(cfg.Account.IKey)
 	if err != nil {

@@ -21,7 +21,7 @@ func (r *run) warnSystemd() {
 	}
 	// A timer's unit is told which timer it was, from systemd 252 on.
 	if os.Getenv("TRIGGER_UNIT") == "" && restarted(append(r.store.Began(r.opts.Shard.suffix(), r.cfg.Account.IKey), r.start)) {
-		r.log.Warn("the last three runs began within two minutes: systemd starts the unit again whenever it ends",
+		r.log.Warn("the last three runs began within two minutes: unless they were started by hand, systemd starts the unit again whenever it ends",
 			"hint", "dls runs once: take Restart= out, and let a timer start it (dls schedule CONFIG systemd)")
 	}
 }

@@ -20,14 +20,10 @@ func (r *run) first() error {
 			return err
 		}
 	}
-	search := legacy.Search{
-		Dir: r.cfg.Directory, IKey: r.cfg.Account.IKey, MSP: r.cfg.Account.MSP, BlockList: r.cfg.Account.BlockList,
-		Endpoints: r.opts.Endpoints, Places: r.opts.Places,
-	}
-	if len(search.Endpoints) == 0 {
-		for _, route := range r.cfg.Routes {
-			search.Endpoints = append(search.Endpoints, route.Endpoint.Name)
-		}
+	search := legacy.SearchFor(r.cfg)
+	search.Places = r.opts.Places
+	if len(r.opts.Endpoints) > 0 {
+		search.Endpoints = r.opts.Endpoints
 	}
 	strays := legacy.Elsewhere(search)
 	for _, s := range strays {

@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"dls/state/safefile"
 )
@@ -48,6 +49,9 @@ func Hint(err error) string {
 		return "put back the copy that was beside the checkpoint; without it the next run that delivers something begins it anew"
 	}
 	if _, ok := errors.AsType[*UntrustedError](err); ok {
+		if errors.Is(err, fs.ErrPermission) {
+			return fmt.Sprintf("let the user that runs dls read %s, or run dls once as root", file)
+		}
 		return fmt.Sprintf("look at %s and put back a good copy; only if you move it away and run with --begin does the stream begin again, at dls_settings.api.offset", file)
 	}
 	return ""

@@ -2,6 +2,7 @@ package state
 
 import (
 	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -30,6 +31,9 @@ func TestHintAdoptsNothing(t *testing.T) {
 				t.Errorf("%T, %v: %q", tt.err, cause, hint)
 			}
 		}
+	}
+	if hint := Hint(&UntrustedError{"the file", fs.ErrPermission}); !strings.HasPrefix(hint, `let the user that runs dls read "the file"`) {
+		t.Errorf("a file that cannot be read: %q", hint)
 	}
 	if hint := Hint(errors.New("another")); hint != "" {
 		t.Errorf("another error: %q", hint)

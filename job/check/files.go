@@ -126,6 +126,9 @@ func (c *checker) directory() {
 		}
 		c.tell(f)
 		if c.cfg.Checkpointing {
+			if errors.Is(err, fs.ErrNotExist) {
+				c.elsewhere()
+			}
 			c.skip("the directory cannot be opened", "run lock", "checkpoints")
 		}
 		return
@@ -303,12 +306,8 @@ func planted(store state.Store, id state.ID, files map[string]time.Time) bool {
 
 // elsewhere looks for checkpoints where the first run would not see them.
 func (c *checker) elsewhere() {
-	search := legacy.Search{
-		Dir: c.cfg.Directory, IKey: c.cfg.Account.IKey, MSP: c.cfg.Account.MSP, BlockList: c.cfg.Account.BlockList, Places: c.opts.Places,
-	}
-	for _, route := range c.cfg.Routes {
-		search.Endpoints = append(search.Endpoints, route.Endpoint.Name)
-	}
+	search := legacy.SearchFor(c.cfg)
+	search.Places = c.opts.Places
 	strays := legacy.Elsewhere(search)
 	if err := legacy.Begins(c.cfg.Directory, strays); err != nil {
 		c.tell(Finding{"checkpoints elsewhere", Failed, err.Error(), job.Hint(err)})

@@ -253,6 +253,21 @@ func TestTemp(t *testing.T) {
 	t.Error("there is no finding")
 }
 
+// What lies elsewhere is seen before there is a directory.
+func TestElsewhereBeforeTheDirectory(t *testing.T) {
+	w := newWorld(t)
+	w.options.Offline, w.options.Places = true, []string{w.path("old")}
+	w.cfg.Directory = w.path("new")
+	if err := os.Mkdir(w.path("old"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.write("old/auth_checkpoint_data.txt", []byte(`["1795397947000", "x"]`))
+	w.expect(w.run(), append([]want{
+		{check.Failed, "checkpoint directory " + w.cfg.Directory, "no such file or directory", ""},
+		{check.Failed, "checkpoints elsewhere", "auth_checkpoint_data.txt", "--begin"},
+	}, skipped("the directory cannot be opened", "run lock", "checkpoints")...)...)
+}
+
 func TestLock(t *testing.T) {
 	w := newWorld(t)
 	w.options.Offline = true

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"dls/job/config"
 	"dls/job/duo"
 	"dls/state"
 	"dls/state/safefile"
@@ -25,8 +26,20 @@ type Search struct {
 	// MSP tells that child accounts are read, but for those of BlockList.
 	MSP       bool
 	BlockList []string
-	// Places are the directories to look into; nil: those of [Places].
-	Places []string
+	// Places are the directories to look into, Jobs those in which only checkpoints of
+	// dls's own count, since they may belong to jobs of several accounts. Both nil: those of
+	// [Places] and [Jobs].
+	Places, Jobs []string
+}
+
+// SearchFor returns the search for what the first run of a configuration would leave
+// unseen.
+func SearchFor(cfg *config.Config) Search {
+	s := Search{Dir: cfg.Directory, IKey: cfg.Account.IKey, MSP: cfg.Account.MSP, BlockList: cfg.Account.BlockList}
+	for _, route := range cfg.Routes {
+		s.Endpoints = append(s.Endpoints, route.Endpoint.Name)
+	}
+	return s
 }
 
 // Stray is a directory with checkpoints that the one in use does not have.
@@ -46,6 +59,23 @@ func Places() []string {
 	return []string{`\tmp`, os.TempDir()} // the first on the drive of the working directory
 }
 
+// Jobs are where systemd keeps the checkpoints of the jobs that dls schedule prints and
+// that the packages bring, where they have the default names.
+func Jobs() []string {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	const one = "/var/lib/dls"
+	dirs := []string{one}
+	entries, _ := os.ReadDir(one) // what cannot be read is not this user's to go on from
+	for _, e := range entries {
+		if e.IsDir() {
+			dirs = append(dirs, filepath.Join(one, e.Name()))
+		}
+	}
+	return dirs
+}
+
 // Elsewhere looks for the checkpoints that a first run would go on from if they lay
 // in the directory in use. It returns none where that has a checkpoint of dls: then
 // it is not the first run. What cannot be read is left out.
@@ -59,30 +89,30 @@ func Elsewhere(s Search) []Stray {
 			}
 		}
 	}
-	places := s.Places
-	if places == nil {
-		places = Places()
+	places, jobs := s.Places, s.Jobs
+	if places == nil && jobs == nil {
+		places, jobs = Places(), Jobs()
 	}
 	var strays []Stray
 	var seen []os.FileInfo
 	if used, err := os.Stat(s.Dir); err == nil {
 		seen = append(seen, used)
 	}
-	for _, place := range places {
+	for i, place := range slices.Concat(places, jobs) {
 		info, err := os.Stat(place)
 		if err != nil || slices.ContainsFunc(seen, func(other os.FileInfo) bool { return os.SameFile(info, other) }) {
 			continue
 		}
 		seen = append(seen, info)
-		if stray := s.in(place, have); len(stray.Names)+len(stray.Foreign) > 0 {
+		if stray := s.in(place, have, i >= len(places)); len(stray.Names)+len(stray.Foreign) > 0 {
 			strays = append(strays, stray)
 		}
 	}
 	return strays
 }
 
-// in looks into one directory.
-func (s Search) in(place string, have []string) Stray {
+// in looks into one directory, perhaps only for what is dls's own.
+func (s Search) in(place string, have []string, ownOnly bool) Stray {
 	stray := Stray{Dir: place}
 	dir, err := safefile.Open(place)
 	if err != nil {
@@ -95,7 +125,7 @@ func (s Search) in(place string, have []string) Stray {
 	}
 	for _, e := range entries {
 		id, own, ok := stream(e.Name())
-		if !ok || !slices.Contains(s.Endpoints, id.Endpoint) || slices.Contains(s.BlockList, id.Account) {
+		if !ok || ownOnly && !own || !slices.Contains(s.Endpoints, id.Endpoint) || slices.Contains(s.BlockList, id.Account) {
 			continue
 		}
 		// duologsync has one file for the telephony of all children.
@@ -106,6 +136,7 @@ func (s Search) in(place string, have []string) Stray {
 			continue
 		}
 		switch err := dir.Look(e.Name()); {
+		case ownOnly && err != nil: // another user's job
 		case errors.Is(err, safefile.ErrOwner):
 			stray.Foreign = append(stray.Foreign, e.Name())
 		case err == nil && (!own || s.owns(dir, e.Name())):
@@ -184,10 +215,14 @@ func (e *BeginError) Error() string {
 	return fmt.Sprintf("there is no checkpoint in %q, but %s: a run that begins at dls_settings.api.offset sends again what they say is delivered", e.Dir, strings.Join(places, " and "))
 }
 
-// Hint has the command that moves them.
+// Hint has the command that moves them, or says how to go on where they are.
 func (e *BeginError) Hint() string {
 	if strings.HasPrefix(e.Dir, "s3://") { // dls's own files are in a bucket what they are in a directory
 		return fmt.Sprintf("go on from them: run dls once with dls_settings.checkpointing.directory %q, and copy the files *_checkpoint*.json and *_ledger*.bin of it into the bucket (aws s3 cp); or begin anew on purpose, with --begin", e.Strays[0].Dir)
+	}
+	if first := e.Strays[0].Dir; slices.Contains(Places(), e.Dir) && !slices.Contains(Places(), first) {
+		// What lasts is not moved to where nothing does: no directory was named.
+		return fmt.Sprintf("go on from them: name %[1]q in dls_settings.checkpointing.directory, or run dls as its job is, with STATE_DIRECTORY=%[1]s; or begin anew on purpose, with --begin", first)
 	}
 	return fmt.Sprintf("go on from them: %s; or begin anew on purpose, with --begin", e.Move())
 }

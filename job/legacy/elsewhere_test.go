@@ -102,6 +102,27 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
+// Where systemd keeps the checkpoints of jobs only dls's own count: the others may be
+// another account's. What lies there is not moved into the temporary folder.
+func TestElsewhereJobs(t *testing.T) {
+	here, place := t.TempDir(), t.TempDir()
+	for name, text := range map[string]string{"auth_checkpoint_data.txt": "{}", "telephony_checkpoint.json": `{"ikey":"DI2"}`, "activity_checkpoint.json": `{"ikey":"DI1"}`} {
+		if err := os.WriteFile(filepath.Join(place, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	strays := Elsewhere(Search{Dir: here, IKey: "DI1", Endpoints: []string{"auth", "telephony", "activity"}, Jobs: []string{place, here}})
+	if diff := cmp.Diff([]Stray{{Dir: place, Names: []string{"activity_checkpoint.json"}}}, strays); diff != "" {
+		t.Errorf("found (-want +got):\n%s", diff)
+	}
+	if hint := (&BeginError{here, strays}).Hint(); !strings.HasPrefix(hint, "go on from them: m") {
+		t.Errorf("hint for another directory that lasts: %s", hint)
+	}
+	if hint := (&BeginError{Places()[0], strays}).Hint(); !strings.Contains(hint, "STATE_DIRECTORY="+place) || strings.Contains(hint, "mv ") {
+		t.Errorf("hint for the temporary folder: %s", hint)
+	}
+}
+
 func TestElsewhereForeign(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give files away")
