@@ -122,7 +122,10 @@ func checkConfig(c *corev1.ConfigMap) error {
 		return fmt.Errorf("ConfigMap %q has no config.yml", c.Name)
 	}
 	environment := map[string]string{"DLS_SKEY": "stand-in-of-the-secret"}
-	_, err := config.Parse("ConfigMap "+c.Name, []byte(text), config.Env{Getenv: func(name string) string { return environment[name] }})
+	cfg, err := config.Parse("ConfigMap "+c.Name, []byte(text), config.Env{Getenv: func(name string) string { return environment[name] }})
+	if err == nil && !cfg.MustExist {
+		err = fmt.Errorf("ConfigMap %q: an empty place is taken for a new one: no must_exist", c.Name)
+	}
 	return err
 }
 
@@ -144,6 +147,12 @@ func (m *manifests) checkCronJob(c *batchv1.CronJob) error {
 	want(job.PodFailurePolicy != nil && slices.ContainsFunc(job.PodFailurePolicy.Rules, func(r batchv1.PodFailurePolicyRule) bool {
 		return r.Action == batchv1.PodFailurePolicyActionIgnore && r.OnExitCodes != nil && slices.Equal(r.OnExitCodes.Values, []int32{75})
 	}), "exit code 75 fails the job")
+	if job.CompletionMode != nil && *job.CompletionMode == batchv1.IndexedCompletion {
+		n := fmt.Sprintf("$(JOB_COMPLETION_INDEX)/%d", *job.Completions)
+		want(*job.Parallelism == *job.Completions, "the shares do not run at once")
+		want(slices.ContainsFunc(pod.Containers, func(c corev1.Container) bool { return slices.Contains(c.Args, n) }), "--shard is another than "+n)
+		want(job.BackoffLimitPerIndex != nil && job.MaxFailedIndexes != nil && *job.MaxFailedIndexes == *job.Completions, "a share that fails ends the others")
+	}
 	names := map[string]bool{}
 	for _, v := range pod.Volumes {
 		names[v.Name] = true
