@@ -260,6 +260,8 @@ func (s *stream) recover(ctx context.Context, failed *laneError) error {
 		return failed // another stream has waited for it long enough
 	}
 	s.lastErr = failed
+	s.run.line.quit(s) // it needs no slot meanwhile
+	defer s.run.line.join(s)
 	took := time.Duration(0)
 	for {
 		wait, ok := s.backoff.Failed(took)
