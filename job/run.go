@@ -114,6 +114,7 @@ type run struct {
 	groups []*sinks.Group  // of servers, while the run works
 	late   context.Context // for deliveries and the store: it outlives the run's by the grace
 	down   sync.Map        // the servers that a stream has given up, by index
+	fickle sync.Map        // those that took a page that they had refused alone: no page is to blame
 	memory *feed.Memory
 	halves []*feed.Memory // of which the pages for a server have one, by index
 	limits map[*duo.Endpoint]*limiter.Group

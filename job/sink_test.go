@@ -14,11 +14,13 @@ import (
 	"dls/job/config"
 	"dls/job/duosim"
 	"dls/sinks"
+	"dls/state"
 )
 
 // sink is a server in memory that does as a test says.
 type sink struct {
 	id      string
+	open    func() error               // nil: it opens
 	send    func(lines []string) error // of a page; nil: takes it
 	confirm func(lines []string) error // of a session; nil: it counts
 
@@ -37,7 +39,22 @@ func (s *sink) Open(context.Context) (sinks.Session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sessions++
+	if s.open != nil {
+		if err := s.open(); err != nil {
+			return nil, err
+		}
+	}
 	return &sinkSession{sink: s}, nil
+}
+
+// got is the lines of sessions that count.
+func (s *sink) got() (lines [][]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lines {
+		lines = append(lines, []byte(l))
+	}
+	return lines
 }
 
 type sinkSession struct {
@@ -72,9 +89,41 @@ func (s *sinkSession) Confirm(context.Context) error {
 func (s *sinkSession) Failed() <-chan struct{} { return nil }
 func (s *sinkSession) Abort()                  {}
 
+// memoryStore is a directory whose checkpoints are in memory.
+type memoryStore struct {
+	*state.Dir
+	mu          sync.Mutex
+	checkpoints map[string]*state.Checkpoint
+	written     int // checkpoints that were made to count
+}
+
+func (m *memoryStore) Load(id state.ID) (*state.Checkpoint, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if cp := m.checkpoints[id.File()]; cp != nil {
+		return copied(id, cp), nil
+	}
+	return nil, nil
+}
+
+func (m *memoryStore) Stage(id state.ID, cp *state.Checkpoint) (state.Staged, error) {
+	return simStaged{id, copied(id, cp)}, nil
+}
+
+func (m *memoryStore) Commit(staged []state.Staged) []error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range staged {
+		one := s.(simStaged)
+		m.checkpoints[one.id.File()] = one.cp
+		m.written++
+	}
+	return make([]error, len(staged))
+}
+
 // family makes the account of a scene an MSP's, of n children with three records of
 // each endpoint, and puts sinks in the place of its servers, by their ids.
-func (s *scene) family(n int, servers ...*sink) (children []string) {
+func (s *scene) family(n int, servers ...*sink) (children []string, store *memoryStore) {
 	for i := range n {
 		children = append(children, fmt.Sprintf("DACHILD%013d", i))
 	}
@@ -88,6 +137,7 @@ func (s *scene) family(n int, servers ...*sink) (children []string) {
 			}
 		}
 	}
+	store = &memoryStore{checkpoints: map[string]*state.Checkpoint{}}
 	options := s.options
 	s.options = func(o *job.Options) {
 		if options != nil {
@@ -97,8 +147,12 @@ func (s *scene) family(n int, servers ...*sink) (children []string) {
 			i := slices.IndexFunc(servers, func(s *sink) bool { return s.id == server.ID })
 			return servers[i], nil
 		})
+		o.SetStore(func(cfg *config.Config) (_ state.Store, err error) {
+			store.Dir, err = state.Open(cfg.Directory)
+			return store, err
+		})
 	}
-	return children
+	return children, store
 }
 
 // A server that takes nothing holds up its own streams alone: those of another one go
