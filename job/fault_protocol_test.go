@@ -55,14 +55,14 @@ var relpFaults = []fault{
 		},
 	},
 	{
-		name: "RELP receiver refuses a record (500) every time", what: "fails the stream once the page was alone three times; the next run sends it",
+		name: "RELP receiver refuses a record (500) every time", what: "fails the stream once the page was alone five times; the next run sends it",
 		breaks: relpAlways(sinktest.RELPRefuse), mend: wellBehaved, repeats: unconfirmed, server: overRELP, memory: true,
-		err: "refused this page 3 times", hint: "the receiver",
+		err: "refused this page 5 times", hint: "the receiver",
 	},
 	{
-		name: "record above the receiver's limit makes it end the RELP connection", what: "fails the stream once the page was alone three times, and names the limit",
+		name: "record above the receiver's limit makes it end the RELP connection", what: "fails the stream once the page was alone five times, and names the limit",
 		breaks: relpAlways(sinktest.RELPEnd), mend: wellBehaved, repeats: unconfirmed, server: overRELP, memory: true,
-		err: "refused this page 3 times", hint: "size limit",
+		err: "refused this page 5 times", hint: "size limit",
 	},
 	{
 		name: "RELP receiver answers a transaction that it was never given", what: "sends again what is not confirmed",

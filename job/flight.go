@@ -100,8 +100,8 @@ func (f *flight) decided() (n int, failed *laneError) {
 			}
 		}
 		for _, r := range p.receipts {
-			if session, ok := errors.AsType[*sinks.SessionError](r.Err()); ok {
-				return n, &laneError{r.lane, session}
+			if err := r.Err(); err != nil {
+				return n, &laneError{r.lane, err}
 			}
 		}
 		n++
@@ -118,21 +118,24 @@ type lane struct {
 	alone  int  // how often a page failed that had a session to itself
 }
 
-// maxAlone is how often a page that has a session to itself may fail, while the
-// server stands, until it is the page that is to blame.
-const maxAlone = 3
+// maxAlone is how often in a row a page that has a session to itself may fail, while the
+// server stands, until it is the page that is to blame. That a server which fails
+// sessions at random does it so often is unlikely.
+const maxAlone = 5
 
 // suspect notes that a session of so many pages failed though its server stands: this
-// stream's page may be to blame. It tells whether it is.
-func (l *lane) suspect(pages int) bool {
+// stream's page may be to blame. It tells whether fewer pages are under suspicion than
+// before.
+func (l *lane) suspect(pages int) (fewer bool) {
 	if l.limit == 0 || pages < l.limit {
 		l.limit = pages
 	}
+	before := l.limit
 	l.limit = max(l.limit/2, 1)
 	if pages == 1 {
 		l.alone++
 	}
-	return l.alone >= maxAlone
+	return l.limit < before
 }
 
 // laneError is a session that failed on the way to a server.
@@ -178,6 +181,7 @@ func (s *stream) deliver(page *page, next state.Progress, write bool) error {
 	}
 	s.flight.pages = append(s.flight.pages, sent)
 	if slices.ContainsFunc(s.lanes, func(l *lane) bool { return l.limit > 0 }) {
+		s.release()       // others of its lot need the slot to get into the same session
 		return s.settle() // a page under suspicion goes alone
 	}
 	return nil
@@ -376,6 +380,9 @@ func (s *stream) progressed(fresh int) {
 	if fresh > 0 { // what is known already is no progress: it goes to no server
 		s.backoff.Progress()
 		for _, l := range s.lanes {
+			if l.alone > 0 {
+				s.run.fickle.Store(l.server, true)
+			}
 			l.limit, l.alone = 0, 0
 		}
 	}

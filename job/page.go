@@ -18,6 +18,7 @@ import (
 type slot struct {
 	feed.Buffers
 	page page
+	of   *stream // that has it, or had it last
 }
 
 // Reset and Read implement [feed.Reader].

@@ -114,7 +114,9 @@ type run struct {
 	groups []*sinks.Group  // of servers, while the run works
 	late   context.Context // for deliveries and the store: it outlives the run's by the grace
 	down   sync.Map        // the servers that a stream has given up, by index
+	fickle sync.Map        // those that took a page that they had refused alone: no page is to blame
 	memory *feed.Memory
+	halves []*feed.Memory // of which the pages for a server have one, by index
 	limits map[*duo.Endpoint]*limiter.Group
 	line   line
 	turned map[string]time.Time // when each stream's last turn began

@@ -112,54 +112,117 @@ func (w *world) children(n int) {
 }
 
 // The pages of many children share sessions: connections are few, and so are the
-// writes.
+// writes: no more than sessions × streams with news.
 func TestSessionsAreFew(t *testing.T) {
-	const n = 100
-	w, _ := newWorld(t)
-	f := newFussy(t, "")
-	w.text.servers[0].port = f.port()
-	w.children(n)
-	w.clean(w.sync())
-	lines, connections := f.got()
-	if len(lines) != 3*n || connections > n/4 {
-		t.Errorf("%d lines over %d connections, want %d over few", len(lines), connections, 3*n)
+	const n, news = 100, 30
+	s := newScene(t, &fault{})
+	siem := &sink{id: "siem"}
+	s.text.servers = s.text.servers[1:]
+	s.text.endpoints = map[string][]string{"siem": {"auth"}}
+	children, store := s.family(n, siem)
+	s.run(func() { s.clean(s.sync()) })
+	if got := len(siem.lines); got != 3*n || siem.sessions > n/4 {
+		t.Errorf("%d lines in %d sessions, want %d in few", got, siem.sessions, 3*n)
+	}
+	family := s.duo
+	s.duo = func(d *duosim.Server) {
+		family(d)
+		for i, id := range children[:news] {
+			d.Add(id, "auth", duosim.Generator{Seed: uint64(n + i)}.Generate("auth", 3, s.now.Add(-10*time.Minute), time.Second)...)
+		}
+	}
+	siem.sessions, store.written = 0, 0
+	s.run(func() { s.clean(s.sync()) })
+	if got := len(siem.lines); got != 3*(n+news) || store.written < news || store.written > siem.sessions*news {
+		t.Errorf("%d lines, %d checkpoints written after %d sessions, want %d lines and at most %d checkpoints a session",
+			got, store.written, siem.sessions, 3*(n+news), news)
 	}
 }
 
-// A record that makes the receiver end the connection fails its own stream by name;
-// the others, with pages in the same session, are delivered, and once.
+// A record that makes the receiver end the connection fails its own stream by name; the
+// 799 others, with pages in the same session, are delivered, and once.
 func TestSessionPoison(t *testing.T) {
-	const n = 40
-	w, _ := newWorld(t)
-	f := newFussy(t, "POISON")
-	w.text.servers[0].port = f.port()
-	w.children(n)
-	const victim = "DACHILD0000000000017"
-	good := w.lines
-	var want []string
-	for i := range n {
-		if id := fmt.Sprintf("DACHILD%013d", i); id != victim {
-			want = append(want, good(id, "auth")...)
+	const n = 800
+	s := newScene(t, &fault{})
+	fussy := &sink{id: "siem", confirm: func(lines []string) error {
+		time.Sleep(5 * time.Second)
+		if slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "POISON") }) {
+			return errors.New("the receiver ended the connection")
 		}
+		return nil
+	}}
+	s.text.servers = s.text.servers[1:]
+	s.text.endpoints = map[string][]string{"siem": {"auth"}}
+	children, _ := s.family(n, fussy)
+	victim := children[17]
+	duo := s.duo
+	s.duo = func(d *duosim.Server) {
+		duo(d)
+		bad := duosim.Generator{Seed: n}.Generate("auth", 1, s.now.Add(-30*time.Minute), time.Second)[0]
+		bad.Raw = append(bytes.TrimSuffix(bytes.TrimSpace(bad.Raw), []byte("}")), `, "note": "POISON"}`...)
+		d.Add(victim, "auth", bad)
 	}
-	bad := duosim.Generate("auth", 1, time.Now().Add(-30*time.Minute), time.Second)[0]
-	bad.Raw = append(bytes.TrimSuffix(bytes.TrimSpace(bad.Raw), []byte("}")), `, "note": "POISON"}`...)
-	w.add(victim, "auth", bad)
-	sum := w.sync(func(o *job.Options) { o.RetryFor = 5 * time.Minute })
-	failed := sum.Failed()
-	if len(failed) != 1 || failed[0].Account != victim || !strings.Contains(failed[0].Err.Error(), "refused this page") {
-		t.Errorf("failed: %v", failed)
+	for range 2 { // the next run has nothing for the others, and fails that stream again
+		s.run(func() {
+			fussy.sessions = 0
+			failed := s.sync().Failed()
+			if fussy.sessions > n/10 {
+				t.Errorf("%d sessions: the page was not found by halves", fussy.sessions)
+			}
+			if len(failed) != 1 || failed[0].Account != victim || !strings.Contains(failed[0].Err.Error(), "refused this page") {
+				t.Errorf("failed: %v", failed)
+			}
+			var want []string
+			for _, id := range children {
+				if id != victim {
+					want = append(want, s.lines(id, "auth")...)
+				}
+			}
+			exactly(t, want, fussy.got())
+		})
 	}
-	lines, _ := f.got()
-	exactly(t, want, lines)
-	// The next run has nothing for the others, and fails that stream again.
-	sum = w.sync()
-	if failed := sum.Failed(); len(failed) != 1 || failed[0].Account != victim {
-		t.Errorf("in the next run failed: %v", failed)
+}
+
+// A server that took a page after it had failed it alone is not believed when it fails
+// another one as often as one that is to blame.
+func TestSessionsFailAtRandom(t *testing.T) {
+	const n = 20
+	s := newScene(t, &fault{})
+	var mu sync.Mutex
+	tries := map[string]int{}
+	random := &sink{id: "siem", confirm: func(lines []string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		tries[lines[0]]++
+		unlucky := strings.Contains(lines[0], "DACHILD0000000000000")
+		if len(lines) > 3 || tries[lines[0]] < 3 || unlucky && tries[lines[0]] < 9 {
+			return errors.New("the receiver ended the connection")
+		}
+		return nil
+	}}
+	s.text.servers = s.text.servers[1:]
+	s.text.endpoints = map[string][]string{"siem": {"auth"}}
+	s.family(n, random)
+	s.run(func() { s.clean(s.sync()) })
+	if got := len(random.lines); got != 3*n {
+		t.Errorf("%d lines, want %d", got, 3*n)
 	}
-	if again, _ := f.got(); len(again) != len(lines) {
-		t.Errorf("%d records came again", len(again)-len(lines))
-	}
+}
+
+// No page is to blame for a session that could not be opened.
+func TestSessionsNotOpened(t *testing.T) {
+	s := newScene(t, &fault{})
+	tries := 0
+	busy := &sink{id: "siem", open: func() error {
+		if tries++; tries < 8 {
+			return errors.New("too many connections")
+		}
+		return nil
+	}}
+	s.text.servers = s.text.servers[1:]
+	s.text.endpoints = map[string][]string{"siem": {"auth"}}
+	s.family(1, busy)
+	s.run(func() { s.clean(s.sync()) })
 }
 
 // slowSink is a server in memory whose sessions take their time to be confirmed, and

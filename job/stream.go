@@ -253,13 +253,20 @@ func (s *stream) recover(ctx context.Context, failed *laneError) error {
 		return failed
 	}
 	lane := failed.lane
-	if !failed.session.Down && lane.suspect(failed.session.Pages) {
-		return fmt.Errorf("%w (the receiver stands, and refused this page %d times)", failed, maxAlone)
+	if n := failed.session.Pages; n > 0 && !failed.session.Down {
+		if lane.suspect(n) {
+			s.backoff.Progress()
+		}
+		if _, fickle := s.run.fickle.Load(lane.server); lane.alone >= maxAlone && !fickle {
+			return fmt.Errorf("%w (the receiver stands, and refused this page %d times)", failed, maxAlone)
+		}
 	}
 	if failed.session.Down && s.run.gaveUp(lane.server) {
 		return failed // another stream has waited for it long enough
 	}
 	s.lastErr = failed
+	s.run.line.quit(s) // it needs no slot meanwhile
+	defer s.run.line.join(s)
 	took := time.Duration(0)
 	for {
 		wait, ok := s.backoff.Failed(took)

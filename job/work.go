@@ -63,19 +63,20 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 // equip makes what streams share while they are worked on.
 func (r *run) equip(streams []*stream) {
 	r.memory = feed.NewMemory()
+	r.halves = make([]*feed.Memory, len(r.servers))
 	r.groups = make([]*sinks.Group, len(r.servers))
 	for i, sink := range r.servers {
 		if sink != nil {
+			r.halves[i] = r.memory.Half()
 			r.groups[i] = sinks.NewGroup(r.late, sink)
 		}
 	}
 	if r.limits == nil {
 		r.limits = map[*duo.Endpoint]*limiter.Group{}
 	}
-	for range r.opts.Parallel {
-		r.line.free = append(r.line.free, new(slot))
-	}
+	r.line.open(r.opts.Parallel)
 	for _, s := range streams {
+		r.line.join(s)
 		if r.limits[s.endpoint] == nil {
 			r.limits[s.endpoint] = limiter.New(r.cfg.Timeout)
 		}
@@ -86,8 +87,16 @@ func (r *run) equip(streams []*stream) {
 func (s *stream) start() {
 	r := s.run
 	s.outfit()
+	memory := r.memory
+	if r.line.shared(s) {
+		var halves []*feed.Memory
+		for _, i := range slices.Sorted(slices.Values(s.servers)) {
+			halves = append(halves, r.halves[i])
+		}
+		memory = feed.Both(halves...)
+	}
 	s.feed = feed.New(feed.Options{
-		Source: r.client, Limiter: r.limits[s.endpoint].Account(), Waiter: s, Memory: r.memory,
+		Source: r.client, Limiter: r.limits[s.endpoint].Account(), Waiter: s, Memory: memory,
 		Backoff: &retry.Backoff{Limit: r.opts.RetryFor, Least: time.Second, Most: time.Minute},
 		Row:     s.endpoint, Host: s.host, Account: s.id.Account, Name: s.result.Name(), Log: r.log, Stats: &s.stats,
 	})
@@ -117,7 +126,7 @@ func (r *run) turns(ctx context.Context, streams []*stream) {
 	var working sync.WaitGroup
 	working.Add(len(streams))
 	for _, s := range streams {
-		r.line.enter(func(slot *slot) bool {
+		r.line.enter(s, func(slot *slot) bool {
 			if ctx.Err() == nil { // else it is no turn, and comes first the next time
 				book.note(s.id)
 			}
@@ -129,6 +138,7 @@ func (r *run) turns(ctx context.Context, streams []*stream) {
 			}
 			go func() {
 				defer working.Done()
+				defer r.line.quit(s)
 				s.work(ctx, slot)
 			}()
 			return true
@@ -138,88 +148,6 @@ func (r *run) turns(ctx context.Context, streams []*stream) {
 	if len(streams) == 0 {
 		for _, done := range expected {
 			done()
-		}
-	}
-}
-
-// line hands out the slots, first come, first served. It is safe for concurrent use.
-type line struct {
-	mu      sync.Mutex
-	free    []*slot
-	waiting []func(*slot) bool
-}
-
-// enter has take called with a slot as soon as one is free; it returns false when the
-// slot is no longer wanted.
-func (l *line) enter(take func(*slot) bool) {
-	l.mu.Lock()
-	l.waiting = append(l.waiting, take)
-	l.mu.Unlock()
-	l.serve()
-}
-
-// leave gives a slot back.
-func (l *line) leave(s *slot) {
-	l.mu.Lock()
-	l.free = append(l.free, s)
-	l.mu.Unlock()
-	l.serve()
-}
-
-// serve hands out slots while there are some and somebody waits.
-func (l *line) serve() {
-	for {
-		l.mu.Lock()
-		if len(l.free) == 0 || len(l.waiting) == 0 {
-			l.mu.Unlock()
-			return
-		}
-		slot, take := l.free[len(l.free)-1], l.waiting[0]
-		l.free, l.waiting = l.free[:len(l.free)-1], l.waiting[1:]
-		l.mu.Unlock()
-		if !take(slot) {
-			l.mu.Lock()
-			l.free = append(l.free, slot)
-			l.mu.Unlock()
-		}
-	}
-}
-
-// crowded tells whether streams wait for a slot.
-func (l *line) crowded() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.waiting) > 0
-}
-
-// wait waits for a slot; what the stream has confirmed meanwhile is committed.
-func (l *line) wait(ctx context.Context, of *stream) (*slot, error) {
-	got := make(chan *slot, 1)
-	var settled atomic.Bool // the slot is taken, or no longer wanted
-	l.enter(func(s *slot) bool {
-		if !settled.CompareAndSwap(false, true) {
-			return false
-		}
-		got <- s
-		return true
-	})
-	drop := func() {
-		if !settled.CompareAndSwap(false, true) {
-			l.leave(<-got)
-		}
-	}
-	for {
-		select {
-		case s := <-got:
-			return s, nil
-		case <-of.flight.undecided():
-			if err := of.commit(); err != nil {
-				drop()
-				return nil, err
-			}
-		case <-ctx.Done():
-			drop()
-			return nil, context.Cause(ctx)
 		}
 	}
 }

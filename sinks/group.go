@@ -58,7 +58,8 @@ func (g *Group) Close() { g.sessions.Wait() }
 type SessionError struct {
 	// Err says why.
 	Err error
-	// Pages is how many pages the session carried.
+	// Pages is how many pages the session carried, any of which may be the reason. It is
+	// 0 where none is: the session could not be opened, or nobody listens at the port.
 	Pages int
 	// Down tells that the empty session that was tried next failed, too: the server is
 	// down, and no page is to blame.
@@ -77,8 +78,8 @@ type Receipt struct{ session *shared }
 // Done is closed when the page's session is decided.
 func (r Receipt) Done() <-chan struct{} { return r.session.done }
 
-// Err is nil once Done is closed and the page counts; else it is a *SessionError.
-func (r Receipt) Err() error { return r.session.err }
+// Err is nil once Done is closed and the page counts.
+func (r Receipt) Err() *SessionError { return r.session.err }
 
 // shared is one session that pages of several streams go into.
 type shared struct {
@@ -87,8 +88,9 @@ type shared struct {
 	number int // in the order in which sessions began
 	in     chan *page
 	seal   chan struct{} // closed when no more pages come
+	opened bool          // the run's own
 	done   chan struct{} // closed when err is there
-	err    error
+	err    *SessionError
 
 	// Guarded by the group.
 	began           time.Time
@@ -244,18 +246,16 @@ func (g *Group) aged(s *shared) {
 func (s *shared) run() {
 	g := s.group
 	ctx := g.ctx
-	err := s.carry(ctx)
-	if err != nil {
-		err = s.diagnose(ctx, err)
+	if err := s.carry(ctx); err != nil {
+		s.err = s.diagnose(ctx, err)
 	}
 	g.mu.Lock()
 	g.finish(s) // nobody joins a session that is done
-	g.proven = g.proven || err == nil
+	g.proven = g.proven || s.err == nil
 	g.open--
 	close(g.changed)
 	g.changed = make(chan struct{})
 	g.mu.Unlock()
-	s.err = err
 	close(s.done)
 }
 
@@ -266,6 +266,7 @@ func (s *shared) carry(ctx context.Context) error {
 		return err
 	}
 	defer session.Abort()
+	s.opened = true
 	old := time.NewTimer(youngAge)
 	defer old.Stop()
 	for {
@@ -291,13 +292,15 @@ func (s *shared) carry(ctx context.Context) error {
 
 // diagnose finds out whether a failed session's server is down: an empty session
 // tells.
-func (s *shared) diagnose(ctx context.Context, err error) error {
+func (s *shared) diagnose(ctx context.Context, err error) *SessionError {
 	g, failing := s.group, time.Now()
 	g.mu.Lock()
 	g.finish(s) // nobody joins what has failed: the page would be taken for its reason
-	pages := s.pages
+	failed := &SessionError{Err: err, Pages: s.pages}
 	g.mu.Unlock()
-	failed := &SessionError{Err: err, Pages: pages}
+	if !s.opened || errors.Is(err, errRefused) { // by ICMP, for what was sent to a port
+		failed.Pages = 0
+	}
 	if _, permanent := errors.AsType[*PermanentError](err); permanent || ctx.Err() != nil {
 		return failed
 	}

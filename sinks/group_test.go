@@ -199,9 +199,10 @@ func repeatedly(t *testing.T, g *sinks.Group, line string) (tries int, err error
 		_, r, err := g.Send(t.Context(), pageOf(line), limit)
 		if err == nil {
 			<-r.Done()
-			if err = r.Err(); err == nil {
+			if r.Err() == nil {
 				return tries, nil
 			}
+			err = r.Err()
 		}
 		failed, ok := errors.AsType[*sinks.SessionError](err)
 		if !ok || failed.Pages == 1 {
@@ -314,8 +315,8 @@ func TestGroupEnds(t *testing.T) {
 		synctest.Wait()
 		cancel(why)
 		<-r.Done()
-		if !errors.Is(r.Err(), why) {
-			t.Errorf("error %v, want %v", r.Err(), why)
+		if failed := r.Err(); failed == nil || !errors.Is(failed, why) {
+			t.Errorf("error %v, want %v", failed, why)
 		}
 		g.Close()
 		if diff := cmp.Diff(0, len(m.carried())); diff != "" {
@@ -420,8 +421,8 @@ func TestGroupDiagnosesAfresh(t *testing.T) {
 		}
 		m.goes(errors.New("connection refused"))
 		<-r.Done()
-		if failed, ok := errors.AsType[*sinks.SessionError](r.Err()); !ok || !failed.Down {
-			t.Errorf("error %v, want one that knows the server to be down", r.Err())
+		if failed := r.Err(); failed == nil || !failed.Down {
+			t.Errorf("error %v, want one that knows the server to be down", failed)
 		}
 		g.Close()
 	})

@@ -89,3 +89,18 @@ func TestUDPSessionRefused(t *testing.T) {
 		t.Error("a session that has failed took a record")
 	}
 }
+
+// A port at which nobody listens is no page's fault, though a socket can be opened.
+func TestUDPRefusedBlamesNoPage(t *testing.T) {
+	tr := transport{protocol: sinks.UDP, host: "127.0.0.1"}
+	g := sinks.NewGroup(t.Context(), tr.sink(t, sinktest.FreePort(t)))
+	defer g.Close()
+	_, r, err := g.Send(t.Context(), pageOf("a"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-r.Done()
+	if failed := r.Err(); failed == nil || failed.Pages != 0 {
+		t.Errorf("error %v, want one that blames no page", failed)
+	}
+}

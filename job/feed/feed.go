@@ -157,9 +157,6 @@ func (f *Feed) Release() {
 	}
 }
 
-// Room is the memory of the page that was handed out last.
-func (f *Feed) Room() *Room { return f.page.room }
-
 // Close ends what is under way.
 func (f *Feed) Close() {
 	f.drop()
