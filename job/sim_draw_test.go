@@ -48,6 +48,12 @@ type simStream struct {
 	shape    simShape
 	idless   bool // some of its records have no id
 	texts    bool // some of its records tell a time that is not theirs
+
+	open     []*simDelivery // those of which nobody knows yet whether they count
+	reading  int            // counts how often Duo was asked from the beginning of a window
+	struck   int            // the reading that a fault struck last
+	waited   time.Time      // when a session failed last that a page may have waited for
+	struckBy string
 }
 
 func (s *simStream) name() string {
@@ -85,6 +91,14 @@ type simRecord struct {
 	silent  bool  // nor does any other of its members
 	noID    bool
 	kind    *simKind
+	shown   simShown // last
+}
+
+// simShown is when Duo has shown a record: in which answer of the run, counted from 1, and
+// in which reading.
+type simShown struct {
+	at              time.Time
+	answer, reading int
 }
 
 // simKind is records that cannot be told apart: one record with an id, or equal ones
@@ -94,9 +108,9 @@ type simKind struct {
 	line    string // as a server must get it
 	counted bool   // each of the records is due, not one
 	records []*simRecord
-	exempt  string          // why nobody can prove that it is delivered, or ""
-	sent    [][]simDelivery // by server
-	kept    int             // how often it was put into a file, because a server refused it
+	exempt  string           // why nobody can prove that it is delivered, or ""
+	sent    [][]*simDelivery // by server
+	kept    []*simDelivery   // the times it was put into a file, because a server refused it
 }
 
 // simRun is one run as drawn.
@@ -121,7 +135,7 @@ type simRun struct {
 
 // trouble tells whether anything may go wrong in the run.
 func (r *simRun) trouble() bool {
-	return r.kill > 0 || r.term > 0 || r.duo > 0 || len(r.tricks) > 0 || r.store > 0 || r.children ||
+	return r.kill > 0 || r.term > 0 || r.duo > 0 || len(r.tricks) > 0 || r.store > 0 ||
 		r.skew.Abs() > 4*time.Minute || slices.ContainsFunc(r.servers, func(s simServerTrouble) bool { return s != simServerTrouble{} })
 }
 
@@ -244,6 +258,7 @@ func (sc *scenario) drawRuns(d dice) (span time.Duration) {
 			if d.oneIn(5) {
 				r.skew = d.time(-4*time.Minute, 4*time.Minute)
 			}
+			r.children = d.oneIn(5)
 			sc.drawTroubles(d, r)
 		}
 		span += r.gap
@@ -273,7 +288,6 @@ func (sc *scenario) drawTroubles(d dice, r *simRun) {
 	if d.oneIn(25) {
 		r.skew = pick(d, -40*24*time.Hour, -2*time.Hour, -10*time.Minute, 10*time.Minute, 3*time.Hour)
 	}
-	r.children = sc.msp && d.oneIn(5)
 	r.servers = make([]simServerTrouble, len(sc.servers))
 	for i := range r.servers {
 		if d.oneIn(3) {

@@ -246,6 +246,10 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 	if _, known := turn.places[q.cursor]; s.endpoint.Cursor == duo.Offset && q.cursor != "" && !known {
 		return http.StatusBadRequest, `{"stat": "FAIL", "code": 40002, "message": "Invalid request parameters", "message_detail": "offset"}`
 	}
+	if q.cursor == "" && q.min <= turn.asked || turn.asked == 0 {
+		s.reading++
+	}
+	turn.asked = q.min
 	oldest := d.now() - simRetention.Milliseconds()
 	if q.min < oldest && sim.refuses {
 		turn.tooOld = true
@@ -291,8 +295,10 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 	if cursor != "" && cursor != "null" {
 		turn.given = append(turn.given, cursor)
 	}
+	turn.answers++
 	for _, r := range page {
 		turn.shown[r] = true
+		r.shown = simShown{time.Now(), turn.answers, s.reading}
 	}
 	sim.note("Duo shows %d records of %s from %s, cursor %q, to %s: %s; %s", len(page), s.name(), sim.clock(q.min), q.cursor, sim.clock(q.max), sim.names(page), meta)
 	if s.shape.mixed {

@@ -1,6 +1,7 @@
 package job_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"dls/job"
 	"dls/job/duo"
 	"dls/job/window"
+	"dls/sinks"
 	"dls/state"
 )
 
@@ -21,6 +23,9 @@ type simTurn struct {
 	stream *simStream // nil for the list of child accounts
 
 	calls, refused, failed int
+	answers                int
+	asked                  int64       // the last mintime
+	arrived                [2]int      // by server, the last page that came
 	counted                []time.Time // calls that count for the limit
 	given                  []string    // cursors, in order
 	places                 map[string]place
@@ -29,10 +34,13 @@ type simTurn struct {
 	since                  int64               // the mintime of the call that brought what is repeated
 	tricked, blank, tooOld bool
 	disturbed              string // why what was delivered in the run may not count, or ""
+	sessions               int    // that failed and carried something of it
 
 	loaded bool
-	until  int64 // the checkpoint's, or where the stream began
-	low    int64 // from where on the run must have what Duo shows
+	turned time.Time // when its turn began
+	saved  time.Time // when its checkpoint was saved last
+	until  int64     // the checkpoint's, or where the stream began
+	low    int64     // from where on the run must have what Duo shows
 	looked int64
 	known  int   // records delivered from the overlap on
 	sliced bool  // the overlap holds more than one call shows
@@ -80,7 +88,7 @@ func (sim *simulation) loaded(id state.ID, cp *state.Checkpoint) {
 		return
 	}
 	t := sim.turnOf(s)
-	t.loaded = true
+	t.loaded, t.turned = true, time.Now()
 	start := sim.start.UnixMilli()
 	if cp == nil {
 		t.until = max(start-sim.offset.Milliseconds(), start-(simRetention-window.Margin).Milliseconds())
@@ -136,7 +144,7 @@ func (sim *simulation) due(s *simStream, of func(*simRecord) bool, missing func(
 			n = 1
 		}
 		for _, i := range s.servers {
-			if n > 0 && k.confirmed(i) < n && !(sim.refusesLine(i, k.line) && k.kept > 0) {
+			if n > 0 && k.confirmed(i) < n && !(sim.refusesLine(i, k.line) && len(k.kept) > 0) {
 				missing(last)
 				return
 			}
@@ -149,7 +157,7 @@ func (k *simKind) confirmed(server int) (n int) {
 		return 0
 	}
 	for _, d := range k.sent[server] {
-		if d.session.confirmed {
+		if !d.session.confirmed.IsZero() {
 			n++
 		}
 	}
@@ -163,6 +171,8 @@ func (sim *simulation) committed(id state.ID, cp *state.Checkpoint) {
 	t := sim.turnOf(s)
 	sim.note("checkpoint of %s: until %s", s.name(), sim.clock(cp.DeliveredUntil))
 	sim.booked(s, id, cp)
+	t.saved = time.Now()
+	sim.count(s, t, t.saved)
 	if t.blamed {
 		return
 	}
@@ -212,8 +222,56 @@ func (sim *simulation) booked(s *simStream, id state.ID, cp *state.Checkpoint) {
 // simLedger is what the ledger of a stream last came to.
 type simLedger struct{ since, total int64 }
 
+// carried notes that a session carries a page, and returns which one: the answer of Duo
+// that has shown it.
+func (sim *simulation) carried(one *simSession, endpoint string, lines [][]byte) (page int) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	var of *simStream
+	for _, line := range lines {
+		k := sim.lines[endpoint+" "+string(line)]
+		if k == nil {
+			continue
+		}
+		of = k.stream
+		one.carries[k.stream] = true
+		if shown := k.lately(); page == 0 || shown.answer < page { // a record may be on the page behind, too
+			page = shown.answer
+		}
+	}
+	if of != nil {
+		sim.turnOf(of).arrived[one.server.index] = page
+	}
+	return page
+}
+
+// lately tells when a record of the kind was shown last.
+func (k *simKind) lately() (last simShown) {
+	for _, r := range k.records {
+		if r.shown.at.After(last.at) {
+			last = r.shown
+		}
+	}
+	return last
+}
+
+// count counts what a checkpoint makes sure of that was decided at a time: the pages, in
+// order, that were confirmed before.
+func (sim *simulation) count(s *simStream, t *simTurn, at time.Time) {
+	n := 0
+	for i, d := range s.open {
+		if d.session != nil && (d.session.confirmed.IsZero() || !d.session.confirmed.Before(at)) {
+			break
+		}
+		if last := i == len(s.open)-1; last || s.open[i+1].page != d.page && !t.tricked {
+			n = i + 1
+		}
+	}
+	s.open = s.open[n:]
+}
+
 // taken notes a line that a server takes, and tells whether the run still has effects.
-func (sim *simulation) taken(one *simSession, endpoint, line string) bool {
+func (sim *simulation) taken(one *simSession, endpoint, line string, page int) bool {
 	sim.mu.Lock()
 	defer sim.mu.Unlock()
 	if sim.dead {
@@ -229,15 +287,35 @@ func (sim *simulation) taken(one *simSession, endpoint, line string) bool {
 		sim.violation("%s gets a record of %s, which is not mapped to it", one.server.plan.id, s.name())
 	}
 	if k.sent == nil {
-		k.sent = make([][]simDelivery, len(sim.scenario.servers))
+		k.sent = make([][]*simDelivery, len(sim.scenario.servers))
 	}
-	sure, most := 0, 0
-	for _, d := range k.sent[i] {
+	sim.again(k, k.sent[i], one.server.plan.id)
+	k.sent[i] = append(k.sent[i], sim.deliver(k, one, page))
+	return true
+}
+
+// deliver is a delivery under way: one of a page on which a fault has struck meanwhile
+// may not count.
+func (sim *simulation) deliver(k *simKind, one *simSession, page int) *simDelivery {
+	d, s := &simDelivery{run: sim.run, session: one, page: page}, k.stream
+	if shown := k.lately(); s.struck >= shown.reading || !s.waited.Before(shown.at) {
+		d.excused = s.struckBy
+	} else {
+		s.open = append(s.open, d)
+	}
+	return d
+}
+
+// again checks that a line which comes to a server or a file comes for the first time,
+// or that a fault accounts for each time before.
+func (sim *simulation) again(k *simKind, before []*simDelivery, to string) {
+	s, sure, most := k.stream, 0, 0
+	for _, d := range before {
 		t := sim.turns[d.run][s]
 		// Who shows equal records again says that there are more of them; and a page that
 		// is shown again is not known as such by records whose texts tell other times.
 		// A record whose text tells an earlier time than Duo's is forgotten earlier.
-		if t.disturbed == "" && !((s.idless || s.texts) && (t.tricked || sim.turnOf(s).tricked)) && !k.records[0].odd {
+		if d.excused == "" && !((s.idless || s.texts) && (t.tricked || sim.turnOf(s).tricked)) && !k.records[0].odd {
 			sure++
 		}
 	}
@@ -250,13 +328,11 @@ func (sim *simulation) taken(one *simSession, endpoint, line string) bool {
 		most = min(most, 1)
 	}
 	if most == 0 {
-		sim.violation("%s gets %q, which Duo has not shown", one.server.plan.id, line)
+		sim.violation("%s gets %q, which Duo has not shown", to, k.line)
 	} else if t := sim.turnOf(s); sure >= most && !t.blamed {
 		t.blamed = true
-		sim.violation("%s gets %s of %s again, without a fault that accounts for it", one.server.plan.id, sim.names(k.records[:1]), s.name())
+		sim.violation("%s gets %s of %s again, without a fault that accounts for it", to, sim.names(k.records[:1]), s.name())
 	}
-	k.sent[i] = append(k.sent[i], simDelivery{sim.run, one})
-	return true
 }
 
 // keep notes a line that went into a file, since its server refused it.
@@ -266,7 +342,16 @@ func (sim *simulation) keep(endpoint, line string) {
 		sim.violation("a file gets a line that Duo has no record of: %q", line)
 		return
 	}
-	k.kept++
+	servers := 0
+	for _, i := range k.stream.servers {
+		if sim.refusesLine(i, line) {
+			servers++
+		}
+	}
+	if servers == 0 {
+		sim.violation("a file gets a line that no server refuses: %q", line)
+	}
+	k.kept = append(k.kept, &simDelivery{run: sim.run})
 }
 
 func (sim *simulation) refusesLine(server int, line string) bool {
@@ -348,7 +433,7 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 		if !cause {
 			sim.violation("%s fails without a cause: %v", s.name(), result.Err)
 		}
-		if lie := sim.lie(t, result.Err); lie != "" {
+		if lie := cmp.Or(sim.lie(t, result.Err), sim.impatience(s, t, result)); lie != "" {
 			sim.violation("%s: %s: %v", s.name(), lie, result.Err)
 		}
 		return
@@ -377,6 +462,13 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 			sim.violation("%s: %d lines came, and the summary says %d", s.name(), n, result.Delivered)
 		}
 	}
+	for _, d := range s.open { // what is confirmed when the checkpoint is saved may be part of it
+		if d.session != nil && d.run == sim.run && (d.session.confirmed.IsZero() || d.session.confirmed.After(t.saved)) {
+			sim.violation("the run is done with %s, and of what %s got nobody knows whether it counts", s.name(), d.session.server.plan.id)
+			break
+		}
+	}
+	s.open = nil
 	sim.judgeCalls(s, t)
 	if gap := max(t.until, t.looked) < sim.start.Add(-simRetention-time.Minute).UnixMilli(); gap && !sim.warned(s, "can no longer be had") {
 		sim.violation("%s: records since %s are gone, and nobody says so", s.name(), sim.clock(t.until))
@@ -423,6 +515,53 @@ func (sim *simulation) judgeCalls(s *simStream, t *simTurn) {
 	if t.refused > 16+t.calls/3 {
 		sim.violation("%s: of %d calls Duo refused %d", s.name(), t.calls, t.refused)
 	}
+}
+
+// simFaults are those of a server in a run.
+type simFaults struct {
+	n           int
+	first, last time.Time
+}
+
+func (f *simFaults) add() {
+	if f.n++; f.n == 1 {
+		f.first = time.Now()
+	}
+	f.last = time.Now()
+}
+
+// impatience tells what is wrong with a stream that fails because of a session: it must
+// have tried for as long as it may, or know that its page is refused, and what it waited for
+// must not be over.
+func (sim *simulation) impatience(s *simStream, t *simTurn, result *job.Result) string {
+	_, session := errors.AsType[*sinks.SessionError](result.Err)
+	if !session || sim.plan.term > 0 || sim.plan.maxRuntime > 0 {
+		return ""
+	}
+	end := t.turned.Add(result.Duration)
+	var first, last time.Time
+	for _, i := range s.servers {
+		f := sim.trouble[i]
+		if f.n > 0 && (first.IsZero() || f.first.Before(first)) {
+			first = f.first
+		}
+		if f.last.After(last) {
+			last = f.last
+		}
+	}
+	switch {
+	case last.IsZero():
+		return "a session is said to have failed, and none has"
+	case strings.Contains(result.Err.Error(), "refused this page"):
+		if t.sessions < 3 {
+			return fmt.Sprintf("its page is blamed after %d sessions failed that carried some of it", t.sessions)
+		}
+	case sim.plan.retryFor > 0 && end.Sub(first) < sim.plan.retryFor:
+		return fmt.Sprintf("it gives up %v after the first fault of its servers", end.Sub(first))
+	case sim.plan.retryFor > 0 && end.Sub(last) > 3*time.Minute:
+		return fmt.Sprintf("it gives up %v after the last fault of its servers", end.Sub(last))
+	}
+	return ""
 }
 
 // lie tells what is wrong with the reason that a stream gives for its failure.

@@ -98,6 +98,7 @@ type simulation struct {
 	turned    map[*simStream]int  // one more than the run in which it had its last turn that is noted
 	warnings  []simWarning
 	steps     int
+	trouble   [2]simFaults    // of the run, by server
 	bucket    *simBucket      // in the place of the store in memory, or nil
 	ctx       context.Context // of the run
 	dead      bool            // the process of the run is killed: nothing has an effect
@@ -190,7 +191,7 @@ func (sim *simulation) once(r *simRun) (*job.Summary, error) {
 	sim.run++
 	sim.plan, sim.start = r, time.Now()
 	sim.turns = append(sim.turns, map[*simStream]*simTurn{})
-	sim.steps, sim.dead, sim.warnings = 0, false, nil
+	sim.steps, sim.dead, sim.warnings, sim.trouble = 0, false, nil, [2]simFaults{}
 	sim.say("run %d: %s", sim.run, r)
 	var ctx context.Context
 	ctx, sim.cancel = context.WithCancelCause(context.Background())
@@ -200,7 +201,7 @@ func (sim *simulation) once(r *simRun) (*job.Summary, error) {
 		defer time.AfterFunc(r.term, func() {
 			sim.mu.Lock()
 			for _, s := range sim.streams {
-				sim.disturb(s, "told to stop")
+				sim.fault(s, "told to stop")
 			}
 			sim.mu.Unlock()
 			sim.cancel(errTerm)
@@ -253,28 +254,37 @@ func (sim *simulation) step(what string) error {
 	sim.dead = true
 	sim.note("killed before: %s", what)
 	for _, s := range sim.streams {
-		sim.disturb(s, "killed")
+		sim.fault(s, "the process was killed")
 	}
 	sim.cancel(errKilled)
 	return errKilled
 }
 
-// disturb notes that what was delivered of a stream in this run may not count.
-func (sim *simulation) disturb(s *simStream, why string) {
-	if t := sim.turnOf(s); t.disturbed == "" {
+// fault notes that something went wrong with a stream: what is delivered of it and does
+// not count yet, and what is on its way, may come again.
+func (sim *simulation) fault(s *simStream, why string) {
+	t := sim.turnOf(s)
+	if t.disturbed == "" {
 		t.disturbed = why
 	}
+	for _, d := range s.open {
+		d.excused = why
+	}
+	s.open, s.struck, s.struckBy = nil, s.reading, why
 }
 
-// disturbAll does so for the streams of a server.
-func (sim *simulation) disturbAll(server *simServer, why string) {
-	sim.mu.Lock()
-	defer sim.mu.Unlock()
-	for _, s := range sim.streams {
-		if slices.Contains(s.servers, server.index) {
-			sim.disturb(s, why)
-		}
+// waiting notes that a session of a server failed which carried nothing of a stream. A
+// page that was to go into it may have gone to the other servers already.
+func (sim *simulation) waiting(s *simStream, server int, why string) {
+	t := sim.turnOf(s)
+	earlier, struck := s.open, s.struck
+	if i := slices.IndexFunc(s.open, func(d *simDelivery) bool { return d.page > t.arrived[server] }); i >= 0 {
+		s.open, earlier = s.open[i:], s.open[:i:i]
+	} else {
+		s.open = nil
 	}
+	sim.fault(s, why)
+	s.open, s.struck, s.waited = earlier, struck, time.Now()
 }
 
 // find returns the stream of an endpoint and an account, or nil.
