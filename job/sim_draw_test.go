@@ -49,6 +49,8 @@ type simStream struct {
 	idless   bool // some of its records have no id
 	texts    bool // some of its records tell a time that is not theirs
 
+	pace *simPace // its own, or that of all accounts
+
 	open     []*simDelivery // those of which nobody knows yet whether they count
 	reading  int            // counts how often Duo was asked from the beginning of a window
 	struck   int            // the reading that a fault struck last
@@ -78,6 +80,12 @@ type simShape struct {
 	attempts bool   // refused calls count, too
 	ok       bool   // refusals have status 200 and code 42901
 	after    bool   // and say when to come again
+	shared   bool   // the limit is of all accounts together
+}
+
+// simPace is what Duo counts for a limit.
+type simPace struct {
+	counted []time.Time // the calls
 }
 
 // simRecord is one record that Duo has.
@@ -206,13 +214,17 @@ func draw(seed uint64) *scenario {
 				servers = append(servers, i)
 			}
 		}
-		for _, account := range accounts {
-			s := &simStream{endpoint: &own, account: account, host: simHost, servers: servers}
+		var shared *simStream // the one whose limit is that of all accounts
+		for i, account := range accounts {
+			s := &simStream{endpoint: &own, account: account, host: simHost, servers: servers, pace: new(simPace)}
 			if account != "" {
 				s.host = "api-" + strings.ToLower(account) + ".duosecurity.com"
 			}
 			sc.streams = append(sc.streams, s)
-			s.draw(dicing(seed, "stream", s.name()), sc, span)
+			s.draw(dicing(seed, "stream", s.name()), sc, span, shared)
+			if s.shape.limit > 0 && i == 0 && len(accounts) > 1 && d.oneIn(2) {
+				shared, s.shape.shared = s, true
+			}
 		}
 	}
 	for i, r := range sc.runs {
@@ -329,7 +341,7 @@ func (sc *scenario) drawTricks(d dice, r *simRun) {
 
 // draw draws the records of a stream and how Duo shows them, around the runs of the
 // scenario, which last for span.
-func (s *simStream) draw(d dice, sc *scenario, span time.Duration) {
+func (s *simStream) draw(d dice, sc *scenario, span time.Duration, shared *simStream) {
 	sh := &s.shape
 	if d.oneIn(2) {
 		sh.cap = pick(d, 7, 20, 45)
@@ -344,6 +356,12 @@ func (s *simStream) draw(d dice, sc *scenario, span time.Duration) {
 	if d.oneIn(4) {
 		sh.limit = pick(d, 1, 2, 5, 10)
 		sh.fixed, sh.attempts, sh.ok, sh.after = d.oneIn(2), d.oneIn(3), d.oneIn(4), d.oneIn(4)
+		sh.after = sh.after && !sh.ok
+	}
+	if shared != nil {
+		as := shared.shape
+		sh.limit, sh.fixed, sh.attempts, sh.ok, sh.after, sh.shared = as.limit, as.fixed, as.attempts, as.ok, as.after, true
+		s.pace = shared.pace
 	}
 	s.idless = s.endpoint.Cursor != duo.Offset && (len(s.endpoint.ID) == 0 || d.oneIn(4))
 	switch s.endpoint.Cursor {

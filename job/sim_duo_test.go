@@ -146,15 +146,19 @@ func (s *simStream) refuse(d simDuo, turn *simTurn) *http.Response {
 	if s.shape.fixed {
 		from = now.Truncate(time.Minute)
 	}
-	turn.counted = slices.DeleteFunc(turn.counted, func(t time.Time) bool { return !t.After(from) })
-	over := len(turn.counted) >= s.shape.limit
+	p := s.pace
+	p.counted = slices.DeleteFunc(p.counted, func(t time.Time) bool { return !t.After(from) })
+	over := len(p.counted) >= s.shape.limit
 	if !over || s.shape.attempts {
-		turn.counted = append(turn.counted, now)
+		p.counted = append(p.counted, now)
 	}
 	if !over {
 		return nil
 	}
 	turn.refused++
+	if now.Before(turn.barred) {
+		d.sim.violation("%s calls again at %v, and Duo has said to wait until %v", s.name(), now, turn.barred)
+	}
 	d.sim.note("Duo refuses a call of %s, beyond %d a minute", s.name(), s.shape.limit)
 	status := http.StatusTooManyRequests
 	if s.shape.ok {
@@ -163,6 +167,7 @@ func (s *simStream) refuse(d simDuo, turn *simTurn) *http.Response {
 	resp := answer(status, `{"stat": "FAIL", "code": 42901, "message": "Too Many Requests"}`)
 	if s.shape.after {
 		resp.Header.Set("Retry-After", "60")
+		turn.barred = now.Add(time.Minute)
 	}
 	return resp
 }

@@ -252,7 +252,7 @@ func (s *stream) recover(ctx context.Context, failed *laneError) error {
 		return failed
 	}
 	lane := failed.lane
-	if !failed.session.Down && lane.suspect(failed.session.Pages) {
+	if !failed.session.Down && failed.session.Pages > 0 && lane.suspect(failed.session.Pages) {
 		return fmt.Errorf("%w (the receiver stands, and refused this page %d times)", failed, maxAlone)
 	}
 	if failed.session.Down && s.run.gaveUp(lane.server) {

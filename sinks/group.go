@@ -58,7 +58,7 @@ func (g *Group) Close() { g.sessions.Wait() }
 type SessionError struct {
 	// Err says why.
 	Err error
-	// Pages is how many pages the session carried.
+	// Pages is how many pages the session carried: 0 where it failed before the first one.
 	Pages int
 	// Down tells that the empty session that was tried next failed, too: the server is
 	// down, and no page is to blame.
@@ -90,10 +90,12 @@ type shared struct {
 	done   chan struct{} // closed when err is there
 	err    error
 
+	carried int // pages that were sent, of which each may be why it failed
+
 	// Guarded by the group.
 	began           time.Time
-	pages, bytes    int
-	waiting         int // pages that were promised and not yet sent
+	pages, bytes    int // promised
+	waiting         int // of them, those that have not come yet
 	sealing, sealed bool
 }
 
@@ -271,6 +273,7 @@ func (s *shared) carry(ctx context.Context) error {
 	for {
 		select {
 		case p := <-s.in:
+			s.carried++
 			p.refused, p.err = session.Send(ctx, p.batch)
 			close(p.sent)
 			if p.err != nil {
@@ -295,9 +298,8 @@ func (s *shared) diagnose(ctx context.Context, err error) error {
 	g, failing := s.group, time.Now()
 	g.mu.Lock()
 	g.finish(s) // nobody joins what has failed: the page would be taken for its reason
-	pages := s.pages
 	g.mu.Unlock()
-	failed := &SessionError{Err: err, Pages: pages}
+	failed := &SessionError{Err: err, Pages: s.carried}
 	if _, permanent := errors.AsType[*PermanentError](err); permanent || ctx.Err() != nil {
 		return failed
 	}

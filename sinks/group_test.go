@@ -426,3 +426,24 @@ func TestGroupDiagnosesAfresh(t *testing.T) {
 		g.Close()
 	})
 }
+
+// closed is a server that refuses connections for pages, and stands whenever it is tried.
+type closed struct{ *model }
+
+var errClosed = errors.New("connection refused")
+
+func (closed) Open(context.Context) (sinks.Session, error) { return nil, errClosed }
+
+// A session that fails before its first page was sent has carried none, so that no page
+// can be why.
+func TestGroupCarriedNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := sinks.NewGroup(t.Context(), closed{new(model)})
+		_, _, err := g.Send(t.Context(), pageOf("a"), 0)
+		failed, ok := errors.AsType[*sinks.SessionError](err)
+		if !ok || !errors.Is(err, errClosed) || failed.Pages != 0 || failed.Down {
+			t.Errorf("%+v, want a session that carried nothing to a server that stands", err)
+		}
+		g.Close()
+	})
+}
