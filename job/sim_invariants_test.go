@@ -7,10 +7,12 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"dls/job"
+	"dls/job/config"
 	"dls/job/duo"
 	"dls/job/window"
 	"dls/sinks"
@@ -33,6 +35,7 @@ type simTurn struct {
 	shown, before          map[*simRecord]bool // before: shown by earlier runs
 	since                  int64               // the mintime of the call that brought what is repeated
 	tricked, blank, tooOld bool
+	rotten                 string // what became of its checkpoint, where that must be noticed, or ""
 	disturbed              string // why what was delivered in the run may not count, or ""
 	sessions               int    // that failed and carried something of it
 
@@ -139,7 +142,7 @@ func (sim *simulation) due(s *simStream, of func(*simRecord) bool, missing func(
 			n = 1
 		}
 		for _, i := range s.servers {
-			if n > 0 && k.confirmed(i) < n && !(sim.refusesLine(i, k.line) && len(k.kept) > 0) {
+			if n > 0 && k.confirmed(i) < n && !(!sim.scenario.servers[i].takes(k.line) && len(k.kept) > 0) {
 				missing(last)
 				return
 			}
@@ -167,6 +170,8 @@ func (sim *simulation) committed(id state.ID, cp *state.Checkpoint) {
 	sim.note("checkpoint of %s: until %s", s.name(), sim.clock(cp.DeliveredUntil))
 	sim.booked(s, id, cp)
 	t.saved = time.Now()
+	s.version++
+	sim.disk.history[id.File()] = append(sim.disk.history[id.File()], simCopy{cp, s.version})
 	sim.count(s, t, t.saved)
 	if t.blamed {
 		return
@@ -224,7 +229,7 @@ func (sim *simulation) carried(one *simSession, endpoint string, lines [][]byte)
 	defer sim.mu.Unlock()
 	var of *simStream
 	for _, line := range lines {
-		k := sim.lines[endpoint+" "+string(line)]
+		k, _ := sim.kindOf(endpoint, string(line))
 		if k == nil {
 			continue
 		}
@@ -254,13 +259,20 @@ func (k *simKind) lately() (last simShown) {
 // order, that were confirmed before.
 func (sim *simulation) count(s *simStream, t *simTurn, at time.Time) {
 	n := 0
+	for _, d := range s.files {
+		d.version = s.version
+	}
+	s.files = nil
 	for i, d := range s.open {
-		if d.session != nil && (d.session.confirmed.IsZero() || !d.session.confirmed.Before(at)) {
+		if d.session.confirmed.IsZero() || !d.session.confirmed.Before(at) {
 			break
 		}
 		if last := i == len(s.open)-1; last || s.open[i+1].page != d.page && !t.tricked {
 			n = i + 1
 		}
+	}
+	for _, d := range s.open[:n] {
+		d.version = s.version
 	}
 	s.open = s.open[n:]
 }
@@ -272,19 +284,28 @@ func (sim *simulation) taken(one *simSession, endpoint, line string, page int) b
 	if sim.dead {
 		return false
 	}
-	k := sim.lines[endpoint+" "+line]
+	k, prefix := sim.kindOf(endpoint, line)
 	if k == nil {
 		sim.violation("%s gets a line that Duo has no record of: %q", one.server.plan.id, line)
 		return true
 	}
 	s, i := k.stream, one.server.index
+	if own := sim.cef != nil && one.server.plan.protocol != config.RELP; own != (prefix != "") {
+		sim.violation("%s gets a line with the prefix %q", one.server.plan.id, prefix)
+	}
+	if !one.server.plan.takes(line) {
+		sim.violation("%s gets a line that is too long for it: %q", one.server.plan.id, line)
+	}
+	if t := sim.turnOf(s); t.rotten != "" {
+		sim.violation("%s gets a record of %s, whose checkpoint is %s", one.server.plan.id, s.name(), t.rotten)
+	}
 	if !slices.Contains(s.servers, i) {
 		sim.violation("%s gets a record of %s, which is not mapped to it", one.server.plan.id, s.name())
 	}
 	if k.sent == nil {
 		k.sent = make([][]*simDelivery, len(sim.scenario.servers))
 	}
-	sim.again(k, k.sent[i], one.server.plan.id)
+	sim.again(k, k.sent[i], one.server.plan.id, 1)
 	k.sent[i] = append(k.sent[i], sim.deliver(k, one, page))
 	return true
 }
@@ -302,8 +323,8 @@ func (sim *simulation) deliver(k *simKind, one *simSession, page int) *simDelive
 }
 
 // again checks that a line which comes to a server or a file comes for the first time,
-// or that a fault accounts for each time before.
-func (sim *simulation) again(k *simKind, before []*simDelivery, to string) {
+// or that a fault accounts for each time before. times is how often each record is due.
+func (sim *simulation) again(k *simKind, before []*simDelivery, to string, times int) {
 	s, sure, most := k.stream, 0, 0
 	for _, d := range before {
 		t := sim.turns[d.run][s]
@@ -324,33 +345,45 @@ func (sim *simulation) again(k *simKind, before []*simDelivery, to string) {
 	}
 	if most == 0 {
 		sim.violation("%s gets %q, which Duo has not shown", to, k.line)
-	} else if t := sim.turnOf(s); sure >= most && !t.blamed {
+	} else if t := sim.turnOf(s); sure >= times*most && !t.blamed {
 		t.blamed = true
 		sim.violation("%s gets %s of %s again, without a fault that accounts for it", to, sim.names(k.records[:1]), s.name())
 	}
 }
 
-// keep notes a line that went into a file, since its server refused it.
-func (sim *simulation) keep(endpoint, line string) {
-	k := sim.lines[endpoint+" "+line]
+// keep notes a line that went into a file, since a server does not take it.
+func (sim *simulation) keep(file, line string) {
+	endpoint, rest, _ := strings.Cut(file, "_")
+	k, _ := sim.kindOf(endpoint, line)
 	if k == nil {
-		sim.violation("a file gets a line that Duo has no record of: %q", line)
+		sim.violation("%s gets a line that Duo has no record of: %q", file, line)
 		return
 	}
-	servers := 0
+	due := 0
 	for _, i := range k.stream.servers {
-		if sim.refusesLine(i, line) {
-			servers++
+		if p := sim.scenario.servers[i]; !p.takes(line) && (p.protocol == config.UDP) == strings.HasPrefix(rest, "udp") {
+			due++
 		}
 	}
-	if servers == 0 {
-		sim.violation("a file gets a line that no server refuses: %q", line)
+	if due == 0 {
+		sim.violation("%s gets a line that its servers take: %q", file, line)
+		return
 	}
-	k.kept = append(k.kept, &simDelivery{run: sim.run})
+	if k.kept == nil {
+		k.kept = map[string][]*simDelivery{}
+	}
+	d := &simDelivery{run: sim.run}
+	sim.again(k, k.kept[file], file, due)
+	k.kept[file] = append(k.kept[file], d)
+	k.stream.files = append(k.stream.files, d)
 }
 
-func (sim *simulation) refusesLine(server int, line string) bool {
-	return sim.scenario.servers[server].refuses && (strings.Contains(line, `"n": 7}`) || strings.Contains(line, `"n": 7,`))
+// kindOf finds the kind of a line of an endpoint, and what stands before a line of CEF.
+func (sim *simulation) kindOf(endpoint, line string) (k *simKind, prefix string) {
+	if i := strings.Index(line, "CEF:0|"); sim.cef != nil && i >= 0 {
+		prefix, line = line[:i], line[i:]
+	}
+	return sim.lines[endpoint+" "+line], prefix
 }
 
 // judge checks what a run came to.
@@ -364,7 +397,7 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 			sim.everShown[r] = true
 		}
 	}
-	if sim.dead || sim.plan.store > 0 || sim.plan.endpoints != nil || sim.plan.children {
+	if sim.dead || sim.plan.store > 0 || sim.plan.endpoints != nil || sim.plan.children || sim.plan.shard.N > 0 {
 		clear(sim.turned) // which turns are noted is not known
 	}
 	if sim.dead {
@@ -378,6 +411,12 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 		return
 	}
 	for _, s := range sim.streams {
+		if !plan.shard.Has(s.account) {
+			if sim.turnOf(s).begun() {
+				sim.violation("%s is another share's", s.name())
+			}
+			continue
+		}
 		if plan.endpoints == nil || slices.Contains(plan.endpoints, s.endpoint.Name) {
 			i := slices.IndexFunc(sum.Results, func(r *job.Result) bool { return r.Endpoint == s.endpoint.Name && r.Account == s.account })
 			if i < 0 {
@@ -403,7 +442,7 @@ func (t *simTurn) begun() bool { return t.loaded || t.calls > 0 }
 // longer ago, had none.
 func (sim *simulation) judgeTurns() {
 	plan := sim.plan
-	noted := plan.store == 0 && plan.endpoints == nil && !plan.children && len(sim.streams) > plan.parallel
+	noted := plan.store == 0 && plan.endpoints == nil && !plan.children && plan.shard.N == 0 && len(sim.streams) > plan.parallel
 	for _, a := range sim.streams {
 		for _, b := range sim.streams {
 			if noted && sim.turnOf(a).begun() && !sim.turnOf(b).begun() && sim.turned[b] < sim.turned[a] {
@@ -423,6 +462,10 @@ func (sim *simulation) judgeTurns() {
 func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 	plan, t := sim.plan, sim.turnOf(s)
 	sim.note("%s: %v; %s; calls %d (refused %d)", s.name(), result.Err, result, t.calls, t.refused)
+	if t.rotten != "" && result.Err == nil {
+		sim.violation("the checkpoint of %s is %s, and nobody says so", s.name(), t.rotten)
+	}
+	sim.judgeKept(s, result)
 	if result.Err != nil {
 		cause := plan.trouble() || plan.maxRuntime > 0 || t.tricked || t.blank || s.shape.limit > 0 && plan.retryFor < time.Hour
 		if !cause {
@@ -441,7 +484,7 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 	}, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s, which Duo has shown, is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
-	if t.disturbed == "" && !slices.ContainsFunc(s.servers, func(i int) bool { return sim.scenario.servers[i].refuses }) {
+	if t.disturbed == "" && !slices.ContainsFunc(s.servers, func(i int) bool { p := sim.scenario.servers[i]; return p.refuses || p.most > 0 }) {
 		n := 0
 		for _, k := range s.kinds {
 			if k.sent == nil {
@@ -458,7 +501,7 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 		}
 	}
 	for _, d := range s.open { // what is confirmed when the checkpoint is saved may be part of it
-		if d.session != nil && d.run == sim.run && (d.session.confirmed.IsZero() || d.session.confirmed.After(t.saved)) {
+		if d.run == sim.run && (d.session.confirmed.IsZero() || d.session.confirmed.After(t.saved)) {
 			sim.violation("the run is done with %s, and of what %s got nobody knows whether it counts", s.name(), d.session.server.plan.id)
 			break
 		}
@@ -486,6 +529,33 @@ func (s *simStream) mayEnd(t *simTurn) bool {
 		}
 	}
 	return true
+}
+
+var keptText = regexp.MustCompile(`^(\d+) records? (?:that the server does not take|is longer than the server takes|are longer than the server takes|is too long for a datagram|are too long for a datagram)`)
+
+// judgeKept checks that the run tells of each record that it put into a file.
+func (sim *simulation) judgeKept(s *simStream, result *job.Result) {
+	n, failure := 0, false
+	for _, k := range s.kinds {
+		for file, kept := range k.kept {
+			for _, d := range kept {
+				if d.run == sim.run {
+					n++
+					failure = failure || strings.Contains(file, "_oversize")
+				}
+			}
+		}
+	}
+	told := 0
+	for _, w := range sim.warnings {
+		if m := keptText.FindStringSubmatch(w.text); m != nil && w.stream == s.name() {
+			one, _ := strconv.Atoi(m[1])
+			told += one
+		}
+	}
+	if n != result.Oversize || told != n || failure != result.Kept {
+		sim.violation("%s: %d records are kept in files, the summary says %d (failure: %v), the warnings %d", s.name(), n, result.Oversize, result.Kept, told)
+	}
 }
 
 // judgeCalls checks that no call was made without a reason, where Duo was honest and
@@ -646,10 +716,7 @@ func (sim *simulation) judgeWarnings() {
 			if !slices.ContainsFunc(t.stream.records, func(r *simRecord) bool { return (r.silent || r.odd && r.at < t.low+1000 || t.tricked) && t.shown[r] }) {
 				sim.violation("false: %s: %s", w.stream, w.text)
 			}
-		case strings.Contains(w.text, "the server does not take"):
-			if !slices.ContainsFunc(sim.scenario.servers, func(p *simServerPlan) bool { return p.refuses }) {
-				sim.violation("false: %s: %s", w.stream, w.text)
-			}
+		case keptText.MatchString(w.text): // see judgeKept
 		case strings.Contains(w.text, errDisk.Error()):
 			if plan.store == 0 {
 				sim.violation("false: %s", w.text)

@@ -48,6 +48,7 @@ type simDelivery struct {
 	run     int
 	session *simSession // nil for a file
 	page    int
+	version int    // of the stream's checkpoint that makes sure of it, or 0
 	excused string // the fault by which it may not count, so that the line may come again
 }
 
@@ -66,7 +67,7 @@ func (sim *simulation) receiver(server config.Server) (sinks.Sink, error) {
 }
 
 func (s *simServer) ID() string     { return s.plan.id }
-func (s *simServer) MaxRecord() int { return 0 }
+func (s *simServer) MaxRecord() int { return s.plan.most }
 
 // Check implements [sinks.Sink].
 func (s *simServer) Check(ctx context.Context) (sinks.Report, error) {
@@ -139,14 +140,14 @@ func (one *simSession) Send(ctx context.Context, b sinks.Batch) (refused []sinks
 		lines = lines[:len(lines)/2]
 	}
 	for i, line := range lines {
-		if s.plan.refuses && bytes.Contains(line, []byte(`"n": 7}`)) || s.plan.refuses && bytes.Contains(line, []byte(`"n": 7,`)) {
+		if s.plan.refuses && marked(string(line), 7) {
 			refused = append(refused, sinks.Refused{Index: i, Reason: "it is not to its liking"})
 			continue
 		}
 		if !sim.taken(one, b.Endpoint, string(line), page) {
 			break
 		}
-		if s.trouble.poison && (bytes.Contains(line, []byte(`"n": 5}`)) || bytes.Contains(line, []byte(`"n": 5,`))) {
+		if s.trouble.poison && marked(string(line), 5) {
 			broken = true
 			break
 		}
