@@ -58,7 +58,8 @@ func (g *Group) Close() { g.sessions.Wait() }
 type SessionError struct {
 	// Err says why.
 	Err error
-	// Pages is how many pages the session carried: 0 where it failed before the first one.
+	// Pages is how many pages the session carried; 0 where the page that was handed over
+	// is none of them, and cannot be why it failed.
 	Pages int
 	// Down tells that the empty session that was tried next failed, too: the server is
 	// down, and no page is to blame.
@@ -148,8 +149,8 @@ func (g *Group) Send(ctx context.Context, b Batch, limit int) (refused []Refused
 			return p.refused, Receipt{s}, nil
 		case <-s.done:
 			g.arrived(s)
-			if s.err != nil {
-				return nil, Receipt{}, s.err
+			if failed, ok := errors.AsType[*SessionError](s.err); ok {
+				return nil, Receipt{}, &SessionError{Err: failed.Err, Down: failed.Down}
 			}
 			// The peer has ended the session, and all that it carried counts: another one.
 		case <-ctx.Done():
