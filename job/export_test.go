@@ -47,3 +47,6 @@ func (o *Options) SetReceiver(f func(config.Server) (sinks.Sink, error)) { o.hoo
 
 // SetStore has f open the store.
 func (o *Options) SetStore(f func(*config.Config) (state.Store, error)) { o.hooks.store = f }
+
+// Has tells whether the account is in the share.
+func (s Shard) Has(account string) bool { return s.has(account) }

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"dls/cef"
+	"dls/job"
+	"dls/job/config"
 	"dls/job/duo"
 )
 
@@ -22,7 +25,8 @@ type scenario struct {
 	offset  time.Duration
 	begin   time.Duration // from the epoch to the first run
 	runs    []*simRun
-	refuses bool // Duo refuses a mintime from before its retention
+	refuses bool           // Duo refuses a mintime from before its retention
+	cef     *cef.Formatter // nil where lines are JSON
 }
 
 // simEpoch is 2000-01-01, in milliseconds since 1970.
@@ -32,9 +36,16 @@ const simHost = "api-parent.duosecurity.com"
 
 // simServerPlan is one server as drawn.
 type simServerPlan struct {
-	id      string
-	settle  time.Duration
-	refuses bool // it refuses some records for good
+	id       string
+	protocol config.Protocol
+	settle   time.Duration
+	refuses  bool // it refuses some records for good
+	most     int  // the longest record that it takes, or 0
+}
+
+// takes tells whether the server takes a line.
+func (p *simServerPlan) takes(line string) bool {
+	return !(p.refuses && marked(line, 7) || p.most > 0 && len(line)-1 > p.most)
 }
 
 // simStream is one endpoint of one account.
@@ -46,8 +57,19 @@ type simStream struct {
 	records  []*simRecord // in Duo's order
 	kinds    []*simKind   // what is told apart of them
 	shape    simShape
+	cef      *cef.Formatter
 	idless   bool // some of its records have no id
 	texts    bool // some of its records tell a time that is not theirs
+
+	pace *simPace // its own, or that of all accounts
+
+	open     []*simDelivery // those of which nobody knows yet whether they count
+	files    []*simDelivery // the same of files
+	version  int            // counts its checkpoints
+	reading  int            // counts how often Duo was asked from the beginning of a window
+	struck   int            // the reading that a fault struck last
+	waited   time.Time      // when a session failed last that a page may have waited for
+	struckBy string
 }
 
 func (s *simStream) name() string {
@@ -72,6 +94,12 @@ type simShape struct {
 	attempts bool   // refused calls count, too
 	ok       bool   // refusals have status 200 and code 42901
 	after    bool   // and say when to come again
+	shared   bool   // the limit is of all accounts together
+}
+
+// simPace is what Duo counts for a limit.
+type simPace struct {
+	counted []time.Time // the calls
 }
 
 // simRecord is one record that Duo has.
@@ -85,6 +113,14 @@ type simRecord struct {
 	silent  bool  // nor does any other of its members
 	noID    bool
 	kind    *simKind
+	shown   simShown // last
+}
+
+// simShown is when Duo has shown a record: in which answer of the run, counted from 1, and
+// in which reading.
+type simShown struct {
+	at              time.Time
+	answer, reading int
 }
 
 // simKind is records that cannot be told apart: one record with an id, or equal ones
@@ -94,9 +130,9 @@ type simKind struct {
 	line    string // as a server must get it
 	counted bool   // each of the records is due, not one
 	records []*simRecord
-	exempt  string          // why nobody can prove that it is delivered, or ""
-	sent    [][]simDelivery // by server
-	kept    int             // how often it was put into a file, because a server refused it
+	exempt  string                    // why nobody can prove that it is delivered, or ""
+	sent    [][]*simDelivery          // by server
+	kept    map[string][]*simDelivery // by file, the times it was put there because a server does not take it
 }
 
 // simRun is one run as drawn.
@@ -107,6 +143,7 @@ type simRun struct {
 	maxRuntime time.Duration
 	retryFor   time.Duration
 	endpoints  []string
+	shard      job.Shard
 	skew       time.Duration // of Duo's clock ahead of this machine's
 
 	kill     int           // the step before which the process is killed, 0: not
@@ -115,13 +152,14 @@ type simRun struct {
 	hard     bool          // some of them for good
 	tricks   map[*simStream]*simTrick
 	servers  []simServerTrouble
-	store    int  // in a thousand steps, how many fail
-	children bool // the list of child accounts has odd entries
+	store    int                   // in a thousand steps, how many fail
+	rot      map[*simStream]string // what became of its checkpoint before the run: "cut", "gone", "old"
+	children bool                  // the list of child accounts has odd entries
 }
 
 // trouble tells whether anything may go wrong in the run.
 func (r *simRun) trouble() bool {
-	return r.kill > 0 || r.term > 0 || r.duo > 0 || len(r.tricks) > 0 || r.store > 0 || r.children ||
+	return r.kill > 0 || r.term > 0 || r.duo > 0 || len(r.tricks) > 0 || r.store > 0 || len(r.rot) > 0 ||
 		r.skew.Abs() > 4*time.Minute || slices.ContainsFunc(r.servers, func(s simServerTrouble) bool { return s != simServerTrouble{} })
 }
 
@@ -165,7 +203,16 @@ func draw(seed uint64) *scenario {
 	d := dicing(seed, "scenario")
 	sc := &scenario{seed: seed, msp: d.oneIn(4), refuses: d.oneIn(2)}
 	for i := range d.between(1, 2) {
-		sc.servers = append(sc.servers, &simServerPlan{id: fmt.Sprintf("server%d", i+1), settle: pick(d, 0, time.Second, 5*time.Second), refuses: d.oneIn(8)})
+		p := &simServerPlan{id: fmt.Sprintf("server%d", i+1), settle: pick(d, 0, time.Second, 5*time.Second), refuses: d.oneIn(8)}
+		p.protocol = pick(d, config.TCP, config.TCP, config.RELP, config.UDP)
+		if d.oneIn(4) {
+			p.most = 300
+		}
+		sc.servers = append(sc.servers, p)
+	}
+	if d.oneIn(4) {
+		sc.cef = cef.New("sim")
+		sc.cef.Bare = true
 	}
 	sc.offset = pick(d, 0, time.Hour, 24*time.Hour, 72*time.Hour, 180*24*time.Hour)
 	sc.begin = d.time(0, 48*time.Hour)
@@ -181,7 +228,7 @@ func draw(seed uint64) *scenario {
 	if sc.msp {
 		rows = slices.DeleteFunc(slices.Clone(rows), func(r *duo.Endpoint) bool { return !r.MSP })
 	}
-	rows = slices.Clone(rows)
+	rows = slices.DeleteFunc(slices.Clone(rows), func(r *duo.Endpoint) bool { return sc.cef != nil && r.CEF == "" })
 	d.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
 	for _, row := range rows[:d.between(1, min(len(rows), 3))] {
 		own := *row
@@ -192,17 +239,32 @@ func draw(seed uint64) *scenario {
 				servers = append(servers, i)
 			}
 		}
-		for _, account := range accounts {
-			s := &simStream{endpoint: &own, account: account, host: simHost, servers: servers}
+		var shared *simStream // the one whose limit is that of all accounts
+		for i, account := range accounts {
+			s := &simStream{endpoint: &own, account: account, host: simHost, servers: servers, cef: sc.cef, pace: new(simPace)}
 			if account != "" {
 				s.host = "api-" + strings.ToLower(account) + ".duosecurity.com"
 			}
 			sc.streams = append(sc.streams, s)
-			s.draw(dicing(seed, "stream", s.name()), sc, span)
+			s.draw(dicing(seed, "stream", s.name()), sc, span, shared)
+			if s.shape.limit > 0 && i == 0 && len(accounts) > 1 && d.oneIn(2) {
+				shared, s.shape.shared = s, true
+			}
 		}
+	}
+	shares := dicing(seed, "shares")
+	n := 0
+	if sc.msp && shares.oneIn(4) {
+		n = shares.between(1, 3)
 	}
 	for i, r := range sc.runs {
 		sc.drawTricks(dicing(seed, "tricks", i), r)
+		if n > 0 && !shares.oneIn(4) {
+			r.shard = job.Shard{K: shares.IntN(n), N: n}
+		}
+		if rot := dicing(seed, "rot", i); r.servers != nil && i > 0 && rot.oneIn(6) {
+			r.rot = map[*simStream]string{pick(rot, sc.streams...): pick(rot, "cut", "gone", "old")}
+		}
 	}
 	return sc
 }
@@ -244,6 +306,7 @@ func (sc *scenario) drawRuns(d dice) (span time.Duration) {
 			if d.oneIn(5) {
 				r.skew = d.time(-4*time.Minute, 4*time.Minute)
 			}
+			r.children = d.oneIn(5)
 			sc.drawTroubles(d, r)
 		}
 		span += r.gap
@@ -273,7 +336,6 @@ func (sc *scenario) drawTroubles(d dice, r *simRun) {
 	if d.oneIn(25) {
 		r.skew = pick(d, -40*24*time.Hour, -2*time.Hour, -10*time.Minute, 10*time.Minute, 3*time.Hour)
 	}
-	r.children = sc.msp && d.oneIn(5)
 	r.servers = make([]simServerTrouble, len(sc.servers))
 	for i := range r.servers {
 		if d.oneIn(3) {
@@ -315,7 +377,7 @@ func (sc *scenario) drawTricks(d dice, r *simRun) {
 
 // draw draws the records of a stream and how Duo shows them, around the runs of the
 // scenario, which last for span.
-func (s *simStream) draw(d dice, sc *scenario, span time.Duration) {
+func (s *simStream) draw(d dice, sc *scenario, span time.Duration, shared *simStream) {
 	sh := &s.shape
 	if d.oneIn(2) {
 		sh.cap = pick(d, 7, 20, 45)
@@ -330,6 +392,12 @@ func (s *simStream) draw(d dice, sc *scenario, span time.Duration) {
 	if d.oneIn(4) {
 		sh.limit = pick(d, 1, 2, 5, 10)
 		sh.fixed, sh.attempts, sh.ok, sh.after = d.oneIn(2), d.oneIn(3), d.oneIn(4), d.oneIn(4)
+		sh.after = sh.after && !sh.ok
+	}
+	if shared != nil {
+		as := shared.shape
+		sh.limit, sh.fixed, sh.attempts, sh.ok, sh.after, sh.shared = as.limit, as.fixed, as.attempts, as.ok, as.after, true
+		s.pace = shared.pace
 	}
 	s.idless = s.endpoint.Cursor != duo.Offset && (len(s.endpoint.ID) == 0 || d.oneIn(4))
 	switch s.endpoint.Cursor {
@@ -473,12 +541,37 @@ func (s *simStream) raw(d dice, r *simRecord, id string, told []string, n int) s
 	if len(s.endpoint.ID) == 0 && !r.odd {
 		n %= 4 // so that there are equal ones
 	}
+	filler := ""
+	if n%32 == 1 {
+		filler = strings.Repeat("long ", 50)
+	}
+	if s.cef != nil { // what the line is made of
+		fmt.Fprintf(&b, map[string]string{
+			"auth": `"event_type": "v%d .%s", `, "telephony": `"phone": "v%d .%s", `, "adminaction": `"description": "v%d .%s", `,
+			"activity": `"target": {"details": "v%d .%s"}, `,
+		}[s.endpoint.Name], n, filler)
+	} else if filler != "" {
+		fmt.Fprintf(&b, `"filler": "%s", `, filler)
+	}
 	fmt.Fprintf(&b, `"text": "%s", "n": %d}`, pick(d, "", "plain", `caf\u00e9`, `\"metadata\": {\"next_offset\": \"1,2\"}`, `a\nb`), n)
 	return b.String()
 }
 
-// line is the line that a server must get of a record.
+// marked tells whether a line is of a record of the number.
+func marked(line string, n int) bool {
+	return strings.Contains(line, fmt.Sprintf(`"n": %d}`, n)) || strings.Contains(line, fmt.Sprintf(`"n": %d,`, n)) || strings.Contains(line, fmt.Sprintf("=v%d .", n))
+}
+
+// line is the line that a server must get of a record; of one of CEF, what is behind the
+// prefix.
 func (s *simStream) line(raw string) string {
+	if s.cef != nil {
+		line, err := s.cef.Append(nil, cef.For(s.endpoint.CEF), []byte(raw), s.account)
+		if err != nil {
+			panic(err)
+		}
+		return string(line)
+	}
 	raw = strings.TrimSuffix(raw, "}")
 	switch {
 	case s.account != "":

@@ -146,15 +146,19 @@ func (s *simStream) refuse(d simDuo, turn *simTurn) *http.Response {
 	if s.shape.fixed {
 		from = now.Truncate(time.Minute)
 	}
-	turn.counted = slices.DeleteFunc(turn.counted, func(t time.Time) bool { return !t.After(from) })
-	over := len(turn.counted) >= s.shape.limit
+	p := s.pace
+	p.counted = slices.DeleteFunc(p.counted, func(t time.Time) bool { return !t.After(from) })
+	over := len(p.counted) >= s.shape.limit
 	if !over || s.shape.attempts {
-		turn.counted = append(turn.counted, now)
+		p.counted = append(p.counted, now)
 	}
 	if !over {
 		return nil
 	}
 	turn.refused++
+	if now.Before(turn.barred) {
+		d.sim.violation("%s calls again at %v, and Duo has said to wait until %v", s.name(), now, turn.barred)
+	}
 	d.sim.note("Duo refuses a call of %s, beyond %d a minute", s.name(), s.shape.limit)
 	status := http.StatusTooManyRequests
 	if s.shape.ok {
@@ -163,6 +167,7 @@ func (s *simStream) refuse(d simDuo, turn *simTurn) *http.Response {
 	resp := answer(status, `{"stat": "FAIL", "code": 42901, "message": "Too Many Requests"}`)
 	if s.shape.after {
 		resp.Header.Set("Retry-After", "60")
+		turn.barred = now.Add(time.Minute)
 	}
 	return resp
 }
@@ -246,6 +251,10 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 	if _, known := turn.places[q.cursor]; s.endpoint.Cursor == duo.Offset && q.cursor != "" && !known {
 		return http.StatusBadRequest, `{"stat": "FAIL", "code": 40002, "message": "Invalid request parameters", "message_detail": "offset"}`
 	}
+	if q.cursor == "" && q.min <= turn.asked || turn.asked == 0 {
+		s.reading++
+	}
+	turn.asked = q.min
 	oldest := d.now() - simRetention.Milliseconds()
 	if q.min < oldest && sim.refuses {
 		turn.tooOld = true
@@ -291,8 +300,10 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 	if cursor != "" && cursor != "null" {
 		turn.given = append(turn.given, cursor)
 	}
+	turn.answers++
 	for _, r := range page {
 		turn.shown[r] = true
+		r.shown = simShown{time.Now(), turn.answers, s.reading}
 	}
 	sim.note("Duo shows %d records of %s from %s, cursor %q, to %s: %s; %s", len(page), s.name(), sim.clock(q.min), q.cursor, sim.clock(q.max), sim.names(page), meta)
 	if s.shape.mixed {

@@ -1,17 +1,21 @@
 package job_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"dls/job"
+	"dls/job/config"
 	"dls/job/duo"
 	"dls/job/window"
+	"dls/sinks"
 	"dls/state"
 )
 
@@ -21,18 +25,25 @@ type simTurn struct {
 	stream *simStream // nil for the list of child accounts
 
 	calls, refused, failed int
-	counted                []time.Time // calls that count for the limit
-	given                  []string    // cursors, in order
+	answers                int
+	asked                  int64     // the last mintime
+	barred                 time.Time // until when Duo has said not to call
+	arrived                [2]int    // by server, the last page that came
+	given                  []string  // cursors, in order
 	places                 map[string]place
 	snapshot, repeated     []*simRecord
 	shown, before          map[*simRecord]bool // before: shown by earlier runs
 	since                  int64               // the mintime of the call that brought what is repeated
 	tricked, blank, tooOld bool
+	rotten                 string // what became of its checkpoint, where that must be noticed, or ""
 	disturbed              string // why what was delivered in the run may not count, or ""
+	sessions               int    // that failed and carried something of it
 
 	loaded bool
-	until  int64 // the checkpoint's, or where the stream began
-	low    int64 // from where on the run must have what Duo shows
+	turned time.Time // when its turn began
+	saved  time.Time // when its checkpoint was saved last
+	until  int64     // the checkpoint's, or where the stream began
+	low    int64     // from where on the run must have what Duo shows
 	looked int64
 	known  int   // records delivered from the overlap on
 	sliced bool  // the overlap holds more than one call shows
@@ -61,11 +72,6 @@ func (sim *simulation) turnOf(s *simStream) *simTurn {
 		t.began, t.end = simDuo{sim}.now(), sim.start.Add(-window.Lag).UnixMilli()
 		if s != nil {
 			t.name = s.name()
-			if sim.run > 0 {
-				if before := sim.turns[sim.run-1][s]; before != nil {
-					t.counted = before.counted
-				}
-			}
 		}
 		sim.turns[sim.run][s] = t
 	}
@@ -80,7 +86,7 @@ func (sim *simulation) loaded(id state.ID, cp *state.Checkpoint) {
 		return
 	}
 	t := sim.turnOf(s)
-	t.loaded = true
+	t.loaded, t.turned = true, time.Now()
 	start := sim.start.UnixMilli()
 	if cp == nil {
 		t.until = max(start-sim.offset.Milliseconds(), start-(simRetention-window.Margin).Milliseconds())
@@ -136,7 +142,7 @@ func (sim *simulation) due(s *simStream, of func(*simRecord) bool, missing func(
 			n = 1
 		}
 		for _, i := range s.servers {
-			if n > 0 && k.confirmed(i) < n && !(sim.refusesLine(i, k.line) && k.kept > 0) {
+			if n > 0 && k.confirmed(i) < n && !(!sim.scenario.servers[i].takes(k.line) && len(k.kept) > 0) {
 				missing(last)
 				return
 			}
@@ -149,7 +155,7 @@ func (k *simKind) confirmed(server int) (n int) {
 		return 0
 	}
 	for _, d := range k.sent[server] {
-		if d.session.confirmed {
+		if !d.session.confirmed.IsZero() {
 			n++
 		}
 	}
@@ -163,6 +169,10 @@ func (sim *simulation) committed(id state.ID, cp *state.Checkpoint) {
 	t := sim.turnOf(s)
 	sim.note("checkpoint of %s: until %s", s.name(), sim.clock(cp.DeliveredUntil))
 	sim.booked(s, id, cp)
+	t.saved = time.Now()
+	s.version++
+	sim.disk.history[id.File()] = append(sim.disk.history[id.File()], simCopy{cp, s.version})
+	sim.count(s, t, t.saved)
 	if t.blamed {
 		return
 	}
@@ -212,32 +222,116 @@ func (sim *simulation) booked(s *simStream, id state.ID, cp *state.Checkpoint) {
 // simLedger is what the ledger of a stream last came to.
 type simLedger struct{ since, total int64 }
 
+// carried notes that a session carries a page, and returns which one: the answer of Duo
+// that has shown it.
+func (sim *simulation) carried(one *simSession, endpoint string, lines [][]byte) (page int) {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	var of *simStream
+	for _, line := range lines {
+		k, _ := sim.kindOf(endpoint, string(line))
+		if k == nil {
+			continue
+		}
+		of = k.stream
+		one.carries[k.stream] = true
+		if shown := k.lately(); page == 0 || shown.answer < page { // a record may be on the page behind, too
+			page = shown.answer
+		}
+	}
+	if of != nil {
+		sim.turnOf(of).arrived[one.server.index] = page
+	}
+	return page
+}
+
+// lately tells when a record of the kind was shown last.
+func (k *simKind) lately() (last simShown) {
+	for _, r := range k.records {
+		if r.shown.at.After(last.at) {
+			last = r.shown
+		}
+	}
+	return last
+}
+
+// count counts what a checkpoint makes sure of that was decided at a time: the pages, in
+// order, that were confirmed before.
+func (sim *simulation) count(s *simStream, t *simTurn, at time.Time) {
+	n := 0
+	for _, d := range s.files {
+		d.version = s.version
+	}
+	s.files = nil
+	for i, d := range s.open {
+		if d.session.confirmed.IsZero() || !d.session.confirmed.Before(at) {
+			break
+		}
+		if last := i == len(s.open)-1; last || s.open[i+1].page != d.page && !t.tricked {
+			n = i + 1
+		}
+	}
+	for _, d := range s.open[:n] {
+		d.version = s.version
+	}
+	s.open = s.open[n:]
+}
+
 // taken notes a line that a server takes, and tells whether the run still has effects.
-func (sim *simulation) taken(one *simSession, endpoint, line string) bool {
+func (sim *simulation) taken(one *simSession, endpoint, line string, page int) bool {
 	sim.mu.Lock()
 	defer sim.mu.Unlock()
 	if sim.dead {
 		return false
 	}
-	k := sim.lines[endpoint+" "+line]
+	k, prefix := sim.kindOf(endpoint, line)
 	if k == nil {
 		sim.violation("%s gets a line that Duo has no record of: %q", one.server.plan.id, line)
 		return true
 	}
 	s, i := k.stream, one.server.index
+	if own := sim.cef != nil && one.server.plan.protocol != config.RELP; own != (prefix != "") {
+		sim.violation("%s gets a line with the prefix %q", one.server.plan.id, prefix)
+	}
+	if !one.server.plan.takes(line) {
+		sim.violation("%s gets a line that is too long for it: %q", one.server.plan.id, line)
+	}
+	if t := sim.turnOf(s); t.rotten != "" {
+		sim.violation("%s gets a record of %s, whose checkpoint is %s", one.server.plan.id, s.name(), t.rotten)
+	}
 	if !slices.Contains(s.servers, i) {
 		sim.violation("%s gets a record of %s, which is not mapped to it", one.server.plan.id, s.name())
 	}
 	if k.sent == nil {
-		k.sent = make([][]simDelivery, len(sim.scenario.servers))
+		k.sent = make([][]*simDelivery, len(sim.scenario.servers))
 	}
-	sure, most := 0, 0
-	for _, d := range k.sent[i] {
+	sim.again(k, k.sent[i], one.server.plan.id, 1)
+	k.sent[i] = append(k.sent[i], sim.deliver(k, one, page))
+	return true
+}
+
+// deliver is a delivery under way: one of a page on which a fault has struck meanwhile
+// may not count.
+func (sim *simulation) deliver(k *simKind, one *simSession, page int) *simDelivery {
+	d, s := &simDelivery{run: sim.run, session: one, page: page}, k.stream
+	if shown := k.lately(); s.struck >= shown.reading || !s.waited.Before(shown.at) {
+		d.excused = s.struckBy
+	} else {
+		s.open = append(s.open, d)
+	}
+	return d
+}
+
+// again checks that a line which comes to a server or a file comes for the first time,
+// or that a fault accounts for each time before. times is how often each record is due.
+func (sim *simulation) again(k *simKind, before []*simDelivery, to string, times int) {
+	s, sure, most := k.stream, 0, 0
+	for _, d := range before {
 		t := sim.turns[d.run][s]
 		// Who shows equal records again says that there are more of them; and a page that
 		// is shown again is not known as such by records whose texts tell other times.
 		// A record whose text tells an earlier time than Duo's is forgotten earlier.
-		if t.disturbed == "" && !((s.idless || s.texts) && (t.tricked || sim.turnOf(s).tricked)) && !k.records[0].odd {
+		if d.excused == "" && !((s.idless || s.texts) && (t.tricked || sim.turnOf(s).tricked)) && !k.records[0].odd {
 			sure++
 		}
 	}
@@ -250,27 +344,46 @@ func (sim *simulation) taken(one *simSession, endpoint, line string) bool {
 		most = min(most, 1)
 	}
 	if most == 0 {
-		sim.violation("%s gets %q, which Duo has not shown", one.server.plan.id, line)
-	} else if t := sim.turnOf(s); sure >= most && !t.blamed {
+		sim.violation("%s gets %q, which Duo has not shown", to, k.line)
+	} else if t := sim.turnOf(s); sure >= times*most && !t.blamed {
 		t.blamed = true
-		sim.violation("%s gets %s of %s again, without a fault that accounts for it", one.server.plan.id, sim.names(k.records[:1]), s.name())
+		sim.violation("%s gets %s of %s again, without a fault that accounts for it", to, sim.names(k.records[:1]), s.name())
 	}
-	k.sent[i] = append(k.sent[i], simDelivery{sim.run, one})
-	return true
 }
 
-// keep notes a line that went into a file, since its server refused it.
-func (sim *simulation) keep(endpoint, line string) {
-	k := sim.lines[endpoint+" "+line]
+// keep notes a line that went into a file, since a server does not take it.
+func (sim *simulation) keep(file, line string) {
+	endpoint, rest, _ := strings.Cut(file, "_")
+	k, _ := sim.kindOf(endpoint, line)
 	if k == nil {
-		sim.violation("a file gets a line that Duo has no record of: %q", line)
+		sim.violation("%s gets a line that Duo has no record of: %q", file, line)
 		return
 	}
-	k.kept++
+	due := 0
+	for _, i := range k.stream.servers {
+		if p := sim.scenario.servers[i]; !p.takes(line) && (p.protocol == config.UDP) == strings.HasPrefix(rest, "udp") {
+			due++
+		}
+	}
+	if due == 0 {
+		sim.violation("%s gets a line that its servers take: %q", file, line)
+		return
+	}
+	if k.kept == nil {
+		k.kept = map[string][]*simDelivery{}
+	}
+	d := &simDelivery{run: sim.run}
+	sim.again(k, k.kept[file], file, due)
+	k.kept[file] = append(k.kept[file], d)
+	k.stream.files = append(k.stream.files, d)
 }
 
-func (sim *simulation) refusesLine(server int, line string) bool {
-	return sim.scenario.servers[server].refuses && (strings.Contains(line, `"n": 7}`) || strings.Contains(line, `"n": 7,`))
+// kindOf finds the kind of a line of an endpoint, and what stands before a line of CEF.
+func (sim *simulation) kindOf(endpoint, line string) (k *simKind, prefix string) {
+	if i := strings.Index(line, "CEF:0|"); sim.cef != nil && i >= 0 {
+		prefix, line = line[:i], line[i:]
+	}
+	return sim.lines[endpoint+" "+line], prefix
 }
 
 // judge checks what a run came to.
@@ -284,7 +397,7 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 			sim.everShown[r] = true
 		}
 	}
-	if sim.dead || sim.plan.store > 0 || sim.plan.endpoints != nil || sim.plan.children {
+	if sim.dead || sim.plan.store > 0 || sim.plan.endpoints != nil || sim.plan.children || sim.plan.shard.N > 0 {
 		clear(sim.turned) // which turns are noted is not known
 	}
 	if sim.dead {
@@ -298,6 +411,12 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 		return
 	}
 	for _, s := range sim.streams {
+		if !plan.shard.Has(s.account) {
+			if sim.turnOf(s).begun() {
+				sim.violation("%s is another share's", s.name())
+			}
+			continue
+		}
 		if plan.endpoints == nil || slices.Contains(plan.endpoints, s.endpoint.Name) {
 			i := slices.IndexFunc(sum.Results, func(r *job.Result) bool { return r.Endpoint == s.endpoint.Name && r.Account == s.account })
 			if i < 0 {
@@ -324,7 +443,7 @@ func (t *simTurn) begun() bool { return t.loaded || t.calls > 0 }
 // need.
 func (sim *simulation) judgeTurns() {
 	plan := sim.plan
-	noted := plan.store == 0 && plan.endpoints == nil && !plan.children && len(sim.streams) > plan.parallel
+	noted := plan.store == 0 && plan.endpoints == nil && !plan.children && plan.shard.N == 0 && len(sim.streams) > plan.parallel
 	for _, a := range sim.streams {
 		for _, b := range sim.streams {
 			passed := slices.ContainsFunc(b.servers, func(i int) bool { return !slices.Contains(a.servers, i) })
@@ -345,12 +464,16 @@ func (sim *simulation) judgeTurns() {
 func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 	plan, t := sim.plan, sim.turnOf(s)
 	sim.note("%s: %v; %s; calls %d (refused %d)", s.name(), result.Err, result, t.calls, t.refused)
+	if t.rotten != "" && result.Err == nil {
+		sim.violation("the checkpoint of %s is %s, and nobody says so", s.name(), t.rotten)
+	}
+	sim.judgeKept(s, result)
 	if result.Err != nil {
 		cause := plan.trouble() || plan.maxRuntime > 0 || t.tricked || t.blank || s.shape.limit > 0 && plan.retryFor < time.Hour
 		if !cause {
 			sim.violation("%s fails without a cause: %v", s.name(), result.Err)
 		}
-		if lie := sim.lie(t, result.Err); lie != "" {
+		if lie := cmp.Or(sim.lie(t, result.Err), sim.impatience(s, t, result)); lie != "" {
 			sim.violation("%s: %s: %v", s.name(), lie, result.Err)
 		}
 		return
@@ -363,7 +486,7 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 	}, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s, which Duo has shown, is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
-	if t.disturbed == "" && !slices.ContainsFunc(s.servers, func(i int) bool { return sim.scenario.servers[i].refuses }) {
+	if t.disturbed == "" && !slices.ContainsFunc(s.servers, func(i int) bool { p := sim.scenario.servers[i]; return p.refuses || p.most > 0 }) {
 		n := 0
 		for _, k := range s.kinds {
 			if k.sent == nil {
@@ -379,6 +502,13 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 			sim.violation("%s: %d lines came, and the summary says %d", s.name(), n, result.Delivered)
 		}
 	}
+	for _, d := range s.open { // what is confirmed when the checkpoint is saved may be part of it
+		if d.run == sim.run && (d.session.confirmed.IsZero() || d.session.confirmed.After(t.saved)) {
+			sim.violation("the run is done with %s, and of what %s got nobody knows whether it counts", s.name(), d.session.server.plan.id)
+			break
+		}
+	}
+	s.open = nil
 	sim.judgeCalls(s, t)
 	if gap := max(t.until, t.looked) < sim.start.Add(-simRetention-time.Minute).UnixMilli(); gap && !sim.warned(s, "can no longer be had") {
 		sim.violation("%s: records since %s are gone, and nobody says so", s.name(), sim.clock(t.until))
@@ -403,6 +533,33 @@ func (s *simStream) mayEnd(t *simTurn) bool {
 	return true
 }
 
+var keptText = regexp.MustCompile(`^(\d+) records? (?:that the server does not take|is longer than the server takes|are longer than the server takes|is too long for a datagram|are too long for a datagram)`)
+
+// judgeKept checks that the run tells of each record that it put into a file.
+func (sim *simulation) judgeKept(s *simStream, result *job.Result) {
+	n, failure := 0, false
+	for _, k := range s.kinds {
+		for file, kept := range k.kept {
+			for _, d := range kept {
+				if d.run == sim.run {
+					n++
+					failure = failure || strings.Contains(file, "_oversize")
+				}
+			}
+		}
+	}
+	told := 0
+	for _, w := range sim.warnings {
+		if m := keptText.FindStringSubmatch(w.text); m != nil && w.stream == s.name() {
+			one, _ := strconv.Atoi(m[1])
+			told += one
+		}
+	}
+	if n != result.Oversize || told != n || failure != result.Kept {
+		sim.violation("%s: %d records are kept in files, the summary says %d (failure: %v), the warnings %d", s.name(), n, result.Oversize, result.Kept, told)
+	}
+}
+
 // judgeCalls checks that no call was made without a reason, where Duo was honest and
 // all went well.
 func (sim *simulation) judgeCalls(s *simStream, t *simTurn) {
@@ -422,9 +579,73 @@ func (sim *simulation) judgeCalls(s *simStream, t *simTurn) {
 	if n := t.calls - t.refused; n > most {
 		sim.violation("%s: %d calls for %d records in pages of %d", s.name(), n, visible, s.least())
 	}
-	if t.refused > 16+t.calls/3 {
+	if learning := s.shape.learning(); t.refused > learning+t.calls/10 {
 		sim.violation("%s: of %d calls Duo refused %d", s.name(), t.calls, t.refused)
 	}
+}
+
+// learning is how many calls a stream may see refused, beside a tenth, until it knows
+// Duo's limit: where that is one call a minute even the time between two is to be found,
+// and where accounts share it first of all that they do.
+func (sh simShape) learning() int {
+	n := 6 // where the run before has used the minute up
+	switch sh.limit {
+	case 0:
+		return 0
+	case 1:
+		n = 12
+	}
+	if sh.shared {
+		n += 12
+	}
+	return n
+}
+
+// simFaults are those of a server in a run.
+type simFaults struct {
+	n           int
+	first, last time.Time
+}
+
+func (f *simFaults) add() {
+	if f.n++; f.n == 1 {
+		f.first = time.Now()
+	}
+	f.last = time.Now()
+}
+
+// impatience tells what is wrong with a stream that fails because of a session: it must
+// have tried for as long as it may, or know that its page is refused, and what it waited for
+// must not be over.
+func (sim *simulation) impatience(s *simStream, t *simTurn, result *job.Result) string {
+	_, session := errors.AsType[*sinks.SessionError](result.Err)
+	if !session || sim.plan.term > 0 || sim.plan.maxRuntime > 0 {
+		return ""
+	}
+	end := t.turned.Add(result.Duration)
+	var first, last time.Time
+	for _, i := range s.servers {
+		f := sim.trouble[i]
+		if f.n > 0 && (first.IsZero() || f.first.Before(first)) {
+			first = f.first
+		}
+		if f.last.After(last) {
+			last = f.last
+		}
+	}
+	switch {
+	case last.IsZero():
+		return "a session is said to have failed, and none has"
+	case strings.Contains(result.Err.Error(), "refused this page"):
+		if t.sessions < 3 {
+			return fmt.Sprintf("its page is blamed after %d sessions failed that carried some of it", t.sessions)
+		}
+	case sim.plan.retryFor > 0 && end.Sub(first) < sim.plan.retryFor:
+		return fmt.Sprintf("it gives up %v after the first fault of its servers", end.Sub(first))
+	case sim.plan.retryFor > 0 && end.Sub(last) > 3*time.Minute:
+		return fmt.Sprintf("it gives up %v after the last fault of its servers", end.Sub(last))
+	}
+	return ""
 }
 
 // lie tells what is wrong with the reason that a stream gives for its failure.
@@ -497,9 +718,10 @@ func (sim *simulation) judgeWarnings() {
 			if !slices.ContainsFunc(t.stream.records, func(r *simRecord) bool { return (r.silent || r.odd && r.at < t.low+1000 || t.tricked) && t.shown[r] }) {
 				sim.violation("false: %s: %s", w.stream, w.text)
 			}
-		case strings.Contains(w.text, "the server does not take"):
-			if !slices.ContainsFunc(sim.scenario.servers, func(p *simServerPlan) bool { return p.refuses }) {
-				sim.violation("false: %s: %s", w.stream, w.text)
+		case keptText.MatchString(w.text): // see judgeKept
+		case strings.Contains(w.text, "nobody reads the logs of their accounts"), strings.Contains(w.text, "this store does not know them, and was share"):
+			if !slices.ContainsFunc(sim.runs, func(r *simRun) bool { return r.shard.N > 0 }) {
+				sim.violation("false: %s", w.text)
 			}
 		case strings.Contains(w.text, errDisk.Error()):
 			if plan.store == 0 {

@@ -28,9 +28,10 @@ type simSession struct {
 	server    *simServer
 	fate      simFate
 	sends     int
+	carries   map[*simStream]bool
 	failed    chan struct{}
 	fail      func()
-	confirmed bool
+	confirmed time.Time // zero: not
 	over      bool
 }
 
@@ -42,10 +43,13 @@ type simFate struct {
 	late  time.Duration // how long its confirmation takes beside settling
 }
 
-// simDelivery is a line that a server has taken.
+// simDelivery is a line that a server has taken, or a file.
 type simDelivery struct {
 	run     int
-	session *simSession
+	session *simSession // nil for a file
+	page    int
+	version int    // of the stream's checkpoint that makes sure of it, or 0
+	excused string // the fault by which it may not count, so that the line may come again
 }
 
 // receiver makes the servers of a run.
@@ -63,7 +67,7 @@ func (sim *simulation) receiver(server config.Server) (sinks.Sink, error) {
 }
 
 func (s *simServer) ID() string     { return s.plan.id }
-func (s *simServer) MaxRecord() int { return 0 }
+func (s *simServer) MaxRecord() int { return s.plan.most }
 
 // Check implements [sinks.Sink].
 func (s *simServer) Check(ctx context.Context) (sinks.Report, error) {
@@ -84,14 +88,21 @@ func (s *simServer) Open(ctx context.Context) (sinks.Session, error) {
 	s.sessions++
 	dice := dicing(sim.seed, "session", sim.run, s.plan.id, s.sessions)
 	sim.mu.Unlock()
-	one := &simSession{server: s, failed: make(chan struct{}), fate: s.draw(dice)}
+	one := &simSession{server: s, failed: make(chan struct{}), carries: map[*simStream]bool{}, fate: s.draw(dice)}
 	one.fail = sync.OnceFunc(func() { close(one.failed) })
 	if err := pause(ctx, dice.time(0, 50*time.Millisecond)); err != nil {
 		return nil, err
 	}
 	if one.fate.kind == "refuse" {
-		sim.disturbAll(s, "server down")
-		sim.say("%s refuses a connection", s.plan.id)
+		sim.mu.Lock()
+		for _, stream := range sim.streams {
+			if slices.Contains(stream.servers, s.index) {
+				sim.waiting(stream, s.index, s.plan.id+" refused a connection")
+			}
+		}
+		sim.trouble[s.index].add()
+		sim.note("%s refuses a connection", s.plan.id)
+		sim.mu.Unlock()
 		return nil, fmt.Errorf("%s: connection refused", s.plan.id)
 	}
 	if one.fate.kind == "close" {
@@ -123,19 +134,20 @@ func (one *simSession) Send(ctx context.Context, b sinks.Batch) (refused []sinks
 	one.sends++
 	lines := bytes.SplitAfter(b.Lines, []byte("\n"))
 	lines = lines[:len(lines)-1]
+	page := sim.carried(one, b.Endpoint, lines)
 	broken := one.fate.nth == one.sends && (one.fate.kind == "reset" || one.fate.kind == "stall")
 	if broken {
 		lines = lines[:len(lines)/2]
 	}
 	for i, line := range lines {
-		if s.plan.refuses && bytes.Contains(line, []byte(`"n": 7}`)) || s.plan.refuses && bytes.Contains(line, []byte(`"n": 7,`)) {
+		if s.plan.refuses && marked(string(line), 7) {
 			refused = append(refused, sinks.Refused{Index: i, Reason: "it is not to its liking"})
 			continue
 		}
-		if !sim.taken(one, b.Endpoint, string(line)) {
+		if !sim.taken(one, b.Endpoint, string(line), page) {
 			break
 		}
-		if s.trouble.poison && (bytes.Contains(line, []byte(`"n": 5}`)) || bytes.Contains(line, []byte(`"n": 5,`))) {
+		if s.trouble.poison && marked(string(line), 5) {
 			broken = true
 			break
 		}
@@ -160,9 +172,15 @@ func (one *simSession) lost(err error) error {
 	sim.mu.Lock()
 	defer sim.mu.Unlock()
 	one.over = true
-	for _, s := range sim.streams { // one may have sent to another server what this one did not get
-		if slices.Contains(s.servers, one.server.index) {
-			sim.disturb(s, "a session of "+one.server.plan.id+" failed")
+	sim.trouble[one.server.index].add()
+	for _, s := range sim.streams {
+		why := "a session of " + one.server.plan.id + " failed"
+		switch {
+		case one.carries[s]:
+			sim.fault(s, why)
+			sim.turnOf(s).sessions++
+		case slices.Contains(s.servers, one.server.index):
+			sim.waiting(s, one.server.index, why)
 		}
 	}
 	sim.note("a session of %s fails: %v", one.server.plan.id, err)
@@ -196,7 +214,7 @@ func (one *simSession) Confirm(ctx context.Context) error {
 	}
 	sim.mu.Lock()
 	defer sim.mu.Unlock()
-	one.confirmed, one.over = true, true
+	one.confirmed, one.over = time.Now(), true
 	if one.sends > 0 {
 		sim.note("%s confirms a session of %d pages", s.plan.id, one.sends)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,9 +15,72 @@ import (
 // simDisk is what outlives a run.
 type simDisk struct {
 	checkpoints map[string]*state.Checkpoint
+	history     map[string][]simCopy // all that there ever were
+	cut         map[string]bool      // those that are damaged
 	turns       map[string]time.Time
 	ledgers     map[string][]byte // by the file's name; what is behind what counts, too
 	roster      map[string]bool
+}
+
+// simCopy is a checkpoint that somebody may put back.
+type simCopy struct {
+	cp      *state.Checkpoint
+	version int // of the stream's, counted from 1
+}
+
+// rot does to checkpoints what the run is to find, and returns what puts back those that
+// must be.
+func (sim *simulation) rot(r *simRun) (mended func()) {
+	var after []func()
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	for s, what := range r.rot {
+		id := state.ID{IKey: ikey, Endpoint: s.endpoint.Name, Account: s.account}
+		file := id.File()
+		cp := sim.disk.checkpoints[file]
+		if cp == nil || sim.bucket != nil {
+			continue
+		}
+		switch what {
+		case "cut":
+			sim.disk.cut = map[string]bool{file: true}
+			sim.turnOf(s).rotten = what
+			after = append(after, func() { sim.disk.cut = nil })
+		case "gone":
+			delete(sim.disk.checkpoints, file)
+			if !sim.disk.roster[file] { // nobody can tell that there was one
+				sim.forgets(s, 0, "its checkpoint is gone")
+				continue
+			}
+			sim.turnOf(s).rotten = what
+			after = append(after, func() { sim.disk.checkpoints[file] = cp })
+		case "old":
+			old := sim.disk.history[file][dicing(sim.seed, "old", sim.run).IntN(len(sim.disk.history[file]))]
+			sim.disk.checkpoints[file] = old.cp
+			sim.forgets(s, old.version, "an old checkpoint was put back")
+		}
+		sim.note("the checkpoint of %s: %s", s.name(), what)
+	}
+	return func() {
+		sim.mu.Lock()
+		defer sim.mu.Unlock()
+		for _, f := range after {
+			f()
+		}
+	}
+}
+
+// forgets notes that what was made sure of after a version of a stream's checkpoint may
+// come again.
+func (sim *simulation) forgets(s *simStream, version int, why string) {
+	delete(sim.ledgers, s)
+	for _, k := range s.kinds {
+		for _, d := range slices.Concat(slices.Concat(k.sent...), slices.Concat(slices.Collect(maps.Values(k.kept))...)) {
+			if d.version == 0 || d.version > version {
+				d.excused = why
+			}
+		}
+	}
 }
 
 // simStore is a store in memory, as one run meets it.
@@ -57,8 +121,11 @@ func (s *simStore) fails(what string, id state.ID) error {
 	}
 	s.sim.note("the store fails to %s %s", what, id.File())
 	for _, stream := range s.sim.streams {
+		if strings.HasSuffix(what, "ledger") {
+			break // the checkpoint holds what the ledger would
+		}
 		if stream.endpoint.Name == id.Endpoint && (stream.account == id.Account || what == "append") {
-			s.sim.disturb(stream, "the store failed to "+what)
+			s.sim.fault(stream, "the store failed to "+what)
 		}
 	}
 	return errDisk
@@ -88,6 +155,13 @@ func (s *simStore) Load(id state.ID) (*state.Checkpoint, error) {
 	s.sim.loaded(id, cp)
 	if cp == nil {
 		return nil, nil
+	}
+	if s.sim.disk.cut[id.File()] {
+		data, err := cp.Encode(id)
+		if err == nil {
+			err = new(state.Checkpoint).Decode(data[:len(data)/2], id)
+		}
+		return nil, &state.UntrustedError{Path: id.File(), Err: err}
 	}
 	return copied(id, cp), nil
 }
@@ -123,14 +197,14 @@ func (s *simStore) Commit(staged []state.Staged) []error {
 
 // Append implements [state.Store].
 func (s *simStore) Append(name string, data []byte) error {
-	endpoint, _, _ := strings.Cut(name, "_oversize")
+	endpoint, _, _ := strings.Cut(name, "_")
 	if err := s.fails("append", state.ID{Endpoint: endpoint}); err != nil {
 		return err
 	}
 	s.sim.mu.Lock()
 	defer s.sim.mu.Unlock()
 	for line := range strings.Lines(string(data)) {
-		s.sim.keep(endpoint, line)
+		s.sim.keep(name, line)
 	}
 	return nil
 }

@@ -98,6 +98,7 @@ type simulation struct {
 	turned    map[*simStream]int  // one more than the run in which it had its last turn that is noted
 	warnings  []simWarning
 	steps     int
+	trouble   [2]simFaults    // of the run, by server
 	bucket    *simBucket      // in the place of the store in memory, or nil
 	ctx       context.Context // of the run
 	dead      bool            // the process of the run is killed: nothing has an effect
@@ -115,7 +116,7 @@ type simEvent struct {
 
 func newSimulation(seed uint64) *simulation {
 	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, turned: map[*simStream]int{}, proved: map[*simStream]bool{}, ledgers: map[*simStream]simLedger{}, run: -1}
-	sim.disk = simDisk{checkpoints: map[string]*state.Checkpoint{}, turns: map[string]time.Time{}, ledgers: map[string][]byte{}}
+	sim.disk = simDisk{checkpoints: map[string]*state.Checkpoint{}, history: map[string][]simCopy{}, turns: map[string]time.Time{}, ledgers: map[string][]byte{}}
 	for _, s := range sim.streams {
 		for _, k := range s.kinds {
 			sim.lines[s.endpoint.Name+" "+k.line] = k
@@ -190,7 +191,7 @@ func (sim *simulation) once(r *simRun) (*job.Summary, error) {
 	sim.run++
 	sim.plan, sim.start = r, time.Now()
 	sim.turns = append(sim.turns, map[*simStream]*simTurn{})
-	sim.steps, sim.dead, sim.warnings = 0, false, nil
+	sim.steps, sim.dead, sim.warnings, sim.trouble = 0, false, nil, [2]simFaults{}
 	sim.say("run %d: %s", sim.run, r)
 	var ctx context.Context
 	ctx, sim.cancel = context.WithCancelCause(context.Background())
@@ -200,7 +201,7 @@ func (sim *simulation) once(r *simRun) (*job.Summary, error) {
 		defer time.AfterFunc(r.term, func() {
 			sim.mu.Lock()
 			for _, s := range sim.streams {
-				sim.disturb(s, "told to stop")
+				sim.fault(s, "told to stop")
 			}
 			sim.mu.Unlock()
 			sim.cancel(errTerm)
@@ -212,12 +213,14 @@ func (sim *simulation) once(r *simRun) (*job.Summary, error) {
 	}).Stop()
 	opts := job.Options{
 		Version: "sim", Parallel: r.parallel, MaxRuntime: r.maxRuntime, RetryFor: r.retryFor, Grace: 3 * time.Second,
-		Endpoints: r.endpoints, Log: slog.New(&simHandler{sim: sim}), Progress: new(job.Progress),
+		Endpoints: r.endpoints, Shard: r.shard, Log: slog.New(&simHandler{sim: sim}), Progress: new(job.Progress),
 	}
 	opts.SetTransport(simDuo{sim})
 	opts.SetReceiver(sim.receiver)
 	opts.SetStore(sim.store)
+	mended := sim.rot(r)
 	sum, err := job.Sync(ctx, sim.config(r), opts)
+	mended()
 	sim.judge(sum, err)
 	return sum, err
 }
@@ -228,8 +231,11 @@ func (sim *simulation) config(r *simRun) *config.Config {
 		Offset: sim.offset, Overlap: r.overlap, Timeout: 2 * time.Minute, Checkpointing: true, Directory: "/state",
 		Account: config.Account{IKey: ikey, SKey: config.NewSecret(skey), Hostname: simHost, MSP: sim.msp},
 	}
+	if sim.cef != nil {
+		cfg.Format = config.CEF
+	}
 	for i, s := range sim.servers {
-		cfg.Servers = append(cfg.Servers, config.Server{ID: s.id, Hostname: "localhost", Port: 1024 + i, Protocol: config.TCP})
+		cfg.Servers = append(cfg.Servers, config.Server{ID: s.id, Hostname: "localhost", Port: 1024 + i, Protocol: s.protocol})
 	}
 	for _, s := range sim.streams {
 		if !slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.Endpoint == s.endpoint }) {
@@ -253,28 +259,37 @@ func (sim *simulation) step(what string) error {
 	sim.dead = true
 	sim.note("killed before: %s", what)
 	for _, s := range sim.streams {
-		sim.disturb(s, "killed")
+		sim.fault(s, "the process was killed")
 	}
 	sim.cancel(errKilled)
 	return errKilled
 }
 
-// disturb notes that what was delivered of a stream in this run may not count.
-func (sim *simulation) disturb(s *simStream, why string) {
-	if t := sim.turnOf(s); t.disturbed == "" {
+// fault notes that something went wrong with a stream: what is delivered of it and does
+// not count yet, and what is on its way, may come again.
+func (sim *simulation) fault(s *simStream, why string) {
+	t := sim.turnOf(s)
+	if t.disturbed == "" {
 		t.disturbed = why
 	}
+	for _, d := range slices.Concat(s.open, s.files) {
+		d.excused = why
+	}
+	s.open, s.files, s.struck, s.struckBy = nil, nil, s.reading, why
 }
 
-// disturbAll does so for the streams of a server.
-func (sim *simulation) disturbAll(server *simServer, why string) {
-	sim.mu.Lock()
-	defer sim.mu.Unlock()
-	for _, s := range sim.streams {
-		if slices.Contains(s.servers, server.index) {
-			sim.disturb(s, why)
-		}
+// waiting notes that a session of a server failed which carried nothing of a stream. A
+// page that was to go into it may have gone to the other servers already.
+func (sim *simulation) waiting(s *simStream, server int, why string) {
+	t := sim.turnOf(s)
+	earlier, struck := s.open, s.struck
+	if i := slices.IndexFunc(s.open, func(d *simDelivery) bool { return d.page > t.arrived[server] }); i >= 0 {
+		s.open, earlier = s.open[i:], s.open[:i:i]
+	} else {
+		s.open = nil
 	}
+	sim.fault(s, why)
+	s.open, s.struck, s.waited = earlier, struck, time.Now()
 }
 
 // find returns the stream of an endpoint and an account, or nil.
@@ -360,7 +375,7 @@ func (sim *simulation) tell(whole bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "scenario %d: MSP %v, offset %v, %d servers", sim.seed, sim.msp, sim.offset, len(sim.servers))
 	for _, p := range sim.servers {
-		fmt.Fprintf(&b, "\n  %s: settles %v, refuses some records: %v", p.id, p.settle, p.refuses)
+		fmt.Fprintf(&b, "\n  %s: %s, settles %v, refuses some records: %v, and what is longer than %d", p.id, p.protocol, p.settle, p.refuses, p.most)
 	}
 	for _, s := range sim.streams {
 		fmt.Fprintf(&b, "\n  %s: %d records, to servers %v, limit %d, %+v, some without an id: %v, odd texts: %v", s.name(), len(s.records), s.servers, s.endpoint.Limit, s.shape, s.idless, s.texts)
@@ -383,6 +398,9 @@ func (r *simRun) String() string {
 		tricks = append(tricks, fmt.Sprintf("%s: %s from call %d", s.name(), t.kind, t.from))
 	}
 	slices.Sort(tricks)
-	return fmt.Sprintf("overlap %v, parallel %d, max-runtime %v, retry-for %v, endpoints %v, Duo's clock ahead %v; kill at step %d, signal after %v, calls that fail %d‰ (for good: %v), store %d‰, servers %+v, odd children: %v, tricks: %v",
-		r.overlap, r.parallel, r.maxRuntime, r.retryFor, r.endpoints, r.skew, r.kill, r.term, r.duo, r.hard, r.store, r.servers, r.children, tricks)
+	for s, what := range r.rot {
+		tricks = append(tricks, fmt.Sprintf("the checkpoint of %s: %s", s.name(), what))
+	}
+	return fmt.Sprintf("overlap %v, parallel %d, max-runtime %v, retry-for %v, endpoints %v, shard %v, Duo's clock ahead %v; kill at step %d, signal after %v, calls that fail %d‰ (for good: %v), store %d‰, servers %+v, odd children: %v, tricks: %v",
+		r.overlap, r.parallel, r.maxRuntime, r.retryFor, r.endpoints, r.shard, r.skew, r.kill, r.term, r.duo, r.hard, r.store, r.servers, r.children, tricks)
 }

@@ -59,7 +59,8 @@ type SessionError struct {
 	// Err says why.
 	Err error
 	// Pages is how many pages the session carried, any of which may be the reason. It is
-	// 0 where none is: the session could not be opened, or nobody listens at the port.
+	// 0 where none is: the session was over before the page that was handed over, or
+	// nobody listens at the port.
 	Pages int
 	// Down tells that the empty session that was tried next failed, too: the server is
 	// down, and no page is to blame.
@@ -88,14 +89,15 @@ type shared struct {
 	number int // in the order in which sessions began
 	in     chan *page
 	seal   chan struct{} // closed when no more pages come
-	opened bool          // the run's own
 	done   chan struct{} // closed when err is there
 	err    *SessionError
 
+	carried int // pages that were sent, of which each may be why it failed
+
 	// Guarded by the group.
 	began           time.Time
-	pages, bytes    int
-	waiting         int // pages that were promised and not yet sent
+	pages, bytes    int // promised
+	waiting         int // of them, those that have not come yet
 	sealing, sealed bool
 }
 
@@ -149,7 +151,7 @@ func (g *Group) Send(ctx context.Context, b Batch, limit int) (refused []Refused
 		case <-s.done:
 			g.arrived(s)
 			if s.err != nil {
-				return nil, Receipt{}, s.err
+				return nil, Receipt{}, &SessionError{Err: s.err.Err, Down: s.err.Down}
 			}
 			// The peer has ended the session, and all that it carried counts: another one.
 		case <-ctx.Done():
@@ -266,12 +268,12 @@ func (s *shared) carry(ctx context.Context) error {
 		return err
 	}
 	defer session.Abort()
-	s.opened = true
 	old := time.NewTimer(youngAge)
 	defer old.Stop()
 	for {
 		select {
 		case p := <-s.in:
+			s.carried++
 			p.refused, p.err = session.Send(ctx, p.batch)
 			close(p.sent)
 			if p.err != nil {
@@ -296,9 +298,9 @@ func (s *shared) diagnose(ctx context.Context, err error) *SessionError {
 	g, failing := s.group, time.Now()
 	g.mu.Lock()
 	g.finish(s) // nobody joins what has failed: the page would be taken for its reason
-	failed := &SessionError{Err: err, Pages: s.pages}
 	g.mu.Unlock()
-	if !s.opened || errors.Is(err, errRefused) { // by ICMP, for what was sent to a port
+	failed := &SessionError{Err: err, Pages: s.carried}
+	if errors.Is(err, errRefused) { // by ICMP, for what was sent to a port
 		failed.Pages = 0
 	}
 	if _, permanent := errors.AsType[*PermanentError](err); permanent || ctx.Err() != nil {

@@ -427,3 +427,51 @@ func TestGroupDiagnosesAfresh(t *testing.T) {
 		g.Close()
 	})
 }
+
+// brittle is a server that stands whenever it is tried, and breaks down over the first page.
+type brittle struct{ *model }
+
+type brittleSession struct{ sinks.Session }
+
+func (b brittle) Open(ctx context.Context) (sinks.Session, error) {
+	s, err := b.model.Open(ctx)
+	if err == nil {
+		time.Sleep(time.Second) // meanwhile pages wait for it
+	}
+	return brittleSession{s}, err
+}
+
+func (brittleSession) Send(context.Context, sinks.Batch) ([]sinks.Refused, error) {
+	return nil, errBroken
+}
+
+var errBroken = errors.New("connection reset")
+
+// Only a page that a session has carried can be why it failed: not one that waited for it.
+func TestGroupCarried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := sinks.NewGroup(t.Context(), brittle{new(model)})
+		var streams sync.WaitGroup
+		var mu sync.Mutex
+		var pages []int
+		for range 3 {
+			streams.Go(func() {
+				_, _, err := g.Send(t.Context(), pageOf("a"), 0)
+				mu.Lock()
+				defer mu.Unlock()
+				failed, ok := errors.AsType[*sinks.SessionError](err)
+				if !ok || !errors.Is(err, errBroken) || failed.Down {
+					t.Errorf("%v, want a session that failed though the server stands", err)
+					return
+				}
+				pages = append(pages, failed.Pages)
+			})
+		}
+		streams.Wait()
+		slices.Sort(pages)
+		if diff := cmp.Diff([]int{0, 0, 1}, pages); diff != "" {
+			t.Errorf("pages that the session carried (-want +got):\n%s", diff)
+		}
+		g.Close()
+	})
+}

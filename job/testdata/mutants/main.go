@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -30,8 +31,9 @@ var (
 	most      = flag.Int("survivors", 2, "how many may survive")
 )
 
-// packages are the tests that come before the simulation.
-var packages = []string{"test", "-timeout", "3m", "./job/window", "./job/feed", "./job/retry", "./state"}
+// packages are the tests that come before the simulation, beside those of the fault's own
+// package.
+var packages = []string{"test", "-timeout", "3m", "-skip", "^Test(Proxy|Python)", "./job/window", "./job/feed", "./job/retry", "./state"}
 
 type mutant struct{ name, file, old, new string }
 
@@ -99,7 +101,11 @@ func (m mutant) try(dir string) string {
 	check(err)
 	check(os.WriteFile(overlay, data, 0o600))
 	by := ""
-	if out, err := run(append(packages[:1:1], append([]string{"-overlay", overlay}, packages[1:]...)...)...); err != nil {
+	tests := append(packages[:1:1], append([]string{"-overlay", overlay}, packages[1:]...)...)
+	if own := "./" + filepath.Dir(m.file); own != "./job" && !slices.Contains(tests, own) { // those of ./job are the simulation's
+		tests = append(tests, own)
+	}
+	if out, err := run(tests...); err != nil {
 		by = first(out, `(?m)^\s*--- FAIL: (\S+)`, "a test that does not end")
 	}
 	if by != "" && !numbered(m.name) {

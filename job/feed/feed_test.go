@@ -1,0 +1,99 @@
+package feed
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dls/job/duo"
+	"dls/job/record"
+	"dls/job/retry"
+	"dls/job/window"
+)
+
+// source answers each call with a page whose only record tells what was asked for, and
+// whose cursor leads to 5000.
+type source struct{ asked []string }
+
+func (s *source) Get(_ context.Context, _, _ string, v url.Values, buf []byte, room func(int) error) ([]byte, error) {
+	asked := v.Get("mintime") + " " + v.Get("maxtime") + " " + v.Get("next_offset")
+	s.asked = append(s.asked, asked)
+	body := fmt.Appendf(buf[:0], `{"stat": "OK", "response": {"authlogs": [%q], "metadata": {"next_offset": ["5000", "x"]}}}`, asked)
+	return body, room(len(body))
+}
+
+// free is a limiter that lets all calls go, and a waiter that has nothing else to do.
+type free struct{}
+
+func (free) Wait(time.Time) time.Duration     { return 0 }
+func (free) Called(time.Time)                 {}
+func (free) Answered(time.Time)               {}
+func (free) Refused(time.Time, time.Duration) {}
+func (free) Lost(time.Time)                   {}
+
+func (free) Sleep(context.Context, time.Duration) error { return nil }
+
+func (free) Await(_ context.Context, done <-chan struct{}) error { <-done; return nil }
+
+// shown is what the pages have shown.
+type shown []string
+
+func (s *shown) Reset(window.Call) {}
+
+func (s *shown) Read(body []byte, i int) (end int, err error) {
+	end, err = record.Skip(body, i)
+	*s = append(*s, record.Text(body[i:end]))
+	return end, err
+}
+
+// The page that was fetched ahead is the next one only where it is what is asked for;
+// else another call is made, and its answer is the page.
+func TestAhead(t *testing.T) {
+	first := window.Call{Mintime: 1000, Maxtime: 9000, More: true}
+	const ahead = "1000 9000 5000,x"
+	for _, tt := range []struct {
+		name string
+		call window.Call
+		want []string // the calls, of which the last one's answer is the page
+	}{
+		{"what was foreseen", window.Call{Mintime: 1000, Maxtime: 9000, Cursor: "5000,x"}, []string{ahead}},
+		{"the same cursor, from a later time on", window.Call{Mintime: 1500, Maxtime: 9000, Cursor: "5000,x"}, []string{ahead}},
+		{"no cursor, but a time", window.Call{Mintime: 4000, Maxtime: 9000}, []string{ahead, "4000 9000 "}},
+		{"the same time again", window.Call{Mintime: 1000, Maxtime: 9000}, []string{ahead, "1000 9000 "}},
+		{"another cursor", window.Call{Mintime: 1000, Maxtime: 9000, Cursor: "4000,y"}, []string{ahead, "1000 9000 4000,y"}},
+		{"the same cursor, in another span", window.Call{Mintime: 1000, Maxtime: 9500, Cursor: "5000,x"}, []string{ahead, "1000 9500 5000,x"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var from source
+				f := New(Options{
+					Source: &from, Limiter: free{}, Waiter: free{}, Memory: NewMemory(), Backoff: new(retry.Backoff),
+					Row: duo.Named("auth"), Log: slog.New(slog.DiscardHandler), Stats: new(Stats),
+				})
+				f.Buffers = new(Buffers)
+				defer f.Close()
+				var page shown
+				if _, err := f.Next(t.Context(), first, &page); err != nil {
+					t.Fatal(err)
+				}
+				f.Last, page = true, nil
+				synctest.Wait()
+				if _, err := f.Next(t.Context(), tt.call, &page); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(append([]string{"1000 9000 "}, tt.want...), from.asked); diff != "" {
+					t.Errorf("calls (-want +got):\n%s", diff)
+				}
+				if diff := cmp.Diff(shown{tt.want[len(tt.want)-1]}, page); diff != "" {
+					t.Errorf("page (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
