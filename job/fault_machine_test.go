@@ -20,15 +20,15 @@ import (
 var machineFaults = []fault{
 	{
 		name: "disk is full from the start", what: "fetches nothing, since it could note nothing, and says so", all: true,
-		breaks: fails(0, syscall.ENOSPC), mend: works, err: "no space left on device", hint: "make room on the disk",
+		breaks: fails(0, syscall.ENOSPC), mend: works, err: syscall.ENOSPC.Error(), hint: "make room on the disk",
 	},
 	{
 		name: "disk becomes full in mid-run", what: "stops each stream after the page that it could not note, and says so", all: true,
-		breaks: fails(30, syscall.ENOSPC), mend: works, err: "no space left on device", hint: "make room on the disk", repeats: unconfirmed,
+		breaks: fails(30, syscall.ENOSPC), mend: works, err: syscall.ENOSPC.Error(), hint: "make room on the disk", repeats: unconfirmed,
 	},
 	{
 		name: "checkpoint directory becomes read-only", what: "stops each stream after the page that it could not note, and says so", all: true,
-		breaks: fails(30, syscall.EROFS), mend: works, err: "read-only file system", hint: "checkpointing.directory writable", repeats: unconfirmed,
+		breaks: fails(30, syscall.EROFS), mend: works, err: syscall.EROFS.Error(), hint: "checkpointing.directory writable", repeats: unconfirmed,
 	},
 	{name: "one step of a checkpoint's write fails", what: "keeps the old checkpoint or the new one, whole; the other streams go on", test: "TestFaultStep", repeats: unconfirmed},
 	{

@@ -129,6 +129,7 @@ var receiverFaults = []fault{
 		server: map[string]any{"envelope": "rfc5424", "framing": "octet-counted", "settle": 5},
 		breaks: restarts, repeats: unconfirmed,
 	},
+	{name: "network breaks once the connection stands", what: "fails; the next run sends everything", test: "TestNetworkCut"},
 	{name: "session fails that carries the pages of many streams", what: "takes each of them back to what counts, and sends them again", test: "TestSessionFails", repeats: unconfirmed},
 	{name: "record makes the receiver end the connection", what: "fails its own stream by name; the others with pages in that session are delivered", test: "TestSessionPoison"},
 	{name: "record longer than `max_record_bytes` (TCP, RELP, HEC, octet-counted)", what: "keeps the record in `<endpoint>_oversize.ndjson`, counts it and warns, exit code 3", test: "TestFaultKept"},

@@ -122,7 +122,7 @@ func TestDuo(t *testing.T) {
 			}},
 		{"refused", func(w *world) { w.host(fmt.Sprintf("127.0.0.1:%d", sinktest.FreePort(w.t))) },
 			func(w *world) []want {
-				return append([]want{{check.Failed, "connection to " + w.cfg.Account.Hostname, "refused", "dls_settings.proxy"}}, unreached("TLS of "+w.cfg.Account.Hostname)...)
+				return append([]want{{check.Failed, "connection to " + w.cfg.Account.Hostname, "connect to " + w.cfg.Account.Hostname, "dls_settings.proxy"}}, unreached("TLS of "+w.cfg.Account.Hostname)...)
 			}},
 		{"name does not resolve", func(w *world) {
 			w.host("api-test.invalid")
@@ -232,7 +232,7 @@ func TestMSP(t *testing.T) {
 		{"block_list", func(w *world) { w.cfg.Account.BlockList = []string{first, "DAMISTYPED"} },
 			[]want{{check.Warning, "account.block_list", `no child account "DAMISTYPED"`, "correct the id"}}},
 		{"Duo is not reached", func(w *world) { w.cfg.Account.Hostname = "127.0.0.1:1" },
-			append([]want{{check.Failed, "connection to 127.0.0.1:1", "refused", "dls_settings.proxy"}},
+			append([]want{{check.Failed, "connection to 127.0.0.1:1", "connect to 127.0.0.1:1", "dls_settings.proxy"}},
 				skipped("Duo is not reached", "TLS of 127.0.0.1:1", "clock", "account.ikey and account.skey", "child accounts",
 					"permission for auth", "permission for telephony", "permission for activity", "permission for adminaction")...)},
 		{"the list is limited", func(w *world) { w.sim.Inject(duosim.Match{Endpoint: duosim.AccountList}, duosim.TooMany()) },

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -178,8 +179,8 @@ func TestReadOnly(t *testing.T) {
 	}
 	t.Cleanup(func() { os.Chmod(w.path("state"), 0o700) })
 	w.expect(w.run(),
-		want{check.Warning, "log file " + w.cfg.LogFile, "permission denied", "log_filepath"},
-		want{check.Failed, "checkpoint directory " + w.cfg.Directory, "permission denied", "make dls_settings.checkpointing.directory writable"})
+		want{check.Warning, "log file " + w.cfg.LogFile, syscall.EACCES.Error(), "log_filepath"},
+		want{check.Failed, "checkpoint directory " + w.cfg.Directory, syscall.EACCES.Error(), "make dls_settings.checkpointing.directory writable"})
 }
 
 // What duologsync left is what the first run goes on from, and left alone.
