@@ -23,6 +23,7 @@ const (
 // call is a call that was made.
 type call struct {
 	at      time.Time
+	took    time.Duration // until it was answered or refused, or 0
 	outcome outcome
 }
 
@@ -31,6 +32,7 @@ type history struct {
 	calls   []call
 	pending int           // calls neither answered nor refused nor lost
 	lag     time.Duration // the longest time that an answer took
+	fastest time.Duration // the shortest, of the calls that are remembered
 }
 
 // add notes that a call is being made. It forgets those older than age, but for
@@ -53,10 +55,24 @@ func (h *history) end(made, now time.Time, o outcome) {
 		if c := &h.calls[i]; c.outcome == pending && c.at.Equal(made) {
 			c.outcome = o
 			h.pending--
-			return
+			if o != lost {
+				c.took = now.Sub(made)
+			}
+			break
+		}
+	}
+	h.fastest = h.lag
+	for _, c := range h.calls {
+		if c.outcome == answered || c.outcome == refused {
+			h.fastest = min(h.fastest, c.took)
 		}
 	}
 }
+
+// arrived is when a call arrived, if the fastest one took no time to. Half of what a
+// call took longer than that one is taken to be its way there: nothing tells whether it
+// was, and half is never far off.
+func (h *history) arrived(c call) time.Time { return c.at.Add(max(0, c.took-h.fastest) / 2) }
 
 // answered counts the answered calls made at or after from and not after to.
 func (h *history) answered(from, to time.Time) int {
@@ -79,19 +95,20 @@ func (h *history) oldest(from time.Time) time.Time {
 	return time.Time{}
 }
 
-// back returns the time of the n-th last call.
+// back returns when the n-th last call arrived.
 func (h *history) back(n int) (at time.Time, ok bool) {
 	if n > len(h.calls) {
 		return time.Time{}, false
 	}
-	return h.calls[len(h.calls)-n].at, true
+	return h.arrived(h.calls[len(h.calls)-n]), true
 }
 
-// since returns the time from the n-th call before the one made then to it.
+// since returns the time from the arrival of the n-th call before the one made then to
+// it.
 func (h *history) since(made time.Time, n int) (d time.Duration, ok bool) {
 	for i := len(h.calls) - 1; i >= n; i-- {
 		if h.calls[i].at.Equal(made) {
-			return made.Sub(h.calls[i-n].at), true
+			return made.Sub(h.arrived(h.calls[i-n])), true
 		}
 	}
 	return 0, false

@@ -4,7 +4,7 @@ import "time"
 
 const (
 	// proofMost is the most calls that are answered before a shorter window is tried.
-	proofMost = 28
+	proofMost = 32
 	// small is the part by which the window changes when nothing more is known.
 	small = 32
 	// large is the largest part by which it changes.

@@ -21,6 +21,8 @@
 //     as make good what a refusal costs: in the middle of what was refused and what
 //     is proven, then by a thirty-second; and faster while Duo allows more than it
 //     once did.
+//   - A call is taken to arrive half of the time later by which it took longer than
+//     the fastest: its place in the window is free when the window has passed since then.
 //   - An unexpected refusal makes the window longer; or n smaller, if there was
 //     room for more calls; or it spreads the calls, half of them in half of the
 //     window, if calls that follow each other closely are refused. A single call
@@ -38,29 +40,16 @@
 //
 // # What cannot be had
 //
-// The tests hold the figures, which docs/limits.md has. These bounds
-// are not the learner's:
+// The tests hold the figures, which docs/limits.md has, with the reasons for those that
+// fall short. They come down to three:
 //
-//   - A call that takes an unknown time to arrive, 0 to J, has to be sent so that
-//     it keeps a distance of p after the last one. If at most a tenth may be
-//     refused, it is sent at most J/10 early, and arrives J/2-J/10 late on average:
-//     no more than p/(p+0.4J) of the distance is used, 83 % with p = 6 s and J = 3 s
-//     (10 a minute, calls of 0 to 6 s), less what is refused. With the arrival of
-//     the last call unknown as well, the best of all pauses reaches 72 %. The tables
-//     give it where 90 % is not used.
-//   - 20 pages take 1.2 times the ideal either with 10 calls in half a minute or
-//     with 10 in a minute where refused calls count, not with both. Until the
-//     eleventh call is refused both look the same. The first needs a call that is
-//     answered within 36 s; the second refuses that call and counts it, so that at
-//     most 9 are answered in the minute that follows, and the twentieth page comes
-//     after 90 s, at 1.5 times the ideal. The first try comes after a minute, with
-//     more than five calls.
-//   - The begin of fixed windows is unknown. To find it within 1.2 times would take
-//     a try for each 1.2-fold of the time, 14 of them in a minute: most calls would
-//     be refused. So their ideal is what they promise, n calls in each window.
+//   - Nothing tells how long the next call will take to arrive. Of a limit that asks for
+//     a distance of 6 s, the best who knows it uses 82 % if calls take 0 to 6 s.
+//   - Until the first refusal, and often after it, kinds of limits look the same, and what
+//     suits one is refused by another.
 //   - One who never tries for more never learns of a higher limit. With a trial in
-//     28 calls, of which a refused one costs two, 7 % are lost; at 2 calls a minute
-//     it takes 14 minutes to notice.
+//     32 calls, of which a refused one costs two, 6 % are lost; at 2 calls a minute
+//     it takes a quarter of an hour to notice.
 package limiter
 
 import (

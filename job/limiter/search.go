@@ -48,11 +48,13 @@ func (s *search) step(h *history, n int, made, now time.Time) time.Time {
 			}
 			return at
 		}
-		// Where windows are fixed, one may have begun between the first call and
-		// the refusal.
-		if at := s.refused.Add(w + late); n > 1 && at.Sub(now) > 4*time.Second {
-			s.window = w
-			return at
+		// Where windows are fixed, one may have begun between the first call and the
+		// refusal: most have ended by five eighths of a window after it, all by a window.
+		for _, since := range []time.Duration{w * 5 / 8, w} {
+			if at := s.refused.Add(since + late); (n > fewCalls || n > 1 && since == w) && at.Sub(now) > 4*time.Second {
+				s.window = w
+				return at
+			}
 		}
 	}
 	s.window = ladder[len(ladder)-1]

@@ -97,7 +97,7 @@ func (b *bucket) count(now time.Time, answered bool) {
 }
 
 // latency is how long calls take, evenly spread: half of it to arrive, half of it
-// to be answered.
+// to be answered, unless a world says otherwise.
 type latency struct{ low, top time.Duration }
 
 func (l latency) String() string {
@@ -107,8 +107,11 @@ func (l latency) String() string {
 	return fmt.Sprintf("%g–%g s", l.low.Seconds(), l.top.Seconds())
 }
 
-func (l latency) half(dice *rand.Rand) time.Duration {
-	return (l.low + time.Duration(dice.Int64N(int64(l.top-l.low)+1))) / 2
+// ways is how long the next call takes to arrive, and its answer.
+func (w *world) ways() (there, back time.Duration) {
+	took := w.low + time.Duration(w.dice.Int64N(int64(w.top-w.low)+1))
+	there = took * w.there / 100
+	return there, took - there
 }
 
 // begin is when simulations begin.
@@ -118,12 +121,13 @@ var begin = time.Date(2026, 1, 1, 0, 0, 17, 0, time.UTC)
 type world struct {
 	limit
 	latency
-	dice *rand.Rand
+	dice  *rand.Rand
+	there time.Duration // what part of the time of a call is its way there, in percent
 }
 
 func newWorld(k kind, n int, window time.Duration, lat latency, seed uint64) *world {
 	dice := rand.New(rand.NewPCG(seed, 7))
-	return &world{k.make(n, window, begin.Add(-time.Duration(dice.Int64N(int64(window))))), lat, dice}
+	return &world{k.make(n, window, begin.Add(-time.Duration(dice.Int64N(int64(window))))), lat, dice, 50}
 }
 
 // result is what became of a simulation.
@@ -164,11 +168,12 @@ func run(l caller, w *world, pages int, limit time.Duration) result {
 			now = now.Add(wait)
 		}
 		l.Called(now)
-		made, half := now, w.half(w.dice)
-		now = now.Add(half)
+		made := now
+		there, back := w.ways()
+		now = now.Add(there)
 		ok := !w.free(now).After(now)
 		w.count(now, ok)
-		now = now.Add(half)
+		now = now.Add(back)
 		r.note(made, ok, now)
 		if ok {
 			l.Answered(now)
@@ -184,22 +189,28 @@ func run(l caller, w *world, pages int, limit time.Duration) result {
 func ideal(w *world, pages int, limit time.Duration) result {
 	var r result
 	for now := begin; r.answered < pages && now.Sub(begin) < limit; {
-		half := w.half(w.dice)
-		at := w.free(now.Add(half))
+		there, back := w.ways()
+		at := w.free(now.Add(there))
 		w.count(at, true)
-		r.note(now, true, at.Add(half))
-		now = at.Add(half)
+		now = at.Add(back)
+		r.note(at.Add(-there), true, now)
 	}
 	return r
 }
 
-// knower knows an allowance, but not how long a call takes.
-type knower struct{ learner }
+// seer knows the limit and what it has counted, but not how long the next call will
+// take: it sends each call so much before a call would be answered.
+type seer struct {
+	*world
+	early time.Duration
+}
 
-func (k *knower) Wait(now time.Time) time.Duration { return max(0, k.ready(0, now).Sub(now)) }
-func (k *knower) Called(now time.Time)             { k.called(now) }
-func (k *knower) Answered(time.Time)               {}
-func (k *knower) Refused(time.Time, time.Duration) {}
+func (s seer) Wait(now time.Time) time.Duration {
+	return max(0, s.free(now).Add(-s.early).Sub(now))
+}
+func (seer) Called(time.Time)                 {}
+func (seer) Answered(time.Time)               {}
+func (seer) Refused(time.Time, time.Duration) {}
 
 // account is one of several that are read at the same time.
 type account struct {
@@ -230,7 +241,8 @@ func runAll(accounts []*account, workers int, w *world, limit time.Duration, ser
 			}
 			a.Called(now)
 			busy++
-			made, half := now, w.half(w.dice)
+			made := now
+			there, back := w.ways()
 			a.act = func(now time.Time) time.Time { // the call arrives
 				ok := !a.free(now).After(now)
 				a.count(now, ok)
@@ -250,9 +262,9 @@ func runAll(accounts []*account, workers int, w *world, limit time.Duration, ser
 					}
 					return now
 				}
-				return now.Add(half)
+				return now.Add(back)
 			}
-			return now.Add(half)
+			return now.Add(there)
 		}
 		a.act = ask
 	}

@@ -33,47 +33,55 @@ func share(k kind, n int, window time.Duration, lat latency, seeds uint64) (used
 	return used, refused
 }
 
-// reachable is the share that a caller uses who knows the allowance, but not how
-// long each call takes: that of the best of many pauses, of which no more than a
-// tenth is refused.
+// reachable is the share that a caller uses who knows all of the limit, but not how long
+// the next call will take: the best of many, each of which sends its calls so much
+// earlier than they would be answered, of which no more than a tenth is refused.
 func reachable(k kind, n int, window time.Duration, lat latency) float64 {
 	best := 0.0
-	for _, m := range []int{1, n} {
-		for d := -20; d <= 60; d += 4 {
-			var used, all, late, refused int
-			for seed := range uint64(3) {
-				c := new(knower)
-				c.n = m
-				slack := time.Duration(d) * max(lat.top-lat.low, 100*time.Millisecond) / 100
-				c.window = max(1, window*time.Duration(m)/time.Duration(n)+slack)
-				r := run(c, newWorld(k, n, window, lat, seed), 1e9, min(300*window/time.Duration(n), 4*time.Hour))
-				all += ideal(newWorld(k, n, window, lat, seed), 1e9, r.took).answered
-				used += r.answered
-				late += r.late
-				refused += r.lateRefused
-			}
-			if 10*refused <= late {
-				best = max(best, float64(used)/float64(all))
-			}
+	for d := range 21 {
+		var used, all, late, refused int
+		for seed := range uint64(3) {
+			w := newWorld(k, n, window, lat, seed)
+			r := run(seer{w, (lat.low + (lat.top-lat.low)*time.Duration(d)/20) / 2}, w, 1e9, min(300*window/time.Duration(n), 4*time.Hour))
+			all += ideal(newWorld(k, n, window, lat, seed), 1e9, r.took).answered
+			used += r.answered
+			late += r.late
+			refused += r.lateRefused
+		}
+		if 10*refused <= late {
+			best = max(best, float64(used)/float64(all))
 		}
 	}
 	return best
 }
 
-// slower is how many times longer than the ideal a backlog takes, in the worst of
-// the seeds. The ideal of fixed windows is what they promise: n calls in each, as
-// if the first one began with the first call.
-func slower(k kind, n, pages int, window time.Duration, lat latency) float64 {
+// slower is how many times longer than the ideal a backlog takes for a caller, in the
+// worst of the seeds. The ideal of fixed windows is what they promise: n calls in each,
+// as if the first one began with the first call.
+func slower(k kind, n, pages int, window time.Duration, lat latency, caller func(*world) caller) float64 {
 	worst := 1.0
 	for seed := range uint64(seeds) {
-		r := run(New(most).Account(), newWorld(k, n, window, lat, seed), pages, 24*time.Hour)
-		best := ideal(newWorld(k, n, window, lat, seed), pages, 24*time.Hour).took
-		if k.name == "fixed windows" {
-			best = max(best, window*time.Duration((pages-1)/n))
-		}
-		worst = max(worst, float64(r.took)/float64(max(best, 1)))
+		w := newWorld(k, n, window, lat, seed)
+		r := run(caller(w), w, pages, 24*time.Hour)
+		best := newWorld(k, n, window, lat, seed)
+		best.limit = k.make(n, window, begin)
+		worst = max(worst, float64(r.took)/float64(max(ideal(best, pages, 24*time.Hour).took, 1)))
 	}
 	return worst
+}
+
+// unknowing is a caller who has everything to learn.
+func unknowing(*world) caller { return New(most).Account() }
+
+// fastest is how many times longer than the ideal a backlog takes for the best of the
+// callers of [reachable].
+func fastest(k kind, n, pages int, window time.Duration, lat latency) float64 {
+	best := slower(k, n, pages, window, lat, unknowing)
+	for d := range 21 {
+		early := (lat.low + (lat.top-lat.low)*time.Duration(d)/20) / 2
+		best = min(best, slower(k, n, pages, window, lat, func(w *world) caller { return seer{w, early} }))
+	}
+	return best
 }
 
 // The goals, and what holds where one of them cannot be had. See the package's
@@ -82,10 +90,10 @@ const (
 	usedGoal, refusedGoal, slowerGoal = 0.90, 0.10, 1.20
 
 	windowsGoal     = 0.88 // where the window is not a minute
-	usedOfReachable = 0.80 // where calls take too unevenly long for usedGoal
+	usedOfReachable = 0.84 // where calls take too unevenly long for usedGoal
 	changesGoal     = 0.65 // where the limit changes twice in three hours
-	slowerLeaky     = 1.26 // 20 pages that have to keep a distance of 6 s, give or take half a second
-	slowerUneven    = 1.80 // where calls take 0 to 6 s
+	slowerLeaky     = 1.25 // 20 pages that have to keep a distance of 6 s, give or take half a second
+	slowerUneven    = 1.50 // 10 a minute, where calls take 0 to 6 s and not each limit can be told from the others
 )
 
 // documented holds a table against docs/limits.md.
@@ -144,13 +152,16 @@ func backlogs(t *testing.T, k kind, n int) string {
 	for _, pages := range map[int][]int{2: {20}, 10: {20, 60}}[n] {
 		text += fmt.Sprintf(" %d pages:", pages)
 		for i, lat := range latencies {
-			s := slower(k, n, pages, time.Minute, lat)
+			s := slower(k, n, pages, time.Minute, lat, unknowing)
 			text += fmt.Sprintf(" %.2f", s)
 			goal := slowerGoal
-			switch {
-			case i == 3:
+			if s > goal {
+				text += fmt.Sprintf(" (of %.2f)", fastest(k, n, pages, time.Minute, lat))
+			}
+			switch told := strings.HasPrefix(k.name, "sliding") || k.name == "attempts counted"; {
+			case n == 10 && i == 3 && (k.name == "leaky" || pages == 20 && !told):
 				goal = slowerUneven
-			case k.name == "leaky" && n == 10 && pages == 20 && lat.top > lat.low:
+			case n == 10 && i == 1 && k.name == "leaky" && pages == 20:
 				goal = slowerLeaky
 			}
 			if s > goal {
@@ -159,6 +170,30 @@ func backlogs(t *testing.T, k kind, n int) string {
 		}
 	}
 	return text
+}
+
+// Nothing tells how much of its time a call is on its way there: all of it, half, or
+// none. None of them may be much worse than if the time of sending it were taken for
+// that of its arrival, which none suits best, nor as bad as that is where all of it is.
+func TestWays(t *testing.T) {
+	t.Parallel()
+	for _, k := range kinds {
+		for _, n := range []int{2, 10} {
+			for there, goal := range map[time.Duration]float64{0: 0.75, 50: 0.75, 100: 0.57} {
+				worst := 1.0
+				for seed := range uint64(5) {
+					w, best := newWorld(k, n, time.Minute, latencies[3], seed), newWorld(k, n, time.Minute, latencies[3], seed)
+					w.there, best.there = there, there
+					r := run(New(most).Account(), w, 1e9, 3*time.Hour)
+					worst = min(worst, float64(r.answered)/float64(ideal(best, 1e9, r.took).answered))
+				}
+				t.Logf("%s, %d a minute, %d %% on its way there: %.0f %% used", k.name, n, there, 100*worst)
+				if worst < goal {
+					t.Errorf("%s, %d a minute, %d %% on its way there: %.3f used, want %.2f", k.name, n, there, worst, goal)
+				}
+			}
+		}
+	}
 }
 
 // Other windows are learned as well.
@@ -212,7 +247,7 @@ func TestTableShared(t *testing.T) {
 			slower, refused    float64
 		}{
 			{2, 60, 1, seeds, 1.30, 0.20}, // an hour or less: what is learned first weighs much
-			{10, 60, 3, seeds, 1.20, 0.25},
+			{10, 60, 3, seeds, 1.25, 0.25},
 			{2, 60, 20, 5, 1.11, 0.10},
 			{10, 60, 20, 5, 1.20, 0.11},
 		} {
