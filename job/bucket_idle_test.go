@@ -77,7 +77,7 @@ func TestDirectoryIdleRound(t *testing.T) {
 
 // The same on a real server.
 func TestGatewayIdleRound(t *testing.T) {
-	g := buckettest.StartGateway(t)
+	g := buckettest.Programs[0].Start(t)
 	w, _ := newWorld(t)
 	w.text.msp, w.text.hostname = true, "api-0.duosecurity.com"
 	t.Setenv("AWS_ACCESS_KEY_ID", buckettest.AccessKey)

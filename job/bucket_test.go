@@ -209,6 +209,32 @@ func TestMustExist(t *testing.T) {
 	}
 }
 
+// The place of another account's checkpoints is one without checkpoints of this one.
+func TestMustExistElsewhere(t *testing.T) {
+	w, _ := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth"}}
+	w.text.checkpointing = map[string]any{"directory": w.path("state"), "must_exist": true}
+	dir, err := state.Open(w.path("state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	const other = "DIBBBBBBBBBBBBBBBBBB"
+	id := state.ID{IKey: other, Endpoint: "auth", Account: "DACHILD0000000000001"}
+	if err := errors.Join(dir.Save(id, &state.Checkpoint{Progress: state.Progress{Began: 1, DeliveredUntil: 1}}), dir.Enrol("", other, []string{id.File()})); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.try(); !isNoRoster(err) {
+		t.Errorf("%v, want a *NoRosterError", err)
+	}
+	w.clean(w.sync(func(o *job.Options) { o.Begin = true }))
+}
+
+func isNoRoster(err error) bool {
+	_, ok := errors.AsType[*job.NoRosterError](err)
+	return ok
+}
+
 // Each run of a share says which one nobody runs, and that another N is at work.
 func TestShareOwners(t *testing.T) {
 	w, siem := newWorld(t)

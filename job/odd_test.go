@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dls/job"
+	"dls/state"
 )
 
 // oddDuo is a Duo whose records say of themselves what the test likes, beside the
@@ -213,6 +214,44 @@ func TestOddCursor(t *testing.T) {
 		if n := len(siem.Take()); n != 3000 || duo.calls > 6 || strings.Count(w.log.String(), "no cursor that can be used") != 1 {
 			t.Errorf("%s: %d records in %d calls; the log says %s", when, n, duo.calls, w.log.String())
 		}
+	}
+}
+
+// The ledger knows no hour that no clock has come to: it would take it for the newest one,
+// and forget or pass over all before it.
+func TestOddLedger(t *testing.T) {
+	w, siem := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth"}}
+	var duo oddDuo
+	duo.add(50, time.Now().Add(-5*time.Hour).UnixMilli(), 1000)
+	duo.say(20, "2099-12-31T23:59:59.000000+00:00")
+	w.clean(w.sync(func(o *job.Options) { o.SetTransport(&duo) }))
+	if n := len(siem.Take()); n != 50 {
+		t.Errorf("%d records, want 50", n)
+	}
+	dir, err := state.Open(w.path("state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	id := state.ID{IKey: ikey, Endpoint: "auth"}
+	cp, err := dir.Load(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hours, err := cp.Ledger.Read(dir, id, func(int64) bool { return false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := int64(0)
+	for _, h := range hours {
+		count += h.Count
+		if h.Hour > state.HourOf(time.Now().UnixMilli()) {
+			t.Errorf("the ledger knows of %s", time.Unix(h.Hour*3600, 0).UTC())
+		}
+	}
+	if count != 50 {
+		t.Errorf("the ledger knows %d records, want 50", count)
 	}
 }
 

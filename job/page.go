@@ -189,6 +189,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		RememberedSince: s.cp.Delivered.RememberedSince(), Cursor: meta.Cursor, Unreadable: meta.Unreadable, Total: meta.Total,
 	}
 	running, latest := w.Bounds(p.facts)
+	ahead := state.HourOf(time.Now().Add(time.Hour).UnixMilli())
 	start, kept := 0, 0
 	for i := range p.entries {
 		e := &p.entries[i]
@@ -234,7 +235,11 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		p.owns = append(p.owns, e.own())
 		p.news = append(p.news, verdict == state.New)
 		if verdict == state.New {
-			p.tally.Add(state.HourOf(e.own()), state.One(e.id.Key, count), s.run.cfg.Audit)
+			hour := state.HourOf(e.own())
+			if hour > ahead { // else the ledger would take that for the present
+				hour = state.NoHour
+			}
+			p.tally.Add(hour, state.One(e.id.Key, count), s.run.cfg.Audit)
 		}
 	}
 	p.bytes = p.bytes[:kept]

@@ -66,8 +66,8 @@ func (r *run) mustExist() error {
 	return &NoRosterError{r.cfg.Directory}
 }
 
-// known tells whether the store has a roster, or checkpoints from before there were
-// rosters.
+// known tells whether the store has a roster of the account, or checkpoints from before
+// there were rosters. One with another account's is not known.
 func (r *run) known() (bool, error) {
 	has, err := r.store.HasRoster(r.opts.Shard.suffix(), r.cfg.Account.IKey)
 	if has || err != nil {
@@ -77,13 +77,17 @@ func (r *run) known() (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	known := false
 	for name := range times {
+		if state.IsRoster(name) {
+			return false, nil
+		}
 		endpoint, rest, found := strings.Cut(name, "_checkpoint")
 		if found && strings.HasSuffix(rest, ".json") && duo.Named(endpoint) != nil {
-			return true, nil
+			known = true
 		}
 	}
-	return false, nil
+	return known, nil
 }
 
 // absent is called for a stream without a checkpoint. It returns a *MissingError where

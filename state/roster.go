@@ -15,6 +15,11 @@ const rosterPrefix, rosterSuffix = "dls_roster", ".json"
 // RosterFile is the name of the roster with the given suffix, as [RunsFile] has it.
 func RosterFile(suffix string) string { return rosterPrefix + suffix + rosterSuffix }
 
+// IsRoster tells whether a file is a roster by its name.
+func IsRoster(name string) bool {
+	return strings.HasPrefix(name, rosterPrefix) && strings.HasSuffix(name, rosterSuffix)
+}
+
 // rosterForm is the form of a roster: the streams of which there was a checkpoint, by
 // its name.
 type rosterForm struct {
@@ -48,7 +53,7 @@ func (n Notes) Roster(ikey string) (map[string]bool, error) {
 	}
 	var all map[string]bool
 	for _, name := range names {
-		if !strings.HasPrefix(name, rosterPrefix) || !strings.HasSuffix(name, rosterSuffix) {
+		if !IsRoster(name) {
 			continue
 		}
 		own, err := n.loadRoster(name, ikey)
@@ -101,13 +106,18 @@ func (n Notes) HasRoster(suffix, ikey string) (bool, error) {
 }
 
 // Enrol adds streams, by the names of their checkpoints, to the roster of the suffix.
-// Those that it names stay. The caller holds the lock under which nobody else writes
-// the suffix.
+// Those that it names stay. The error is a *RosterError where the roster is another
+// integration key's. The caller holds the lock under which nobody else writes the suffix.
 func (n Notes) Enrol(suffix, ikey string, streams []string) error {
 	name := RosterFile(suffix)
 	known, err := n.loadRoster(name, ikey)
 	if err != nil {
 		return err
+	}
+	if known == nil {
+		if _, err := n.files.ReadFile(name); err == nil {
+			return &RosterError{n.files.Path(name), ErrAccount}
+		}
 	}
 	before := len(known)
 	if known == nil {

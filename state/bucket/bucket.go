@@ -180,8 +180,13 @@ func (s *Store) Load(id state.ID) (*state.Checkpoint, error) {
 		if err != nil {
 			return nil, err
 		}
+		if known.sure && etag != known.etag {
+			known.fenced = true
+			return nil, &state.FencedError{Path: s.Path(name)}
+		}
+		sure := known.sure
 		s.note(known, etag, data)
-		known.sure = false // it is some time until the first write
+		known.sure = sure // else it is some time until the first write
 	}
 	cp := new(state.Checkpoint)
 	if err := cp.Decode(data, id); err != nil {

@@ -421,6 +421,29 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// A run that loads again what it has written does not take another's version for its own.
+func TestLoadFence(t *testing.T) {
+	server := buckettest.New()
+	one := open(t, server)
+	if err := storetest.Save(one, storetest.ID(1), storetest.Checkpoint(1)); err != nil {
+		t.Fatal(err)
+	}
+	if cp, err := one.Load(storetest.ID(1)); err != nil || !storetest.Same(cp, storetest.Checkpoint(1)) {
+		t.Fatalf("%+v, %v", cp, err)
+	}
+	two := loaded(t, server, storetest.Checkpoint(1))
+	if err := storetest.Save(two, storetest.ID(1), storetest.Checkpoint(2)); err != nil {
+		t.Fatal(err)
+	}
+	if cp, err := one.Load(storetest.ID(1)); !isFenced(err) {
+		t.Errorf("%+v, %v, want a *FencedError", cp, err)
+	}
+	if err := storetest.Save(one, storetest.ID(1), storetest.Checkpoint(3)); !isFenced(err) {
+		t.Errorf("%v, want a *FencedError", err)
+	}
+	loaded(t, server, storetest.Checkpoint(2))
+}
+
 // A run that lost its place leaves the ledger of the one that has it alone.
 func TestLedgerFence(t *testing.T) {
 	server := buckettest.New()

@@ -15,16 +15,21 @@ import (
 // onGateway opens a part of a real server's bucket.
 func onGateway(t *testing.T, g *buckettest.Gateway, prefix string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Bucket: g.Bucket, Prefix: prefix, Region: "us-east-1", Endpoint: g.Endpoint, CAPEM: g.CAPEM})
+	s, err := Open(t.Context(), Options{Bucket: g.Bucket, Prefix: prefix, Region: "us-east-1", Endpoint: g.Endpoint, CAPEM: g.CAPEM, Plaintext: g.Plaintext})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// A real server is held to the contract, too, and to what the fence is built on.
+// Real servers are held to the contract, too, and to what the fence is built on.
 func TestGateway(t *testing.T) {
-	g := buckettest.StartGateway(t)
+	for _, p := range buckettest.Programs {
+		t.Run(p.Name, func(t *testing.T) { testGateway(t, p.Start(t)) })
+	}
+}
+
+func testGateway(t *testing.T, g *buckettest.Gateway) {
 	var n atomic.Int64
 	storetest.Run(t, func(t *testing.T) func(t *testing.T) state.Store {
 		prefix := fmt.Sprintf("tests/%d", n.Add(1))

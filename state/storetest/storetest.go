@@ -316,6 +316,13 @@ func roster(t *testing.T, open func(t *testing.T) state.Store) {
 	if other, err := open(t).HasRoster("", "DIBBBBBBBBBBBBBBBBBB"); other || err != nil {
 		t.Errorf("another account has a roster: %v, %v", other, err)
 	}
+	// What another account enrols takes nothing away.
+	if err := open(t).Enrol("-0-of-2", "DIBBBBBBBBBBBBBBBBBB", []string{"d"}); !errors.Is(err, state.ErrAccount) {
+		t.Errorf("enrolled in another account's roster: %v, want %v", err, state.ErrAccount)
+	}
+	if again, err := open(t).Roster(IKey); err != nil || len(again) != len(all) {
+		t.Errorf("error %v, roster %v, want %v", err, again, all)
+	}
 }
 
 func history(t *testing.T, open func(t *testing.T) state.Store) {

@@ -20,47 +20,72 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// GatewayEnv names the environment's variable with the path of versitygw, a real
-// S3-compatible server, which is built in state/storetest/versitygw.
-const GatewayEnv = "DLS_VERSITYGW"
-
-// Gateway is a running versitygw with an empty bucket.
+// Gateway is a running S3-compatible server with an empty bucket.
 type Gateway struct {
-	// Endpoint is its host and port, Bucket the bucket, CAPEM what its certificate comes
-	// from.
+	// Endpoint is its host and port, Bucket the bucket.
 	Endpoint, Bucket string
-	CAPEM            []byte
+	// CAPEM is what its certificate comes from, Plaintext that it has none.
+	CAPEM     []byte
+	Plaintext bool
 }
 
 // AccessKey and SecretKey are the gateway's credentials.
 const AccessKey, SecretKey = "not-a-key", "not-a-secret"
 
-// StartGateway starts versitygw with TLS on the loopback for the time of the test. It
-// skips the test where none is built.
-func StartGateway(t testing.TB) *Gateway {
+// Program is a real server that tests can start. .ci/steps/bucket builds those whose
+// modules are in state/storetest.
+type Program struct {
+	// Name names it.
+	Name string
+	// Env is the environment's variable with its path.
+	Env string
+
+	plaintext bool
+	args      func(s setting) []string
+}
+
+// setting is what a server is started with.
+type setting struct{ endpoint, bucket, root, cert, key string }
+
+// Programs are the servers that tests run against.
+var Programs = []Program{
+	{Name: "versitygw", Env: "DLS_VERSITYGW", args: func(s setting) []string {
+		return []string{"--port", s.endpoint, "--access", AccessKey, "--secret", SecretKey, "--cert", s.cert, "--key", s.key, "--quiet", "--keep-alive", "posix", s.root}
+	}},
+	{Name: "gofakes3", Env: "DLS_GOFAKES3", plaintext: true, args: func(s setting) []string {
+		return []string{"-backend", "memory", "-host", s.endpoint}
+	}},
+}
+
+// Start starts the server on the loopback for the time of the test. It skips the test
+// where there is none.
+func (p Program) Start(t testing.TB) *Gateway {
 	t.Helper()
-	program := os.Getenv(GatewayEnv)
+	program := os.Getenv(p.Env)
 	if program == "" {
-		t.Skip("no versitygw: $" + GatewayEnv + " is not set; .ci/steps/bucket builds it")
+		t.Skipf("no %s: $%s is not set; .ci/steps/bucket builds it", p.Name, p.Env)
 	}
 	dir := t.TempDir()
-	g := &Gateway{Bucket: "logs"}
-	cert, key := g.certificate(t, dir)
+	g := &Gateway{Bucket: "logs", Plaintext: p.plaintext}
+	s := setting{bucket: g.Bucket, root: filepath.Join(dir, "root")}
+	if !p.plaintext {
+		s.cert, s.key = g.certificate(t, dir)
+	}
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.Endpoint = free.Addr().String()
 	free.Close()
-	root := filepath.Join(dir, "root")
-	if err := os.Mkdir(root, 0o700); err != nil {
+	s.endpoint = g.Endpoint
+	if err := os.Mkdir(s.root, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "--port", g.Endpoint, "--access", AccessKey, "--secret", SecretKey, "--cert", cert, "--key", key, "--quiet", "--keep-alive", "posix", root)
+	cmd := exec.Command(program, p.args(s)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -70,12 +95,11 @@ func StartGateway(t testing.TB) *Gateway {
 		_ = cmd.Wait()
 		log.Close()
 	})
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(g.CAPEM)
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig.RootCAs = roots
+	transport.TLSClientConfig.RootCAs = x509.NewCertPool()
+	transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(g.CAPEM)
 	defer transport.CloseIdleConnections()
-	client, err := minio.New(g.Endpoint, &minio.Options{Creds: credentials.NewStaticV4(AccessKey, SecretKey, ""), Secure: true, Region: "us-east-1", Transport: transport})
+	client, err := minio.New(g.Endpoint, &minio.Options{Creds: credentials.NewStaticV4(AccessKey, SecretKey, ""), Secure: !g.Plaintext, Region: "us-east-1", Transport: transport})
 	if err == nil {
 		err = client.MakeBucket(t.Context(), g.Bucket, minio.MakeBucketOptions{Region: "us-east-1"}) // it tries again until the gateway answers
 	}
@@ -94,7 +118,7 @@ func (g *Gateway) certificate(t testing.TB, dir string) (cert, key string) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "versitygw"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "gateway"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &pair.PublicKey, pair)
