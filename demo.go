@@ -33,7 +33,7 @@ func (c *demoCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 		if c.Config == "" {
 			return misused(stderr, errNoConfig)
 		}
-		if !c.receivers(stderr) {
+		if !sendable(c.Config, stderr) {
 			return exitUsage
 		}
 		err = demo.Send(ctx, stdout, c.Config, c.Server, dls)
@@ -61,10 +61,10 @@ func hide(name string) (restore func()) {
 	return func() { os.Setenv(name, value) }
 }
 
-// receivers tells whether records of a simulated Duo can go to the servers of the
+// sendable tells whether records of a simulated Duo can go to the servers of the
 // configuration, and says what is wrong if not.
-func (c *configArg) receivers(stderr io.Writer) bool {
-	_, err := config.LoadForReceivers(c.Config, config.SystemEnv())
+func sendable(path string, stderr io.Writer) bool {
+	_, err := config.LoadForReceivers(path, config.SystemEnv())
 	if err != nil {
 		slog.New(report.NewConsole(stderr, slog.LevelInfo)).Error(err.Error(), "hint", "the simulation takes servers and mappings from the file; ikey, skey and hostname of account may stay empty")
 	}
@@ -72,7 +72,8 @@ func (c *configArg) receivers(stderr io.Writer) bool {
 }
 
 type simulateCommand struct {
-	configArg
+	// Not from $DLS_CONFIG: its receivers are to get simulated records only when named.
+	Config     string   `arg:"" optional:"" help:"A configuration whose receivers get the records."`
 	Directory  string   `placeholder:"DIR" help:"Write the configuration for the simulation here; left out: to a temporary directory that is taken away at the end."`
 	Accounts   int      `placeholder:"N" help:"Be an MSP with so many child accounts."`
 	Backlog    int      `default:"500" help:"How many records each endpoint and account has at the start."`
@@ -105,7 +106,7 @@ func (c *simulateCommand) run(ctx context.Context, stdout, stderr io.Writer) int
 	if err := o.Check(); err != nil {
 		return misused(stderr, err)
 	}
-	if c.Config != "" && !c.receivers(console) {
+	if c.Config != "" && !sendable(c.Config, console) {
 		return exitUsage
 	}
 	if err := demo.Simulate(ctx, stdout, follow, o); err != nil {

@@ -38,7 +38,7 @@ import (
 //	sh run-by-ci   commands that are lines of .ci/run
 //	sh install     commands that docs/install.md has, too
 //	sh test        commands of go test, whose packages, tests and flags must be there
-//	sh not-run     commands that cannot be run here
+//	sh not-run     commands that cannot be run here; what is dls's own in them is one that there is
 //	sh PURPOSE     commands of docs/install.md that .ci/steps/packages runs
 //	text           nothing to run
 //
@@ -198,6 +198,9 @@ func TestDocumentLinks(t *testing.T) {
 	}
 }
 
+// pipedCommand is a command of dls in a line of the shell.
+var pipedCommand = regexp.MustCompile(`(?m)(?:^|\| )(dls [^|\n]*)`)
+
 // Every block of a document says how it is tried.
 func TestDocumentBlocks(t *testing.T) {
 	ci, err := os.ReadFile(".ci/run")
@@ -245,6 +248,11 @@ func TestDocumentBlocks(t *testing.T) {
 			case b.is("sh", "not-run"), strings.HasSuffix(b.heading, "(not tried)"):
 				untried++
 				t.Logf("%s:%d: not run", doc.name, b.line)
+				for _, m := range pipedCommand.FindAllStringSubmatch(b.text, -1) {
+					if err := span(m[1]); err != nil {
+						t.Errorf("%s:%d: %s: %v", doc.name, b.line, m[1], err)
+					}
+				}
 			case b.is("sh") && len(b.words) == 2 && doc.name == "docs/install.md":
 				how = "install"
 				if !strings.Contains(string(step), b.words[1]) {

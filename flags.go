@@ -40,8 +40,8 @@ func configured(command *kong.Node) bool {
 	return true
 }
 
-// standalone are the commands that do without a configuration.
-var standalone = []string{"demo", "simulate"}
+// standalone are the commands that do without the configuration that they may take.
+var standalone = []string{"demo"}
 
 // duration is a time as a person writes it: what Go writes, with days as well.
 type duration time.Duration

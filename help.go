@@ -62,8 +62,8 @@ func (statusCommand) Help() string {
     dls status --html /var/www/html/dls.html config.yml
 
 It needs no network. It exits with 0 when all could be read (and nothing is
-behind --max-lag), 1 when not, 2 for an error in the configuration or the
-directory.`
+behind --max-lag), 1 when not, or when the checkpoints lie elsewhere, 2 for an
+error in the configuration or the directory.`
 }
 
 func (upgradeCommand) Help() string {

@@ -40,7 +40,7 @@ const (
 )
 
 type commandLine struct {
-	Sync       syncCommand       `cmd:"" default:"withargs" help:"Run the job once: fetch what is new, deliver it, move the checkpoints."`
+	Sync       syncCommand       `cmd:"" default:"withargs" help:"Run the job once: fetch what is new, deliver it, move the checkpoints. dls CONFIG does it, too."`
 	Pull       pullCommand       `cmd:"" help:"Fetch what Duo has of a time, to the standard output or one server; checkpoints stay as they are."`
 	Audit      auditCommand      `cmd:"" help:"Find out which of Duo's records are not in what the SIEM has, and deliver those."`
 	Check      checkCommand      `cmd:"" help:"Try the configuration: every error of the file, then Duo, the permissions and the receivers, live."`

@@ -274,3 +274,14 @@ func TestSimulateUsage(t *testing.T) {
 		}
 	}
 }
+
+// The real job's configuration lends its receivers only when it is named.
+func TestSimulateNotByEnvironment(t *testing.T) {
+	t.Setenv("DLS_CONFIG", filepath.Join(t.TempDir(), "of-the-real-job.yml"))
+	path, stop := simulate(t, "--backlog", "1", "--latency", "0s")
+	written, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(written), "127.0.0.1") {
+		t.Errorf("%v, the configuration is\n%s", err, written)
+	}
+	stop()
+}

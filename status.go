@@ -22,6 +22,8 @@ type statusCommand struct {
 	HTML   string `name:"html" placeholder:"FILE" help:"Write one page for a browser, with charts of the last runs; it needs nothing from elsewhere. - is the standard output."`
 	JSON   bool   `name:"json" help:"Print one JSON document."`
 	MaxLag period `placeholder:"1h" help:"Exit with 1 when a stream is further behind, or has not succeeded for that long."`
+
+	Places []string `kong:"-"` // as [job.Options.Places]
 }
 
 func (c *statusCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
@@ -61,6 +63,14 @@ func (c *statusCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 		log.Error(unread)
 		code = exitNone
 	}
+	if cfg.Checkpointing && cfg.Bucket == nil {
+		search := legacy.SearchFor(cfg)
+		search.Places = c.Places
+		if begin := legacy.Begins(cfg.Directory, legacy.Elsewhere(search)); begin != nil {
+			log.Error(begin.Error(), "hint", job.Hint(begin))
+			code = exitNone
+		}
+	}
 	if behind := found.Behind(time.Duration(c.MaxLag)); c.MaxLag > 0 && len(behind) > 0 {
 		log.Error(fmt.Sprintf("behind by more than %v, or without success for that long: %d of %d streams; the first is %s",
 			time.Duration(c.MaxLag), len(behind), len(found.Rows), behind[0].Name()))
@@ -80,16 +90,8 @@ func (c *statusCommand) collect(ctx context.Context, cfg *config.Config) (*statu
 	}
 	defer dir.Close()
 	found, err := status.Collect(cfg, dir, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	if cfg.Bucket == nil {
-		if begin := legacy.Begins(cfg.Directory, legacy.Elsewhere(legacy.SearchFor(cfg))); begin != nil {
-			found.Notes = append(found.Notes, begin.Error()+"; "+job.Hint(begin))
-		}
-	}
-	if c.HTML == "" {
-		return found, nil
+	if err != nil || c.HTML == "" {
+		return found, err
 	}
 	points, err := dir.History(cfg.Account.IKey)
 	if err != nil {

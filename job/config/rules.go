@@ -245,13 +245,16 @@ func (s *section) proxy() Proxy {
 }
 
 func (p *parser) account(s *section, c *Config) {
+	if !p.receivers {
+		s.require("ikey", "hostname")
+	}
+	if !p.pull {
+		s.require("endpoint_server_mappings")
+	}
 	before := len(p.errs)
 	p.keys(s, c)
 	if p.receivers {
 		p.errs = p.errs[:before]
-	}
-	if !p.pull {
-		s.require("endpoint_server_mappings")
 	}
 	c.Account.MSP = s.boolean("is_msp", false)
 	c.Account.BlockList = s.blockList()
@@ -274,7 +277,6 @@ func (p *parser) account(s *section, c *Config) {
 
 // keys reads whose account it is, and by which keys Duo lets dls in.
 func (p *parser) keys(s *section, c *Config) {
-	s.require("ikey", "hostname")
 	if ikey, ok := s.text("ikey"); ok {
 		if ikey != strings.TrimSpace(ikey) {
 			s.fail("ikey", "has blanks around it", writeHint(strings.TrimSpace(ikey)))

@@ -75,12 +75,11 @@ func TestTemplateOptions(t *testing.T) {
 		m := option.FindStringSubmatch(line)
 		key := strings.TrimLeft(strings.SplitN(m[2], ":", 2)[0], "- ")
 		for _, names := range known {
-			for _, name := range names {
-				if name == key {
-					return m[1] + m[2]
-				}
+			if slices.Contains(names, key) {
+				return m[1] + m[2]
 			}
 		}
+		t.Errorf("%q looks like an option and is none", line)
 		return line
 	})
 	text = strings.Replace(text, "  skey: ''\n", "", 1)
