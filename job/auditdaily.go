@@ -142,6 +142,8 @@ func (r *run) pass(ctx context.Context, d *daily, first int64, accounts []accoun
 		for _, result := range resent.Results {
 			if result.Endpoint == s.id.Endpoint && result.Account == s.id.Account {
 				late, failed = result.Delivered, result.Err
+				s.result.Oversize += result.Oversize
+				s.result.Kept = s.result.Kept || result.Kept
 			}
 		}
 		s.result.Late += late

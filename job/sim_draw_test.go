@@ -27,6 +27,7 @@ type scenario struct {
 	runs    []*simRun
 	refuses bool           // Duo refuses a mintime from before its retention
 	cef     *cef.Formatter // nil where lines are JSON
+	audit   bool           // a run looks once a day for what Duo showed late
 }
 
 // simEpoch is 2000-01-01, in milliseconds since 1970.
@@ -112,6 +113,7 @@ type simRecord struct {
 	odd     bool  // its text does not tell its time
 	silent  bool  // nor does any other of its members
 	noID    bool
+	shares  bool // others have its id and its time, and are versions of it to dls
 	kind    *simKind
 	shown   simShown // last
 }
@@ -252,6 +254,7 @@ func draw(seed uint64) *scenario {
 			}
 		}
 	}
+	sc.audit = dicing(seed, "audit").oneIn(4)
 	shares := dicing(seed, "shares")
 	n := 0
 	if sc.msp && shares.oneIn(4) {
@@ -473,6 +476,7 @@ func (s *simStream) addRecord(d dice, at int64) {
 	if s.idless && d.oneIn(3) {
 		id = pick(d, "null", `""`, `"7"`) // 7 is an id of all of them
 	}
+	r.shares = id == `"7"`
 	r.noID = len(s.endpoint.ID) == 0 || id == "null" || id == `""`
 	r.raw = s.raw(d, r, id, told, n)
 	s.records = append(s.records, r)
@@ -485,9 +489,11 @@ func (s *simStream) addRecord(d dice, at int64) {
 	switch {
 	case d.oneIn(30): // other versions of the same id and time
 		for i := range d.between(1, 3) {
+			r.shares = true
 			add(s.raw(d, r, id, told, 100_000*(i+1)+n), r.visible)
 		}
 	case d.oneIn(40) && !r.odd: // a version that takes the place of the first
+		r.shares = true
 		r.gone = r.visible + d.Int64N((20 * time.Minute).Milliseconds())
 		add(s.raw(d, r, id, told, 500_000+n), r.gone)
 	case d.oneIn(30): // equal records

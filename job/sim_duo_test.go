@@ -26,6 +26,9 @@ const simRetention = 180 * 24 * time.Hour
 // now is Duo's time, in milliseconds since 1970.
 func (d simDuo) now() int64 { return time.Now().Add(d.sim.plan.skew).UnixMilli() }
 
+// from is Duo's time at a time of this machine's.
+func (d simDuo) from(t time.Time) int64 { return t.Add(d.sim.plan.skew).UnixMilli() }
+
 // RoundTrip implements [http.RoundTripper].
 func (d simDuo) RoundTrip(req *http.Request) (*http.Response, error) {
 	sim := d.sim
@@ -301,8 +304,11 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 		turn.given = append(turn.given, cursor)
 	}
 	turn.answers++
+	audits := sim.auditing()
 	for _, r := range page {
-		turn.shown[r] = true
+		if !audits { // it looks at whole hours, and leaves the rest to the next run
+			turn.shown[r] = true
+		}
 		r.shown = simShown{time.Now(), turn.answers, s.reading}
 	}
 	sim.note("Duo shows %d records of %s from %s, cursor %q, to %s: %s; %s", len(page), s.name(), sim.clock(q.min), q.cursor, sim.clock(q.max), sim.names(page), meta)

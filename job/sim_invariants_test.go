@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -86,6 +87,9 @@ func (sim *simulation) loaded(id state.ID, cp *state.Checkpoint) {
 		return
 	}
 	t := sim.turnOf(s)
+	if t.loaded {
+		return // for the audit
+	}
 	t.loaded, t.turned = true, time.Now()
 	start := sim.start.UnixMilli()
 	if cp == nil {
@@ -169,6 +173,7 @@ func (sim *simulation) committed(id state.ID, cp *state.Checkpoint) {
 	t := sim.turnOf(s)
 	sim.note("checkpoint of %s: until %s", s.name(), sim.clock(cp.DeliveredUntil))
 	sim.booked(s, id, cp)
+	sim.audited(s, cp.Ledger.Pass)
 	t.saved = time.Now()
 	s.version++
 	sim.disk.history[id.File()] = append(sim.disk.history[id.File()], simCopy{cp, s.version})
@@ -216,6 +221,69 @@ func (sim *simulation) booked(s *simStream, id state.ID, cp *state.Checkpoint) {
 	// Equal records without an id may come again where Duo shows them in other numbers.
 	if most := int64(len(s.records)); total > most && len(s.endpoint.ID) > 0 && !s.idless && !s.texts {
 		sim.violation("the ledger of %s has %d records, and Duo has %d", s.name(), total, most)
+	}
+}
+
+// simPass is what is known of the daily audits of a stream.
+type simPass struct {
+	state.Pass
+	began time.Time // the pass under way
+	first int64     // from where on the first one looked
+}
+
+// audited checks a pass of the daily audit that is over: what Duo showed of its hours when
+// it began is delivered, where it says that nothing is missing.
+func (sim *simulation) audited(s *simStream, now state.Pass) {
+	p := sim.passes[s]
+	if p == nil {
+		p = new(simPass)
+		sim.passes[s] = p
+	}
+	if now == p.Pass {
+		return
+	}
+	if p.Next == 0 {
+		p.began = sim.start
+	}
+	if p.first == 0 {
+		p.first = now.From
+	}
+	over := now.Next == 0 && now.At != p.At
+	p.Pass = now
+	sim.note("the audit of %s: %+v", s.name(), now)
+	if over && now.Missing == 0 {
+		sim.due(s, func(r *simRecord) bool {
+			return s.auditable(sim, r) && now.From <= r.at && r.at < now.End && r.visible <= simDuo{sim}.from(p.began)
+		}, func(r *simRecord) {
+			sim.violation("an audit of %s from %s to %s finds nothing missing, and %s is not delivered", s.name(), sim.clock(now.From), sim.clock(now.End), sim.names([]*simRecord{r}))
+		})
+	}
+}
+
+// auditable tells whether an audit can see that a record is missing: it looks by the hour
+// that the record tells, for records and not for versions of them.
+func (s *simStream) auditable(sim *simulation, r *simRecord) bool {
+	return !r.odd && !r.shares && r.gone == 0 && !slices.ContainsFunc(sim.turns, func(run map[*simStream]*simTurn) bool { return run[s] != nil && run[s].tricked })
+}
+
+// judgeAudit checks that what Duo showed late, up to most of a day, is delivered in the end.
+func (sim *simulation) judgeAudit() {
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	if !sim.audit {
+		return
+	}
+	for _, s := range sim.streams {
+		p := sim.passes[s]
+		if p == nil || p.Next != 0 || p.At == 0 {
+			sim.violation("%s has no audit that is over in the end", s.name())
+			continue
+		}
+		sim.due(s, func(r *simRecord) bool {
+			return s.auditable(sim, r) && sim.kept(sim.turnOf(s), r) && p.first <= r.at && r.at < p.End && r.visible <= r.at+(22*time.Hour).Milliseconds()
+		}, func(r *simRecord) {
+			sim.violation("in the end %s of %s, which Duo showed late, is not delivered", sim.names([]*simRecord{r}), s.name())
+		})
 	}
 }
 
@@ -336,7 +404,7 @@ func (sim *simulation) again(k *simKind, before []*simDelivery, to string, times
 		}
 	}
 	for _, r := range k.records {
-		if sim.everShown[r] || sim.turnOf(s).shown[r] {
+		if !r.shown.at.IsZero() {
 			most++
 		}
 	}
@@ -498,8 +566,8 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 				}
 			}
 		}
-		if n != result.Delivered {
-			sim.violation("%s: %d lines came, and the summary says %d", s.name(), n, result.Delivered)
+		if n != result.Delivered+result.Late {
+			sim.violation("%s: %d lines came, and the summary says %d, and %d late ones", s.name(), n, result.Delivered, result.Late)
 		}
 	}
 	for _, d := range s.open { // what is confirmed when the checkpoint is saved may be part of it
@@ -533,6 +601,23 @@ func (s *simStream) mayEnd(t *simTurn) bool {
 	return true
 }
 
+// late tells whether the run delivered a record that Duo showed late.
+func (sim *simulation) late(t *simTurn) bool {
+	for _, k := range t.stream.kinds {
+		for _, d := range k.deliveries() {
+			if d.run == sim.run && slices.ContainsFunc(k.records, func(r *simRecord) bool { return r.visible > r.at+2*time.Minute.Milliseconds() }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// deliveries are the times that a server or a file got a line of the kind.
+func (k *simKind) deliveries() []*simDelivery {
+	return slices.Concat(slices.Concat(k.sent...), slices.Concat(slices.Collect(maps.Values(k.kept))...))
+}
+
 var keptText = regexp.MustCompile(`^(\d+) records? (?:that the server does not take|is longer than the server takes|are longer than the server takes|is too long for a datagram|are too long for a datagram)`)
 
 // judgeKept checks that the run tells of each record that it put into a file.
@@ -563,7 +648,7 @@ func (sim *simulation) judgeKept(s *simStream, result *job.Result) {
 // judgeCalls checks that no call was made without a reason, where Duo was honest and
 // all went well.
 func (sim *simulation) judgeCalls(s *simStream, t *simTurn) {
-	if sim.plan.trouble() || t.tricked || t.tooOld || s.shape.total == "text" {
+	if sim.plan.trouble() || t.tricked || t.tooOld || s.shape.total == "text" || sim.audit {
 		return
 	}
 	visible := 0
@@ -718,6 +803,14 @@ func (sim *simulation) judgeWarnings() {
 			if !slices.ContainsFunc(t.stream.records, func(r *simRecord) bool { return (r.silent || r.odd && r.at < t.low+1000 || t.tricked) && t.shown[r] }) {
 				sim.violation("false: %s: %s", w.stream, w.text)
 			}
+		case strings.Contains(w.text, "found by the daily audit and delivered"):
+			if !sim.audit || t.disturbed == "" && t.stream.least() == t.stream.endpoint.Limit && !sim.late(t) {
+				sim.violation("false: %s: %s", w.stream, w.text)
+			}
+		case strings.HasPrefix(w.text, "the daily audit: "):
+			if !plan.trouble() && plan.maxRuntime == 0 {
+				sim.violation("false: %s", w.text)
+			}
 		case keptText.MatchString(w.text): // see judgeKept
 		case strings.Contains(w.text, "nobody reads the logs of their accounts"), strings.Contains(w.text, "this store does not know them, and was share"):
 			if !slices.ContainsFunc(sim.runs, func(r *simRun) bool { return r.shard.N > 0 }) {
@@ -774,7 +867,7 @@ func (sim *simulation) judgeIdle() {
 				shown++
 			}
 		}
-		if shown >= s.least() || t.sliced && (s.least() < s.endpoint.Limit || len(s.kinds) < len(s.records)) || s.texts || s.shape.mixed || !slices.Contains([]string{"right", "zero", "null", "page", "absent"}, s.shape.total) || s.endpoint.Cursor == duo.Offset ||
+		if sim.audit || shown >= s.least() || t.sliced && (s.least() < s.endpoint.Limit || len(s.kinds) < len(s.records)) || s.texts || s.shape.mixed || !slices.Contains([]string{"right", "zero", "null", "page", "absent"}, s.shape.total) || s.endpoint.Cursor == duo.Offset ||
 			slices.ContainsFunc(s.records, func(r *simRecord) bool { return r.gone > 0 }) || // the newest may be gone
 			slices.ContainsFunc(sim.turns, func(run map[*simStream]*simTurn) bool { return run[s] != nil && run[s].tricked }) {
 			continue

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -75,7 +74,7 @@ func (sim *simulation) rot(r *simRun) (mended func()) {
 func (sim *simulation) forgets(s *simStream, version int, why string) {
 	delete(sim.ledgers, s)
 	for _, k := range s.kinds {
-		for _, d := range slices.Concat(slices.Concat(k.sent...), slices.Concat(slices.Collect(maps.Values(k.kept))...)) {
+		for _, d := range k.deliveries() {
 			if d.version == 0 || d.version > version {
 				d.excused = why
 			}
@@ -254,7 +253,7 @@ func (s *simStore) SaveTurns(_, _ string, turns map[string]time.Time) error {
 
 func (s *simStore) Path(name string) string                { return "/state/" + name }
 func (s *simStore) Shares() ([]state.ShareRun, error)      { return nil, nil }
-func (s *simStore) Began(string, string) []time.Time       { return nil }
+func (s *simStore) Began(string, string) []time.Time       { return s.sim.began }
 func (s *simStore) Roster(string) (map[string]bool, error) { return maps.Clone(s.sim.disk.roster), nil }
 func (s *simStore) HasRoster(string, string) (bool, error) { return s.sim.disk.roster != nil, nil }
 func (s *simStore) Enrol(_, _ string, streams []string) error {

@@ -94,8 +94,11 @@ type simulation struct {
 	turns     []map[*simStream]*simTurn // by run
 	everShown map[*simRecord]bool
 	ledgers   map[*simStream]simLedger
+	passes    map[*simStream]*simPass
 	proved    map[*simStream]bool // the end was proved in an idle run
-	turned    map[*simStream]int  // one more than the run in which it had its last turn that is noted
+	progress  *job.Progress
+	began     []time.Time        // the run before
+	turned    map[*simStream]int // one more than the run in which it had its last turn that is noted
 	warnings  []simWarning
 	steps     int
 	trouble   [2]simFaults    // of the run, by server
@@ -115,7 +118,7 @@ type simEvent struct {
 }
 
 func newSimulation(seed uint64) *simulation {
-	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, turned: map[*simStream]int{}, proved: map[*simStream]bool{}, ledgers: map[*simStream]simLedger{}, run: -1}
+	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, turned: map[*simStream]int{}, proved: map[*simStream]bool{}, ledgers: map[*simStream]simLedger{}, passes: map[*simStream]*simPass{}, run: -1}
 	sim.disk = simDisk{checkpoints: map[string]*state.Checkpoint{}, history: map[string][]simCopy{}, turns: map[string]time.Time{}, ledgers: map[string][]byte{}}
 	for _, s := range sim.streams {
 		for _, k := range s.kinds {
@@ -163,11 +166,14 @@ func (sim *simulation) play() {
 			quiet = 0
 		}
 	}
-	time.Sleep(25 * time.Hour) // the end is proved once a day
-	if !clean() {
-		sim.violate("the last run does not end with all streams done")
+	for range map[bool]int{false: 1, true: 10}[sim.audit] {
+		time.Sleep(25 * time.Hour / time.Duration(map[bool]int{false: 1, true: 5}[sim.audit])) // the end is proved once a day
+		if !clean() {
+			sim.violate("the last run does not end with all streams done")
+		}
 	}
 	sim.judgeEnd()
+	sim.judgeAudit()
 }
 
 // slicing tells whether an overlap is still to be read again.
@@ -189,10 +195,14 @@ var (
 // once plays one run.
 func (sim *simulation) once(r *simRun) (*job.Summary, error) {
 	sim.run++
+	if !sim.start.IsZero() {
+		sim.began = []time.Time{sim.start}
+	}
 	sim.plan, sim.start = r, time.Now()
 	sim.turns = append(sim.turns, map[*simStream]*simTurn{})
 	sim.steps, sim.dead, sim.warnings, sim.trouble = 0, false, nil, [2]simFaults{}
 	sim.say("run %d: %s", sim.run, r)
+	sim.progress = new(job.Progress)
 	var ctx context.Context
 	ctx, sim.cancel = context.WithCancelCause(context.Background())
 	defer sim.cancel(nil)
@@ -213,7 +223,7 @@ func (sim *simulation) once(r *simRun) (*job.Summary, error) {
 	}).Stop()
 	opts := job.Options{
 		Version: "sim", Parallel: r.parallel, MaxRuntime: r.maxRuntime, RetryFor: r.retryFor, Grace: 3 * time.Second,
-		Endpoints: r.endpoints, Shard: r.shard, Log: slog.New(&simHandler{sim: sim}), Progress: new(job.Progress),
+		Endpoints: r.endpoints, Shard: r.shard, Log: slog.New(&simHandler{sim: sim}), Progress: sim.progress,
 	}
 	opts.SetTransport(simDuo{sim})
 	opts.SetReceiver(sim.receiver)
@@ -228,7 +238,7 @@ func (sim *simulation) once(r *simRun) (*job.Summary, error) {
 // config is the configuration of a run.
 func (sim *simulation) config(r *simRun) *config.Config {
 	cfg := &config.Config{
-		Offset: sim.offset, Overlap: r.overlap, Timeout: 2 * time.Minute, Checkpointing: true, Directory: "/state",
+		Audit: sim.audit, Offset: sim.offset, Overlap: r.overlap, Timeout: 2 * time.Minute, Checkpointing: true, Directory: "/state",
 		Account: config.Account{IKey: ikey, SKey: config.NewSecret(skey), Hostname: simHost, MSP: sim.msp},
 	}
 	if sim.cef != nil {
@@ -290,6 +300,13 @@ func (sim *simulation) waiting(s *simStream, server int, why string) {
 	}
 	sim.fault(s, why)
 	s.open, s.struck, s.waited = earlier, struck, time.Now()
+}
+
+// auditing tells whether the run is done with the day's own records, and audits.
+func (sim *simulation) auditing() bool {
+	var done, all int
+	_, err := fmt.Sscanf(sim.progress.String(), "%d of %d streams done", &done, &all)
+	return sim.audit && err == nil && done == all
 }
 
 // find returns the stream of an endpoint and an account, or nil.

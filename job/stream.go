@@ -328,7 +328,7 @@ func (s *stream) conclude() {
 		some := map[bool]string{true: "some of "}[s.gap.Partly]
 		s.run.log.Warn(fmt.Sprintf("Duo keeps records for 180 days: %sthose from %s to %s can no longer be had", some, text(s.gap.From), text(s.gap.To)), "stream", s.result.Name())
 	}
-	if n := s.result.Untimed; n > 0 {
+	if n := s.result.Untimed; n > 0 && s.run.collect == nil { // an audit moves none
 		s.run.log.Warn(counted(n, "new record tells", "new records tell")+" no time, or one outside the time asked for, and cannot move the checkpoint", "stream", s.result.Name())
 	}
 }

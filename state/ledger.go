@@ -164,10 +164,14 @@ const dayMillis = 24 * hourMillis
 // Begin returns the pass that is under way, or begins one where the last one was over on
 // another day, in UTC, than now; else open is false. A ledger knows since then; due is
 // the hour up to which everything is delivered. A pass looks at the day before the last
-// one's end once more: what came late.
+// one's end once more: what came late. One that was left for so long that Duo no longer
+// keeps what it was to look at goes on with what is kept.
 func (p Pass) Begin(since, due int64, now time.Time) (_ Pass, open bool) {
 	if p.Next != 0 {
-		return p, true
+		if p.Next = max(p.Next, due-Retention); p.Next < p.End {
+			return p, true
+		}
+		p.Next = 0
 	}
 	if p.At != 0 && p.At/dayMillis >= now.UnixMilli()/dayMillis {
 		return p, false

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"dls/state"
 
@@ -249,4 +250,34 @@ func BenchmarkTally(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/record")
+}
+
+// A pass begins once a day, a day before the last one's end, and goes on where it was left,
+// but not before the time for which Duo keeps records.
+func TestPassBegin(t *testing.T) {
+	const hour, day = int64(3_600_000), 24 * int64(3_600_000)
+	at := func(ms int64) time.Time { return time.UnixMilli(ms) }
+	for _, tt := range []struct {
+		name       string
+		pass       state.Pass
+		since, due int64
+		now        time.Time
+		want       state.Pass
+		open       bool
+	}{
+		{"the first", state.Pass{}, day, 10 * day, at(10*day + hour), state.Pass{From: 9 * day, Next: 9 * day, End: 10 * day}, true},
+		{"no further back than the ledger knows", state.Pass{}, 10*day - hour, 10 * day, at(10*day + hour), state.Pass{From: 10*day - hour, Next: 10*day - hour, End: 10 * day}, true},
+		{"over on the same day", state.Pass{End: 10 * day, At: 10*day + hour}, day, 10*day + 2*hour, at(10*day + 3*hour), state.Pass{End: 10 * day, At: 10*day + hour}, false},
+		{"over on another day", state.Pass{End: 10 * day, At: 10*day + hour}, day, 11 * day, at(11 * day), state.Pass{From: 9 * day, Next: 9 * day, End: 11 * day, At: 10*day + hour}, true},
+		{"under way", state.Pass{From: 9 * day, Next: 9*day + hour, End: 10 * day, Found: 1}, day, 11 * day, at(11 * day), state.Pass{From: 9 * day, Next: 9*day + hour, End: 10 * day, Found: 1}, true},
+		{"left for so long that some is gone", state.Pass{From: 9 * day, Next: 9*day + hour, End: 10 * day, Found: 1}, day, 188*day + 2*hour, at(188*day + 3*hour), state.Pass{From: 9 * day, Next: 9*day + 2*hour, End: 10 * day, Found: 1}, true},
+		{"left for so long that all is gone", state.Pass{From: 9 * day, Next: 9*day + hour, End: 10 * day, Found: 1}, day, 300 * day, at(300 * day), state.Pass{From: 121 * day, Next: 121 * day, End: 300 * day}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, open := tt.pass.Begin(tt.since, tt.due, tt.now)
+			if diff := cmp.Diff(tt.want, got); diff != "" || open != tt.open {
+				t.Errorf("open %v, want %v; pass (-want +got):\n%s", open, tt.open, diff)
+			}
+		})
+	}
 }
