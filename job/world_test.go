@@ -1,7 +1,6 @@
 package job_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -262,13 +261,15 @@ func (w *world) lines(account string, names ...string) []string {
 	return all
 }
 
-// dumps writes a JSON text as Python's json.dumps does, by way of encoding/json.
+// dumps writes a JSON text as Python's json.dumps does: it spaces the separators and
+// leaves strings to encoding/json, but for those that are plain.
 func dumps(t *testing.T, raw []byte) string {
 	t.Helper()
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var value func() string
-	text := func(s string) string {
+	text := func(quoted []byte) string {
+		var s string
+		if err := json.Unmarshal(quoted, &s); err != nil {
+			t.Fatal(err)
+		}
 		var b strings.Builder
 		enc := json.NewEncoder(&b)
 		enc.SetEscapeHTML(false)
@@ -288,40 +289,33 @@ func dumps(t *testing.T, raw []byte) string {
 		}
 		return ascii.String()
 	}
-	value = func() string {
-		tok, err := dec.Token()
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch v := tok.(type) {
-		case json.Delim:
-			var parts []string
-			for dec.More() {
-				if v == '{' {
-					key, err := dec.Token()
-					if err != nil {
-						t.Fatal(err)
-					}
-					parts = append(parts, text(key.(string))+": "+value())
-				} else {
-					parts = append(parts, value())
+	if !json.Valid(raw) {
+		t.Fatalf("no JSON: %q", raw)
+	}
+	out := make([]byte, 0, len(raw)+len(raw)/8)
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; c {
+		case ' ', '\t', '\r', '\n':
+		case ',', ':':
+			out = append(out, c, ' ')
+		case '"':
+			from, plain := i, true
+			for i++; raw[i] != '"'; i++ {
+				plain = plain && raw[i] != '\\' && raw[i] >= ' ' && raw[i] < 0x7f
+				if raw[i] == '\\' {
+					i++
 				}
 			}
-			closing, err := dec.Token()
-			if err != nil {
-				t.Fatal(err)
+			if quoted := raw[from : i+1]; plain {
+				out = append(out, quoted...)
+			} else {
+				out = append(out, text(quoted)...)
 			}
-			return v.String() + strings.Join(parts, ", ") + closing.(json.Delim).String()
-		case string:
-			return text(v)
-		case json.Number:
-			return v.String()
-		case bool:
-			return fmt.Sprint(v)
+		default:
+			out = append(out, c)
 		}
-		return "null"
 	}
-	return value()
+	return string(out)
 }
 
 // tally compares what was received with what should have been: how many lines
