@@ -151,6 +151,7 @@ func TestSyncWithQuirks(t *testing.T) {
 // The child accounts of an MSP are read each on its own host, with its own
 // checkpoint; a failure of one leaves the others alone.
 func TestSyncMSP(t *testing.T) {
+	t.Parallel()
 	names := []string{"auth", "telephony", "activity", "adminaction"}
 	w, siem := newWorld(t)
 	children := []string{"DACHILD0000000000001", "DACHILD0000000000002", "DACHILD0000000000003"}
@@ -226,6 +227,7 @@ func TestSyncLocked(t *testing.T) {
 // Where nothing is there at first, the window still begins where the first run
 // put it.
 func TestSyncBeginsOnce(t *testing.T) {
+	t.Parallel()
 	w, siem := newWorld(t)
 	w.text.api = map[string]any{"offset": 1}
 	w.clean(w.sync())
@@ -251,6 +253,7 @@ func TestSyncBeginsOnce(t *testing.T) {
 // An endpoint mapped to two servers is fetched once, and its checkpoint moves
 // when both have confirmed.
 func TestSyncTwoServers(t *testing.T) {
+	t.Parallel()
 	w, one := newWorld(t)
 	w.text.servers = append(w.text.servers, server{id: "down", protocol: "TCP", port: sinktest.FreePort(t)})
 	w.fill(parent, 20, time.Now().Add(-time.Hour), 1)
