@@ -1,6 +1,7 @@
 package job_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -262,37 +263,10 @@ func (w *world) lines(account string, names ...string) []string {
 	return all
 }
 
-// dumps writes a JSON text as Python's json.dumps does: it spaces the separators and
-// leaves strings to encoding/json, but for those that are plain.
+// dumps writes a JSON text as Python's json.dumps does: with spaces behind separators,
+// and in ASCII.
 func dumps(t *testing.T, raw []byte) string {
 	t.Helper()
-	text := func(quoted []byte) string {
-		var s string
-		if err := json.Unmarshal(quoted, &s); err != nil {
-			t.Fatal(err)
-		}
-		var b strings.Builder
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(s); err != nil {
-			t.Fatal(err)
-		}
-		var ascii strings.Builder
-		for _, r := range strings.TrimSuffix(b.String(), "\n") {
-			switch {
-			case r >= 0x10000:
-				fmt.Fprintf(&ascii, `\u%04x\u%04x`, 0xd800+(r-0x10000)>>10, 0xdc00+(r-0x10000)&0x3ff)
-			case r >= 0x7f:
-				fmt.Fprintf(&ascii, `\u%04x`, r)
-			default:
-				ascii.WriteRune(r)
-			}
-		}
-		return ascii.String()
-	}
-	if !json.Valid(raw) {
-		t.Fatalf("no JSON: %q", raw)
-	}
 	out := make([]byte, 0, len(raw)+len(raw)/8)
 	for i := 0; i < len(raw); i++ {
 		switch c := raw[i]; c {
@@ -307,11 +281,29 @@ func dumps(t *testing.T, raw []byte) string {
 					i++
 				}
 			}
-			if quoted := raw[from : i+1]; plain {
+			quoted := raw[from : i+1]
+			if plain {
 				out = append(out, quoted...)
-			} else {
-				out = append(out, text(quoted)...)
+				continue
 			}
+			var s string
+			if err := json.Unmarshal(quoted, &s); err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, '"')
+			for _, r := range s {
+				switch short := strings.IndexRune("\"\\\b\f\n\r\t", r); {
+				case short >= 0:
+					out = append(out, '\\', `"\bfnrt`[short])
+				case r >= 0x10000:
+					out = fmt.Appendf(out, `\u%04x\u%04x`, 0xd800+(r-0x10000)>>10, 0xdc00+(r-0x10000)&0x3ff)
+				case r < ' ' || r >= 0x7f:
+					out = fmt.Appendf(out, `\u%04x`, r)
+				default:
+					out = append(out, byte(r))
+				}
+			}
+			out = append(out, '"')
 		default:
 			out = append(out, c)
 		}
@@ -323,21 +315,24 @@ func dumps(t *testing.T, raw []byte) string {
 // are missing, how many came more often than they should, and how many nobody
 // knows.
 func tally(want []string, got [][]byte) (missing, repeated, unknown int) {
-	open := map[string]int{}
-	known := map[string]bool{}
+	at := make(map[string]int, len(want))
+	open := make([]int, 0, len(want))
 	for _, line := range want {
-		open[line]++
-		known[line] = true
+		i, ok := at[line]
+		if !ok {
+			i = len(open)
+			at[line], open = i, append(open, 0)
+		}
+		open[i]++
 	}
 	for _, line := range got {
-		s := strings.TrimSuffix(string(line), "\n")
-		switch {
-		case open[s] > 0:
-			open[s]--
-		case known[s]:
-			repeated++
-		default:
+		switch i, known := at[string(bytes.TrimSuffix(line, []byte("\n")))]; {
+		case !known:
 			unknown++
+		case open[i] > 0:
+			open[i]--
+		default:
+			repeated++
 		}
 	}
 	for _, n := range open {
