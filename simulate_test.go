@@ -63,6 +63,7 @@ func dls(t *testing.T, want int, args ...string) (stdout, stderr string) {
 
 // The configuration that a simulation writes works, and is taken away at the end.
 func TestSimulate(t *testing.T) {
+	t.Parallel()
 	path, stop := simulate(t, "--backlog", "30", "--records", "0", "--latency", "0s", "--accounts", "2", "--fault", "502", "--fault-every", "4")
 	_, log := dls(t, exitDone, "sync", "-v", "--retry-for", "1m", path)
 	if n := strings.Count(log, "delivered 30,"); n != 8 {
@@ -78,6 +79,7 @@ func TestSimulate(t *testing.T) {
 
 // A configuration of one's own gives the receivers, and nothing of its account.
 func TestSimulateWithOwnReceivers(t *testing.T) {
+	t.Parallel()
 	siem := sinktest.Listen(t, sinktest.Options{})
 	dir := t.TempDir()
 	own := filepath.Join(dir, "own.yml")
@@ -124,6 +126,7 @@ account:
 
 // In its directory a simulation replaces what another one wrote, and nothing else.
 func TestSimulateDirectory(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		plant func(dir string) error

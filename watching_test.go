@@ -65,6 +65,7 @@ func TestWatchedMetrics(t *testing.T) {
 // Each panel of the board has a place of its own and asks for something, and the
 // questions are ones that Prometheus understands.
 func TestBoard(t *testing.T) {
+	t.Parallel()
 	data, err := os.ReadFile(board)
 	if err != nil {
 		t.Fatal(err)
@@ -115,6 +116,7 @@ func TestBoard(t *testing.T) {
 
 // The alerts fire when they must, and only then.
 func TestAlerts(t *testing.T) {
+	t.Parallel()
 	promtool(t, []string{alertRules, alertTests}, func(string) []string { return []string{"check", "rules", alertRules} })
 	promtool(t, []string{alertRules, alertTests}, func(string) []string { return []string{"test", "rules", alertTests} })
 }

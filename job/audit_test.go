@@ -42,6 +42,7 @@ func (w *world) yesterday(names ...string) {
 // Records that Duo shows hours late are delivered by the audit of the day, once, and none
 // of the others again.
 func TestDailyAudit(t *testing.T) {
+	t.Parallel()
 	w, siem := newWorld(t)
 	names := []string{"auth", "telephony", "activity", "adminaction"}
 	w.text.endpoints = map[string][]string{"siem": names}
@@ -89,6 +90,7 @@ func TestDailyAudit(t *testing.T) {
 // A run that is killed at any step of a checkpoint's or a ledger's write leaves a ledger
 // that knows each record once.
 func TestLedgerAgreesWithDuo(t *testing.T) {
+	t.Parallel()
 	w, _ := newWorld(t)
 	names := []string{"auth", "adminaction"}
 	w.text.endpoints = map[string][]string{"siem": names}
@@ -125,6 +127,7 @@ func TestLedgerAgreesWithDuo(t *testing.T) {
 
 // A pass that is too long for one run goes on in the next ones.
 func TestDailyAuditInPieces(t *testing.T) {
+	t.Parallel()
 	w, siem := newWorld(t)
 	w.text.endpoints = map[string][]string{"siem": {"auth"}}
 	w.text.settings = map[string]any{"audit": "daily"}
@@ -162,6 +165,7 @@ func TestDailyAuditInPieces(t *testing.T) {
 
 // Of a server that is down nothing is noted, and the resend is told to have failed.
 func TestResendFails(t *testing.T) {
+	t.Parallel()
 	w, siem := newWorld(t)
 	w.text.endpoints = map[string][]string{"siem": {"auth"}}
 	w.add(parent, "auth", duosim.Generator{}.Generate("auth", 5, time.Now().Add(-5*time.Hour), time.Second)...)
@@ -199,8 +203,10 @@ func (w *world) lookIn(lines []string, change ...func(*job.AuditOptions)) *job.A
 // The children of an MSP are audited each by itself: a record of one is not found by an
 // equal one of another.
 func TestAuditChildren(t *testing.T) {
+	t.Parallel()
 	for _, format := range []string{"JSON", "CEF"} {
 		t.Run(format, func(t *testing.T) {
+			t.Parallel()
 			w, siem := newWorld(t)
 			w.text.format = format
 			w.child("DACHILD0000000000001", "One")

@@ -17,7 +17,7 @@ import (
 	"dls/state/bucket/buckettest"
 )
 
-var idleChildren = flag.Int("idle-children", 300, "of how many child accounts the idle round in a bucket is")
+var idleChildren = flag.Int("idle-children", 100, "of how many child accounts the idle round in a bucket is")
 
 // quietDuo is a Duo whose accounts have no records.
 type quietDuo struct{ children []byte }
@@ -70,6 +70,7 @@ func TestBucketIdleRound(t *testing.T) {
 
 // The same in a directory, to compare.
 func TestDirectoryIdleRound(t *testing.T) {
+	t.Parallel()
 	w, _ := newWorld(t)
 	w.text.msp, w.text.hostname = true, "api-0.duosecurity.com"
 	idleRounds(t, w, nil)

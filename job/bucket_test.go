@@ -189,6 +189,7 @@ func TestMissing(t *testing.T) {
 // Where a place must have had a checkpoint, an empty one is refused until the run is
 // told to begin; one with checkpoints and no roster is not.
 func TestMustExist(t *testing.T) {
+	t.Parallel()
 	w, siem := newWorld(t)
 	w.text.endpoints = map[string][]string{"siem": {"auth"}}
 	w.text.checkpointing = map[string]any{"directory": w.path("state"), "must_exist": true}
@@ -237,6 +238,7 @@ func isNoRoster(err error) bool {
 
 // Each run of a share says which one nobody runs, and that another N is at work.
 func TestShareOwners(t *testing.T) {
+	t.Parallel()
 	w, siem := newWorld(t)
 	w.family(6, 1)
 	run := func(k, n int) *job.Summary {
@@ -269,6 +271,7 @@ func TestShareOwners(t *testing.T) {
 // Where shares keep their checkpoints apart, a share of another N says how many streams
 // it begins anew.
 func TestShareElsewhere(t *testing.T) {
+	t.Parallel()
 	w, _ := newWorld(t)
 	w.family(12, 1)
 	run := func(k, n int) {

@@ -16,6 +16,7 @@ import (
 
 // Records that no datagram can hold are counted as a person counts.
 func TestOversizeWarning(t *testing.T) {
+	t.Parallel()
 	for n, want := range map[int]string{
 		1: "1 record is too long for a datagram; it is in ",
 		2: "2 records are too long for a datagram; they are in ",
@@ -39,6 +40,7 @@ func TestOversizeWarning(t *testing.T) {
 // A checkpoint that cannot be written does not make the records that no server takes
 // be kept twice in one run.
 func TestOversizeKeptOnce(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, &fault{udp: true, real: true})
 	s.listen()
 	r := duosim.Record{At: s.now.Add(-time.Hour), ID: "00000000-0000-4000-8000-000000000000"}

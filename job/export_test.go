@@ -45,8 +45,10 @@ func (o *Options) SetSink(f func(*sinks.Options)) { o.hooks.sink = f }
 // SetReceiver has f make the servers' sinks.
 func (o *Options) SetReceiver(f func(config.Server) (sinks.Sink, error)) { o.hooks.receiver = f }
 
-// SetStore has f open the store.
-func (o *Options) SetStore(f func(*config.Config) (state.Store, error)) { o.hooks.store = f }
+// SetStore has f open the store. It is the only place that has checkpoints.
+func (o *Options) SetStore(f func(*config.Config) (state.Store, error)) {
+	o.hooks.store, o.Places = f, []string{}
+}
 
 // Has tells whether the account is in the share.
 func (s Shard) Has(account string) bool { return s.has(account) }

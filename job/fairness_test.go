@@ -18,6 +18,7 @@ import (
 // when there is one worker for all; and a run after one that was cut short begins
 // with the streams that were not reached.
 func TestFairness(t *testing.T) {
+	t.Parallel()
 	w, siem := newWorld(t)
 	w.text.endpoints = map[string][]string{"siem": {"auth"}}
 	const large = "DACHILD0000000000000"
@@ -74,6 +75,7 @@ func TestMaxRuntime(t *testing.T) {
 
 // Streams whose turn came longest ago go first, those that never had one before all.
 func TestTurns(t *testing.T) {
+	t.Parallel()
 	w, _ := newWorld(t)
 	w.children(4)
 	id := func(i int) string { return fmt.Sprintf("DACHILD%013d", i) }

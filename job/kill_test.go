@@ -27,7 +27,7 @@ import (
 	"dls/state/statetest"
 )
 
-var kills = flag.Int("kills", 20, "how often the kill tests kill a run")
+var kills = flag.Int("kills", 6, "how often the kill tests kill a run")
 
 // The environment that makes this test binary a run of the job: the path of the
 // configuration, and the number of the step in a checkpoint's write before which

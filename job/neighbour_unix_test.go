@@ -66,6 +66,7 @@ func TestNeighbourFIFO(t *testing.T) {
 
 // Where others can write, every run says so, and delivers all the same.
 func TestNeighbourSharesDirectory(t *testing.T) {
+	t.Parallel()
 	w, siem := newWorld(t)
 	w.fill(parent, 3, time.Now().Add(-time.Hour), 1)
 	if err := os.Chmod(w.path("state"), 0o777); err != nil {
@@ -85,11 +86,13 @@ func TestNeighbourPlants(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can give files away")
 	}
+	t.Parallel()
 	for name, plant := range map[string]string{
 		"checkpoint":               state.ID{Endpoint: "auth"}.File(),
 		"checkpoint of duologsync": "auth_checkpoint_data.txt",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w, _ := newWorld(t)
 			w.fill(parent, 3, time.Now().Add(-time.Hour), 1)
 			path := w.path("state", plant)
@@ -136,6 +139,7 @@ func TestNeighbourPlants(t *testing.T) {
 	})
 	for _, kind := range []string{"dls_last_run-%d.json", "dls_turns-%d.json", "dls_history-%d.ndjson"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			w, _ := newWorld(t)
 			for i := range 1000 {
 				path := w.path("state", fmt.Sprintf(kind, i))
@@ -156,6 +160,7 @@ func TestNeighbourOwns(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can be two users")
 	}
+	t.Parallel()
 	const alice, mallory = 61001, 61002
 	w, _ := newWorld(t)
 	w.config()
@@ -183,6 +188,7 @@ func TestNeighbourRoot(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can be two users")
 	}
+	t.Parallel()
 	const alice = 61001
 	w, siem := newWorld(t)
 	w.config()

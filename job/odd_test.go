@@ -203,6 +203,7 @@ func TestOddMetadata(t *testing.T) {
 // A cursor that does not move is none: reading goes on by the times of a page's last
 // records, and one of them that tells no time, or one that cannot be, leads past none.
 func TestOddCursor(t *testing.T) {
+	t.Parallel()
 	for _, when := range []string{"soon", oddTime(time.Now().Add(time.Hour).UnixMilli())} {
 		w, siem := newWorld(t)
 		w.text.endpoints = map[string][]string{"siem": {"auth"}}
@@ -257,6 +258,7 @@ func TestOddLedger(t *testing.T) {
 
 // A longer overlap does not reach back to what is no longer remembered.
 func TestOverlapRaised(t *testing.T) {
+	t.Parallel()
 	w, siem := newWorld(t)
 	w.text.endpoints = map[string][]string{"siem": {"auth"}}
 	var duo oddDuo

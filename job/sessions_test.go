@@ -114,6 +114,7 @@ func (w *world) children(n int) {
 // The pages of many children share sessions: connections are few, and so are the
 // writes: no more than sessions × streams with news.
 func TestSessionsAreFew(t *testing.T) {
+	t.Parallel()
 	const n, news = 100, 30
 	s := newScene(t, &fault{})
 	siem := &sink{id: "siem"}
@@ -142,6 +143,7 @@ func TestSessionsAreFew(t *testing.T) {
 // A record that makes the receiver end the connection fails its own stream by name; the
 // 799 others, with pages in the same session, are delivered, and once.
 func TestSessionPoison(t *testing.T) {
+	t.Parallel()
 	const n = 800
 	s := newScene(t, &fault{})
 	fussy := &sink{id: "siem", confirm: func(lines []string) error {
@@ -186,6 +188,7 @@ func TestSessionPoison(t *testing.T) {
 // A server that took a page after it had failed it alone is not believed when it fails
 // another one as often as one that is to blame.
 func TestSessionsFailAtRandom(t *testing.T) {
+	t.Parallel()
 	const n = 20
 	s := newScene(t, &fault{})
 	var mu sync.Mutex
@@ -211,6 +214,7 @@ func TestSessionsFailAtRandom(t *testing.T) {
 
 // No page is to blame for a session that could not be opened.
 func TestSessionsNotOpened(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, &fault{})
 	tries := 0
 	busy := &sink{id: "siem", open: func() error {
@@ -273,6 +277,7 @@ func (s *slowSession) Abort()                  {}
 // A session that fails while an older one settles does not make the stream send again
 // what the older one carried.
 func TestOlderSessionCounts(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, &fault{})
 	s.listen()
 	s.duo = func(d *duosim.Server) { d.Inject(duosim.Match{Endpoint: victim, Skip: 1}, duosim.HTML(503)) } // the first session is sealed meanwhile
@@ -321,6 +326,7 @@ func (deadSink) Open(context.Context) (s sinks.Session, err error) { return nil,
 // Once a server is known to be down nothing is fetched for it, by streams that have not
 // begun either: they would hold slots and memory until their pages fail.
 func TestNothingFetchedForServerDown(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, &fault{})
 	s.listen()
 	var mu sync.Mutex
@@ -354,6 +360,7 @@ func TestNothingFetchedForServerDown(t *testing.T) {
 // Sessions that carry the pages of many streams fail, and take all of these back to
 // what counts: everything comes again, and the next run has nothing to do.
 func TestSessionFails(t *testing.T) {
+	t.Parallel()
 	const n = 40
 	w, _ := newWorld(t)
 	f := newFussy(t, "")

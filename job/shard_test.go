@@ -29,6 +29,7 @@ func TestShardText(t *testing.T) {
 // N processes that share a directory, at once, deliver everything exactly once
 // between them; a whole run and a share keep each other out.
 func TestShards(t *testing.T) {
+	t.Parallel()
 	names := []string{"auth", "telephony", "activity", "adminaction"}
 	w, siem := newWorld(t)
 	var want []string

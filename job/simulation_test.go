@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	scenarios = flag.Int("scenarios", 200, "how many scenarios the simulation plays")
+	scenarios = flag.Int("scenarios", 60, "how many scenarios the simulation plays")
 	failures  = flag.Int("failures", 100, "after how many scenarios that fail the simulation ends")
 	simSeed   = flag.Uint64("seed", 0, "play the scenario of this seed, again and again up to -scenarios times or until it fails, and tell its story")
 )

@@ -158,6 +158,7 @@ func (s *scene) family(n int, servers ...*sink) (children []string, store *memor
 // A server that takes nothing holds up its own streams alone: those of another one go
 // on, though there are more of its streams than slots.
 func TestServerStalls(t *testing.T) {
+	t.Parallel()
 	const stall = 10 * time.Minute
 	s := newScene(t, &fault{})
 	stuck, other := &sink{id: "victim"}, &sink{id: "siem"}

@@ -3,6 +3,7 @@ package job_test
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,21 @@ func without(a, b []string) []string {
 // However Duo may read the points that are not sure, nothing is lost and nothing
 // repeated: over page edges, over records of one moment, and over runs.
 func TestSyncWithQuirks(t *testing.T) {
+	from := time.Now().Add(-179 * 24 * time.Hour).Truncate(time.Second)
+	records := map[string][]duosim.Record{}
+	for i, name := range duo.Names() {
+		// More than a page over time, then in one moment, then in many close ones.
+		limit := duo.Named(name).Limit
+		burst := limit + limit/10
+		if name == "adminaction" {
+			burst = 900 // of more than 1000 in a second Duo shows no more
+		}
+		seed := uint64(i)
+		records[name] = slices.Concat(
+			duosim.Generator{Seed: seed}.Generate(name, limit+limit/10, from, 37*time.Second),
+			duosim.Generator{Seed: seed + 100}.Generate(name, burst, from.Add(48*time.Hour), 0),
+			duosim.Generator{Seed: seed + 200}.Generate(name, limit, from.Add(72*time.Hour), 7*time.Millisecond))
+	}
 	for name, q := range map[string]duosim.Quirks{
 		"likely":                   {},
 		"null on a short page":     {NullOnShortPage: true},
@@ -113,20 +129,8 @@ func TestSyncWithQuirks(t *testing.T) {
 			t.Parallel()
 			w, siem := newWorld(t)
 			w.sim.Quirks = q
-			from := time.Now().Add(-179 * 24 * time.Hour).Truncate(time.Second)
-			for i, name := range duo.Names() {
-				g := duosim.Generator{Seed: uint64(i)}
-				// More than a page over time, then in one moment, then in many close ones.
-				limit := duo.Named(name).Limit
-				w.add(parent, name, g.Generate(name, limit+limit/10, from, 37*time.Second)...)
-				g.Seed += 100
-				burst := limit + limit/10
-				if name == "adminaction" {
-					burst = 900 // of more than 1000 in a second Duo shows no more
-				}
-				w.add(parent, name, g.Generate(name, burst, from.Add(48*time.Hour), 0)...)
-				g.Seed += 100
-				w.add(parent, name, g.Generate(name, limit, from.Add(72*time.Hour), 7*time.Millisecond)...)
+			for name, all := range records {
+				w.add(parent, name, all...)
 			}
 			w.clean(w.sync())
 			all := w.lines(parent, duo.Names()...)
@@ -151,6 +155,7 @@ func TestSyncWithQuirks(t *testing.T) {
 // The child accounts of an MSP are read each on its own host, with its own
 // checkpoint; a failure of one leaves the others alone.
 func TestSyncMSP(t *testing.T) {
+	t.Parallel()
 	names := []string{"auth", "telephony", "activity", "adminaction"}
 	w, siem := newWorld(t)
 	children := []string{"DACHILD0000000000001", "DACHILD0000000000002", "DACHILD0000000000003"}
@@ -226,6 +231,7 @@ func TestSyncLocked(t *testing.T) {
 // Where nothing is there at first, the window still begins where the first run
 // put it.
 func TestSyncBeginsOnce(t *testing.T) {
+	t.Parallel()
 	w, siem := newWorld(t)
 	w.text.api = map[string]any{"offset": 1}
 	w.clean(w.sync())
@@ -251,6 +257,7 @@ func TestSyncBeginsOnce(t *testing.T) {
 // An endpoint mapped to two servers is fetched once, and its checkpoint moves
 // when both have confirmed.
 func TestSyncTwoServers(t *testing.T) {
+	t.Parallel()
 	w, one := newWorld(t)
 	w.text.servers = append(w.text.servers, server{id: "down", protocol: "TCP", port: sinktest.FreePort(t)})
 	w.fill(parent, 20, time.Now().Add(-time.Hour), 1)

@@ -119,6 +119,7 @@ func TestTakeoverZones(t *testing.T) {
 // A duologsync that ran again after dls fails its stream until somebody says which
 // of the two checkpoints counts.
 func TestTakeoverAgain(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	w, siem := newWorld(t)
 	w.text.endpoints = map[string][]string{"siem": {"auth"}}
@@ -183,6 +184,7 @@ func TestTakeoverRefuses(t *testing.T) {
 
 // A run that fails before its first page leaves duologsync's file as it is.
 func TestTakeoverWaits(t *testing.T) {
+	t.Parallel()
 	w, _ := newWorld(t)
 	w.text.endpoints = map[string][]string{"siem": {"auth"}}
 	records := duosim.Generate("auth", 20, time.Now().Add(-time.Hour), time.Second)
@@ -204,6 +206,7 @@ func TestTakeoverWaits(t *testing.T) {
 
 // Of an MSP's children, telephony has one file for all of them.
 func TestTakeoverMSP(t *testing.T) {
+	t.Parallel()
 	w, siem := newWorld(t)
 	from := time.Now().Add(-3 * time.Hour).Truncate(time.Second)
 	for i, id := range []string{"DACHILD0000000000001", "DACHILD0000000000002"} {
@@ -225,6 +228,7 @@ func TestTakeoverMSP(t *testing.T) {
 // A first run that would begin at offset beside checkpoints of duologsync refuses
 // until they are moved, or it is told to begin.
 func TestTakeoverElsewhere(t *testing.T) {
+	t.Parallel()
 	w, siem := newWorld(t)
 	w.text.endpoints = map[string][]string{"siem": {"auth"}}
 	records := duosim.Generate("auth", 20, time.Now().Add(-time.Hour), time.Second)

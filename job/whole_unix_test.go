@@ -24,10 +24,7 @@ import (
 
 // The tests of this file run the built program before real proxies. They take their
 // time: .ci/steps/balancers runs them.
-var (
-	whole      = flag.Bool("whole", false, "run the program before real proxies")
-	wholeKills = flag.Int("wholekills", 1, "how often a backend is killed behind each proxy, with each protocol")
-)
+var wholeKills = flag.Int("wholekills", 1, "how often a backend is killed behind each proxy, with each protocol")
 
 // backend is what stands behind a proxy, and stores what it takes before it says so.
 type backend interface {
@@ -156,7 +153,7 @@ func (w *wholeWorld) sync(retryFor string) (code int, said string) {
 // overProxies calls do for each proxy and protocol.
 func overProxies(t *testing.T, do func(t *testing.T, p sinktest.Proxy, protocol string)) {
 	if !*whole {
-		t.Skip("real proxies: -whole is not given")
+		t.Skip("real proxies: -whole is not given; .ci/steps/balancers gives it")
 	}
 	program(t)
 	for _, p := range sinktest.Proxies {

@@ -171,7 +171,8 @@ func (w *world) config() *config.Config {
 func (w *world) options() job.Options {
 	return job.Options{
 		Version: "test", RetryFor: 0, Grace: time.Second,
-		Log: slog.New(slog.NewTextHandler(&w.log, nil)),
+		Places: []string{}, // what lies about on this machine is not part of a test
+		Log:    slog.New(slog.NewTextHandler(&w.log, nil)),
 	}
 }
 
@@ -262,87 +263,76 @@ func (w *world) lines(account string, names ...string) []string {
 	return all
 }
 
-// dumps writes a JSON text as Python's json.dumps does, by way of encoding/json.
+// dumps writes a JSON text as Python's json.dumps does: with spaces behind separators,
+// and in ASCII.
 func dumps(t *testing.T, raw []byte) string {
 	t.Helper()
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var value func() string
-	text := func(s string) string {
-		var b strings.Builder
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(s); err != nil {
-			t.Fatal(err)
-		}
-		var ascii strings.Builder
-		for _, r := range strings.TrimSuffix(b.String(), "\n") {
-			switch {
-			case r >= 0x10000:
-				fmt.Fprintf(&ascii, `\u%04x\u%04x`, 0xd800+(r-0x10000)>>10, 0xdc00+(r-0x10000)&0x3ff)
-			case r >= 0x7f:
-				fmt.Fprintf(&ascii, `\u%04x`, r)
-			default:
-				ascii.WriteRune(r)
-			}
-		}
-		return ascii.String()
-	}
-	value = func() string {
-		tok, err := dec.Token()
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch v := tok.(type) {
-		case json.Delim:
-			var parts []string
-			for dec.More() {
-				if v == '{' {
-					key, err := dec.Token()
-					if err != nil {
-						t.Fatal(err)
-					}
-					parts = append(parts, text(key.(string))+": "+value())
-				} else {
-					parts = append(parts, value())
+	out := make([]byte, 0, len(raw)+len(raw)/8)
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; c {
+		case ' ', '\t', '\r', '\n':
+		case ',', ':':
+			out = append(out, c, ' ')
+		case '"':
+			from, plain := i, true
+			for i++; raw[i] != '"'; i++ {
+				plain = plain && raw[i] != '\\' && raw[i] >= ' ' && raw[i] < 0x7f
+				if raw[i] == '\\' {
+					i++
 				}
 			}
-			closing, err := dec.Token()
-			if err != nil {
+			quoted := raw[from : i+1]
+			if plain {
+				out = append(out, quoted...)
+				continue
+			}
+			var s string
+			if err := json.Unmarshal(quoted, &s); err != nil {
 				t.Fatal(err)
 			}
-			return v.String() + strings.Join(parts, ", ") + closing.(json.Delim).String()
-		case string:
-			return text(v)
-		case json.Number:
-			return v.String()
-		case bool:
-			return fmt.Sprint(v)
+			out = append(out, '"')
+			for _, r := range s {
+				switch short := strings.IndexRune("\"\\\b\f\n\r\t", r); {
+				case short >= 0:
+					out = append(out, '\\', `"\bfnrt`[short])
+				case r >= 0x10000:
+					out = fmt.Appendf(out, `\u%04x\u%04x`, 0xd800+(r-0x10000)>>10, 0xdc00+(r-0x10000)&0x3ff)
+				case r < ' ' || r >= 0x7f:
+					out = fmt.Appendf(out, `\u%04x`, r)
+				default:
+					out = append(out, byte(r))
+				}
+			}
+			out = append(out, '"')
+		default:
+			out = append(out, c)
 		}
-		return "null"
 	}
-	return value()
+	return string(out)
 }
 
 // tally compares what was received with what should have been: how many lines
 // are missing, how many came more often than they should, and how many nobody
 // knows.
 func tally(want []string, got [][]byte) (missing, repeated, unknown int) {
-	open := map[string]int{}
-	known := map[string]bool{}
+	at := make(map[string]int, len(want))
+	open := make([]int, 0, len(want))
 	for _, line := range want {
-		open[line]++
-		known[line] = true
+		i, ok := at[line]
+		if !ok {
+			i = len(open)
+			at[line], open = i, append(open, 0)
+		}
+		open[i]++
 	}
 	for _, line := range got {
-		s := strings.TrimSuffix(string(line), "\n")
-		switch {
-		case open[s] > 0:
-			open[s]--
-		case known[s]:
-			repeated++
-		default:
+		switch i, known := at[string(bytes.TrimSuffix(line, []byte("\n")))]; {
+		case !known:
 			unknown++
+		case open[i] > 0:
+			open[i]--
+		default:
+			repeated++
 		}
 	}
 	for _, n := range open {

@@ -16,7 +16,7 @@ import (
 	"dls/sinks/sinktest"
 )
 
-var trials = flag.Int("trials", 12, "how often each fault of a receiver is tried")
+var trials = flag.Int("trials", 5, "how often each fault of a receiver is tried")
 
 // TestNoLossGoesUnnoticed is the promise of the package: whatever a receiver
 // does, either it got every line or Deliver returned an error.

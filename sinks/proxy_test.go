@@ -40,6 +40,7 @@ func (p proxy) before(t *testing.T, backend int, change ...func(*sinks.Options))
 
 // A proxy takes records for a backend that refuses them; no number of them counts.
 func TestProxyBackendRefuses(t *testing.T) {
+	needsWhole(t)
 	for _, p := range proxies {
 		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
@@ -69,6 +70,7 @@ func TestProxyBackendRefuses(t *testing.T) {
 
 // With its backend in order a proxy looks like a receiver.
 func TestProxy(t *testing.T) {
+	needsWhole(t)
 	for _, p := range proxies {
 		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
@@ -87,6 +89,7 @@ func TestProxy(t *testing.T) {
 
 // A backend that dies in the middle of a session takes no record unnoticed.
 func TestProxyBackendDies(t *testing.T) {
+	needsWhole(t)
 	const pages = 24
 	for _, p := range proxies {
 		t.Run(p.Name, func(t *testing.T) {
@@ -123,6 +126,7 @@ func TestProxyBackendDies(t *testing.T) {
 // What TCP cannot see, however long the connection is held open, or unless it is
 // held open for longer: each case is measured, and said in the documentation.
 func TestProxyUnseen(t *testing.T) {
+	needsWhole(t)
 	lines := page("a", 3, 1000)
 	for _, tt := range []struct {
 		name    string
@@ -184,6 +188,7 @@ func frozen(t *testing.T) int {
 
 // Python's stock server, with a handler that raises.
 func TestPythonSocketserver(t *testing.T) {
+	needsWhole(t)
 	const server = `
 import select, socketserver, sys
 class Handler(socketserver.BaseRequestHandler):

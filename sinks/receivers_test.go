@@ -24,8 +24,9 @@ import (
 )
 
 // The tests of this file run real receivers, with the configurations of
-// docs/receivers.md as they stand there, but for ports and directories. Each is
-// skipped where its program is not installed; .ci/steps/receivers installs them.
+// docs/receivers.md as they stand there, but for ports and directories, where -whole is
+// given. Each is skipped where its program is not installed; .ci/steps/receivers
+// installs them.
 
 // documented returns the configuration that docs/receivers.md has under a name.
 func documented(t *testing.T, name string) string {
@@ -274,6 +275,7 @@ var counted = sinks.SyslogOptions{Envelope: sinks.RFC5424, Framing: sinks.OctetC
 
 // Each documented configuration stores every record whole, up to its limit.
 func TestDocumentedReceivers(t *testing.T) {
+	needsWhole(t)
 	for _, tt := range []struct {
 		name    string
 		prepare func(t *testing.T, name string) *receiver
@@ -371,6 +373,7 @@ func (r *receiver) deliverThroughKills(t *testing.T, s sinks.Sink, n int) (pages
 // With queue.type="Direct" rsyslog answers what it has written: a restart or a kill
 // in mid-run loses nothing of what was confirmed.
 func TestIMRELPRestart(t *testing.T) {
+	needsWhole(t)
 	r := rsyslog(t, "rsyslog imrelp")
 	r.start(t)
 	s := r.sink(t, sinks.Options{Protocol: sinks.RELP})
@@ -380,6 +383,7 @@ func TestIMRELPRestart(t *testing.T) {
 // Behind a proxy whose backend is down nothing is confirmed, and nothing is lost
 // when the backend is killed at some moment.
 func TestIMRELPBehindProxy(t *testing.T) {
+	needsWhole(t)
 	documentedHAProxy := proxy{sinktest.Proxy{Name: "documented haproxy", Start: func(t testing.TB, port, backend int, _ string) {
 		config := strings.NewReplacer("bind :2514\n", fmt.Sprintf("bind 127.0.0.1:%d\n", port),
 			"192.0.2.10:2514", fmt.Sprintf("127.0.0.1:%d", backend)).Replace(sinktest.Documented(t, "../docs/receivers.md", "haproxy"))
@@ -406,6 +410,7 @@ func TestIMRELPBehindProxy(t *testing.T) {
 
 // The same for a collector, which stores what it answers.
 func TestHECBehindProxy(t *testing.T) {
+	needsWhole(t)
 	for _, p := range proxies {
 		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
@@ -450,6 +455,7 @@ func TestHECBehindProxy(t *testing.T) {
 // A record above the limit makes imrelp end the connection, which fails the
 // session, again and again.
 func TestIMRELPOversize(t *testing.T) {
+	needsWhole(t)
 	r := rsyslog(t, "rsyslog imrelp")
 	r.start(t)
 	s := r.sink(t, sinks.Options{Protocol: sinks.RELP})
