@@ -72,12 +72,19 @@ func (f *streamFlags) console(stderr io.Writer) *report.Console {
 // two thirds of it.
 const syncMemory = 232 << 20
 
-// keepTo has the collector of garbage work harder near so many bytes, unless
-// $GOMEMLIMIT says less, until undo is called.
+// keepTo has the collector of garbage come when half of what is in use came on top, in
+// place of as much, and work harder near so many bytes, until undo is called. $GOGC and
+// a $GOMEMLIMIT of less go before.
 func keepTo(most int64) (undo func()) {
-	before := debug.SetMemoryLimit(-1)
+	before, percent := debug.SetMemoryLimit(-1), debug.SetGCPercent(50)
 	debug.SetMemoryLimit(min(before, most))
-	return func() { debug.SetMemoryLimit(before) }
+	if os.Getenv("GOGC") != "" {
+		debug.SetGCPercent(percent)
+	}
+	return func() {
+		debug.SetMemoryLimit(before)
+		debug.SetGCPercent(percent)
+	}
 }
 
 func isTerminal(w io.Writer) bool {

@@ -341,7 +341,7 @@ func (s *stream) count(pages []sent, one bool) error {
 		fresh += len(p.marks)
 		write = write || p.write
 	}
-	last := pages[len(pages)-1].progress
+	// One after the other: what is delivered would else hold the marks of all of them.
 	for _, p := range pages {
 		s.cp.Delivered.Add(p.marks)
 		s.cp.Ledger.Add(p.tally)
@@ -349,11 +349,11 @@ func (s *stream) count(pages []sent, one bool) error {
 		s.result.Untimed += p.untimed
 		s.result.Bytes += int64(p.bytes)
 		s.result.Longest = max(s.result.Longest, p.longest)
-	}
-	s.cp.Progress = last
-	forgotten := s.cp.Delivered.Forget(s.since(last))
-	if s.reading != nil {
-		s.reading.Forget(forgotten)
+		s.cp.Progress = p.progress
+		forgotten := s.cp.Delivered.Forget(s.since(p.progress))
+		if s.reading != nil {
+			s.reading.Forget(forgotten)
+		}
 	}
 	if forgotten := s.cp.Fit(); forgotten != nil {
 		s.once("fit", fmt.Sprintf("more records lie in the overlap than a checkpoint remembers: late ones are found from %s on only", text(s.cp.Delivered.RememberedSince())))

@@ -9,11 +9,13 @@ import (
 	"time"
 )
 
-// The bounds of the sessions of one server.
+// The bounds of the sessions of one server. Who hands pages over keeps some hundred
+// bytes for each record until its session is decided: mostBytes bounds that, too.
 const (
 	mostOpen  = 4                // sessions that fill or settle at a time
 	youngAge  = 10 * time.Second // how long one takes pages
 	smallSize = 16 << 20         // how many bytes it takes
+	mostBytes = 192 << 20        // how many all of them carry
 	probeRest = time.Second      // how soon a server that is down is asked again
 )
 
@@ -29,6 +31,7 @@ type Group struct {
 	mu       sync.Mutex
 	filling  map[int]*shared // the sessions that take pages, by their limit; 0 is none
 	open     int             // sessions that are not done
+	bytes    int             // that they carry
 	begun    int             // sessions so far
 	changed  chan struct{}   // closed, and another put in its place, when one is done
 	expected int             // pages on their way to this server
@@ -166,17 +169,24 @@ func (g *Group) session(ctx context.Context, bytes, limit int) (*shared, error) 
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for {
+		full := g.bytes > 0 && g.bytes+bytes > mostBytes
+		if full {
+			for _, s := range g.filling {
+				g.finish(s)
+			}
+		}
 		s := g.filling[limit]
 		if s != nil && g.open < mostOpen && (time.Since(s.began) >= youngAge || s.bytes >= smallSize) {
 			g.finish(s)
 			s = nil
 		}
-		if s == nil && g.open < mostOpen {
+		if s == nil && g.open < mostOpen && !full {
 			s = g.start(limit)
 		}
 		if s != nil {
 			s.pages++
 			s.bytes += bytes
+			g.bytes += bytes
 			s.waiting++
 			if s.pages == limit {
 				g.finish(s)
@@ -255,6 +265,7 @@ func (s *shared) run() {
 	g.finish(s) // nobody joins a session that is done
 	g.proven = g.proven || s.err == nil
 	g.open--
+	g.bytes -= s.bytes
 	close(g.changed)
 	g.changed = make(chan struct{})
 	g.mu.Unlock()

@@ -24,6 +24,7 @@ type model struct {
 	most     int             // were open at a time
 	checks   int
 
+	deaf   bool // keeps no lines
 	settle time.Duration
 	check  time.Duration // how long an empty session takes
 	// refuses tells what fails a session that carries these lines, or nil.
@@ -92,6 +93,9 @@ type modelSession struct {
 }
 
 func (s *modelSession) Send(_ context.Context, b sinks.Batch) ([]sinks.Refused, error) {
+	if s.model.deaf {
+		return nil, nil
+	}
 	for line := range strings.Lines(string(b.Lines)) {
 		s.lines = append(s.lines, strings.TrimSuffix(line, "\n"))
 	}
@@ -187,6 +191,28 @@ func TestGroupBacklog(t *testing.T) {
 		if n != 120 || m.most != 4 || len(m.sessions) > 8 {
 			t.Errorf("%d pages count, %d sessions, %d at a time", n, len(m.sessions), m.most)
 		}
+	})
+}
+
+// What sessions carry before they are decided is bounded: the next page waits until one
+// of them is.
+func TestGroupBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &model{settle: time.Minute, deaf: true}
+		g := sinks.NewGroup(t.Context(), m)
+		hold := g.Expect()
+		began := time.Now()
+		large := sinks.Batch{Endpoint: "auth", Lines: make([]byte, 64<<20)}
+		for i, want := range []time.Duration{0, 0, 0, m.settle} {
+			if _, _, err := g.Send(t.Context(), large, 0); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took != want {
+				t.Errorf("page %d was taken after %v, want %v", i+1, took, want)
+			}
+		}
+		hold()
+		g.Close()
 	})
 }
 

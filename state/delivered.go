@@ -235,13 +235,13 @@ func (d *Delivered) Holds(key Key, count int) bool {
 	return d.index.has(key)
 }
 
-// count is how many records of the identity are delivered.
-func (d *Delivered) count(id Ident) int32 {
-	if s := d.index.find(id.Key, id.Digest); s != nil {
+// count is how many records of the identity, whose slots begin at head, are delivered.
+func (d *Delivered) count(id Ident, head int32) int32 {
+	if s := d.index.from(head, id.Digest); s != nil {
 		return s.count
 	}
 	if id.Digest != 0 {
-		if s := d.index.find(id.Key, 0); s != nil {
+		if s := d.index.from(head, 0); s != nil {
 			return s.count // a mark of version 1
 		}
 	}
@@ -283,11 +283,12 @@ func (r *Reading) Again() { r.turn++ }
 // without an id it is, else 1; shown tells that the reading has seen it, or an equal
 // one, before.
 func (r *Reading) Judge(id Ident) (v Verdict, count int, shown bool) {
-	other := !id.Counted && (r.seen.has(id.Key) || r.delivered.index.has(id.Key))
-	s := r.seen.find(id.Key, id.Digest)
+	seen, delivered := r.seen.head(id.Key), r.delivered.index.head(id.Key)
+	other := !id.Counted && (seen > 0 || delivered > 0)
+	s := r.seen.from(seen, id.Digest)
 	shown = s != nil
 	if !shown {
-		s = r.seen.add(id.Key, id.Digest)
+		s = r.seen.insert(id.Key, id.Digest, seen)
 	}
 	if s.turn != r.turn {
 		s.turn, s.shown = r.turn, 0
@@ -297,7 +298,7 @@ func (r *Reading) Judge(id Ident) (v Verdict, count int, shown bool) {
 	if id.Counted {
 		count = int(s.shown)
 	}
-	if int32(count) <= max(s.count, r.delivered.count(id)) {
+	if int32(count) <= max(s.count, r.delivered.count(id, delivered)) {
 		return Known, count, shown
 	}
 	s.count = int32(count)
@@ -337,29 +338,42 @@ type slot struct {
 
 func (x *index) has(key Key) bool { _, ok := x.first[key]; return ok }
 
-func (x *index) find(key Key, digest Digest) *slot {
-	i, ok := x.first[key]
-	for ; ok; i, ok = x.slots[i].next-1, x.slots[i].next > 0 {
-		if x.slots[i].digest == digest {
-			return &x.slots[i]
+// head is where the slots of a key begin: the index of the first one plus one, or 0.
+func (x *index) head(key Key) int32 {
+	if i, ok := x.first[key]; ok {
+		return i + 1
+	}
+	return 0
+}
+
+// from returns the slot of a digest among those that begin at head, or nil.
+func (x *index) from(head int32, digest Digest) *slot {
+	for ; head > 0; head = x.slots[head-1].next {
+		if s := &x.slots[head-1]; s.digest == digest {
+			return s
 		}
 	}
 	return nil
 }
 
+func (x *index) find(key Key, digest Digest) *slot { return x.from(x.head(key), digest) }
+
 // add returns the slot of key and digest, made if need be. It is valid until the
 // next add.
 func (x *index) add(key Key, digest Digest) *slot {
-	if s := x.find(key, digest); s != nil {
+	head := x.head(key)
+	if s := x.from(head, digest); s != nil {
 		return s
 	}
+	return x.insert(key, digest, head)
+}
+
+// insert makes the slot of key and digest, before those that begin at head.
+func (x *index) insert(key Key, digest Digest, head int32) *slot {
 	if x.first == nil {
 		x.first = map[Key]int32{}
 	}
-	fresh := slot{digest: digest}
-	if first, ok := x.first[key]; ok {
-		fresh.next = first + 1
-	}
+	fresh := slot{digest: digest, next: head}
 	i := int32(len(x.slots))
 	if n := len(x.free); n > 0 {
 		i, x.free = x.free[n-1], x.free[:n-1]

@@ -58,11 +58,15 @@ func Time(b []byte, unit time.Duration) (t time.Time, ok bool) {
 	if t, ok := usual(b); ok {
 		return t, true
 	}
-	s := Text(b)
-	if s == "" {
-		return time.Time{}, false
+	var s string
+	n, err := strconv.ParseInt(string(b), 10, 64) // nearly always: it does not allocate
+	if err != nil {
+		if s = Text(b); s == "" {
+			return time.Time{}, false
+		}
+		n, err = strconv.ParseInt(s, 10, 64)
 	}
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+	if err == nil {
 		if n < 0 || n > int64(maxTime/unit) {
 			return time.Time{}, false
 		}
