@@ -72,7 +72,7 @@ func TestHalf(t *testing.T) {
 	if err := other.Grow(now, Budget/2); err != nil || other.excess {
 		t.Errorf("for the other server, up to its half: %v", err)
 	}
-	if err := large.Grow(now, Budget); err != nil || !large.excess {
+	if err := large.Grow(t.Context(), Budget); err != nil || !large.excess {
 		t.Errorf("above the half: %v", err)
 	}
 	large.Release()
@@ -83,7 +83,7 @@ func TestHalf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := late.Grow(now, Budget/2); err != nil || !late.excess {
+	if err := late.Grow(t.Context(), Budget/2); err != nil || !late.excess {
 		t.Errorf("above what is left of the half: %v", err)
 	}
 	late.Release()
