@@ -262,8 +262,9 @@ type Env struct {
 	Getenv func(string) string
 	// TempDir is where the log and the checkpoints go by default. Empty: /tmp.
 	TempDir string
-	// Elsewhere tells that the configuration is for another machine: the files with
-	// secrets that it names are not read, and something stands in for what they hold.
+	// Elsewhere tells that the configuration is for another machine: the files that it
+	// names are not looked at, something stands in for the secrets that they hold, and
+	// which paths are whole ones is not known.
 	Elsewhere bool
 }
 
@@ -407,7 +408,7 @@ func LoadForReceivers(path string, env Env) (*Config, error) {
 
 // findDirectory settles where a relative directory of checkpoints is.
 func (c *Config) findDirectory(p *parser) error {
-	if filepath.IsAbs(c.Directory) || !c.Checkpointing || c.Bucket != nil {
+	if filepath.IsAbs(c.Directory) || !c.Checkpointing || c.Bucket != nil || p.env.Elsewhere {
 		return nil
 	}
 	here, err := filepath.Abs(c.Directory)

@@ -373,7 +373,7 @@ func (s *section) filePath(name string) (string, bool) {
 }
 
 func (s *section) warnRelative(name, path string) {
-	if path == "" || filepath.IsAbs(path) {
+	if path == "" || filepath.IsAbs(path) || s.env.Elsewhere { // another system may write paths otherwise
 		return
 	}
 	more := ""
