@@ -189,6 +189,7 @@ type auditForm struct {
 	Found   int            `json:"found"`
 	Missing int            `json:"missing"`
 	Pending int            `json:"pending"`
+	Outside int            `json:"outside_ledger"`
 	Unclear int            `json:"unclear_hours"`
 	Resent  *int           `json:"resent,omitempty"`
 	Lines   int            `json:"lines"`
@@ -210,7 +211,7 @@ func (c *auditCommand) print(stdout io.Writer, a *job.Audit, lines *spilled) err
 	}
 	if c.JSON {
 		form := auditForm{
-			Since: a.Since, Until: a.Until, AtDuo: a.AtDuo, Found: a.Found, Missing: a.Missing, Pending: a.Pending, Unclear: a.Unclear,
+			Since: a.Since, Until: a.Until, AtDuo: a.AtDuo, Found: a.Found, Missing: a.Missing, Pending: a.Pending, Outside: a.Outside, Unclear: a.Unclear,
 			Lines: a.Lines, Rows: append([]job.AuditRow{}, a.Rows...),
 		}
 		if a.Resent != nil {
@@ -276,6 +277,9 @@ func (c *auditCommand) table(stdout io.Writer, a *job.Audit) error {
 	text := fmt.Sprintf("from %s to %s: %d at Duo, %d %s, %d missing", a.Since.Format(time.RFC3339), a.Until.Format(time.RFC3339), a.AtDuo, a.Found, found, a.Missing)
 	if a.Unclear > 0 {
 		text += fmt.Sprintf("; %d hours differ in which single records cannot be told apart", a.Unclear)
+	}
+	if a.Outside > 0 {
+		text += fmt.Sprintf("; %d lie before what the ledger knows, or tell no time, and were not looked at", a.Outside)
 	}
 	if a.Pending > 0 {
 		text += fmt.Sprintf("; %d newer than what is delivered are the next run's", a.Pending)

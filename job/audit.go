@@ -55,6 +55,9 @@ type Audit struct {
 	// AtDuo, Found and Missing are the sums of Rows. Pending counts the records that are
 	// newer than what is delivered, and therefore in none of them.
 	AtDuo, Found, Missing, Pending int
+	// Outside counts the records that could not be held against a ledger: they lie before
+	// what it knows, or tell no time. They are in none of Rows.
+	Outside int
 	// Unclear is the sum of that of Rows.
 	Unclear int
 	// Lines counts the lines of the files.
@@ -105,7 +108,7 @@ func Examine(ctx context.Context, cfg *config.Config, opts AuditOptions) (*Audit
 	if err != nil {
 		return nil, err
 	}
-	a := &Audit{Since: e.opts.Since.UTC(), Until: time.UnixMilli(e.run.end).UTC(), Read: sum, Pending: e.pending}
+	a := &Audit{Since: e.opts.Since.UTC(), Until: time.UnixMilli(e.run.end).UTC(), Read: sum, Pending: e.pending, Outside: e.outside}
 	switch {
 	case e.failed != nil:
 		return a, e.failed
@@ -206,6 +209,7 @@ type examination struct {
 	due     map[*stream]int64 // the time up to which a stream's records count
 	runs    map[state.ID]int64
 	pending int
+	outside int
 	failed  error // of a temporary file
 }
 

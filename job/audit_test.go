@@ -39,6 +39,25 @@ func (w *world) yesterday(names ...string) {
 	}
 }
 
+// What a ledger does not know of is no proof: an audit counts what it did not look at.
+func TestAuditOutsideLedger(t *testing.T) {
+	w, _ := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth"}}
+	w.text.api = map[string]any{"offset": 1}
+	hour := time.Now().Truncate(time.Hour)
+	w.add(parent, "auth", duosim.Generator{Seed: 1}.Generate("auth", 10, hour.Add(-30*time.Hour), time.Minute)...)
+	w.add(parent, "auth", duosim.Generator{Seed: 2}.Generate("auth", 20, hour.Add(-5*time.Hour), time.Minute)...)
+	w.clean(w.sync())
+	a, err := job.Examine(context.Background(), w.config(), job.AuditOptions{Options: w.options(), Since: hour.Add(-48 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.clean(a.Read)
+	if a.AtDuo != 20 || a.Missing+a.Unclear != 0 || a.Outside != 10 {
+		t.Errorf("%+v, want 20 records and 10 outside", a)
+	}
+}
+
 // Records that Duo shows hours late are delivered by the audit of the day, once, and none
 // of the others again.
 func TestDailyAudit(t *testing.T) {

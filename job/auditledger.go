@@ -60,6 +60,11 @@ func (e *examination) since(s *stream) int64 {
 func (e *examination) hold(s *stream, l *ledger, p *page, number, kept int) error {
 	for i, m := range p.marks {
 		hour := state.HourOf(p.owns[i])
+		if hour < l.from {
+			e.mu.Lock()
+			e.outside++
+			e.mu.Unlock()
+		}
 		if hour < l.from || hour >= l.until {
 			continue
 		}

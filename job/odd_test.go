@@ -256,6 +256,34 @@ func TestOddLedger(t *testing.T) {
 	}
 }
 
+// An hour in which Duo shows other records than were delivered, and fewer, is no hour in
+// which all is there, though the ledger does not tell single records.
+func TestDailyAuditUnclear(t *testing.T) {
+	w, siem := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth"}}
+	var duo oddDuo
+	duo.add(20, time.Now().Truncate(time.Hour).Add(-5*time.Hour).UnixMilli(), 1000)
+	duo.add(5, time.Now().Add(-time.Hour).UnixMilli(), 1000) // single records of the first hour are forgotten
+	run := func() *job.Result {
+		t.Helper()
+		sum := w.sync(func(o *job.Options) { o.SetTransport(&duo) })
+		w.clean(sum)
+		return sum.Results[0]
+	}
+	run()
+	late := duo.records[5]
+	late.id = "late"
+	late.raw = fmt.Sprintf(`{"isotimestamp":%q,"txid":"late"}`, oddTime(late.at))
+	duo.records = append(slices.Delete(duo.records, 3, 5), late)
+	w.text.settings = map[string]any{"audit": "daily"}
+	if r := run(); r.Audited.IsZero() || r.Missing < 1 {
+		t.Errorf("audited %v, %d missing, want at least one", r.Audited, r.Missing)
+	}
+	if n := len(siem.Take()); n != 25 {
+		t.Errorf("%d records came, want 25", n)
+	}
+}
+
 // A longer overlap does not reach back to what is no longer remembered.
 func TestOverlapRaised(t *testing.T) {
 	t.Parallel()

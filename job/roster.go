@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"dls/job/duo"
 	"dls/state"
@@ -22,10 +23,9 @@ type roster struct {
 // MissingError is a stream whose checkpoint has gone: the store has known it, and has
 // none.
 type MissingError struct {
-	// Path names the checkpoint.
-	Path string
-
-	stream state.ID
+	// Path names the checkpoint, Stream whose it is.
+	Path   string
+	Stream state.ID
 }
 
 // Error names the checkpoint.
@@ -34,9 +34,9 @@ func (e *MissingError) Error() string {
 }
 
 func (e *MissingError) hint() string {
-	only := "--endpoint " + e.stream.Endpoint
-	if e.stream.Account != "" {
-		only += " --account " + e.stream.Account
+	only := "--endpoint " + e.Stream.Endpoint
+	if e.Stream.Account != "" {
+		only += " --account " + e.Stream.Account
 	}
 	return "put back a copy; or begin the stream anew on purpose: dls sync --begin " + only
 }
@@ -74,20 +74,21 @@ func (r *run) known() (bool, error) {
 		return has, err
 	}
 	times, err := r.store.Times()
-	if err != nil {
-		return false, err
-	}
-	known := false
-	for name := range times {
+	return err == nil && FromBeforeRosters(times), err
+}
+
+// FromBeforeRosters tells by a store's files whether there are checkpoints and no
+// roster of any account.
+func FromBeforeRosters(files map[string]time.Time) bool {
+	found := false
+	for name := range files {
 		if state.IsRoster(name) {
-			return false, nil
+			return false
 		}
-		endpoint, rest, found := strings.Cut(name, "_checkpoint")
-		if found && strings.HasSuffix(rest, ".json") && duo.Named(endpoint) != nil {
-			known = true
-		}
+		endpoint, rest, ok := strings.Cut(name, "_checkpoint")
+		found = found || ok && strings.HasSuffix(rest, ".json") && duo.Named(endpoint) != nil
 	}
-	return known, nil
+	return found
 }
 
 // absent is called for a stream without a checkpoint. It returns a *MissingError where
@@ -102,7 +103,7 @@ func (s *stream) absent() error {
 	case r.roster.err != nil:
 		return r.roster.err
 	case r.roster.names[s.id.File()] && !r.opts.Begin:
-		return &MissingError{Path: r.store.Path(s.id.File()), stream: s.id}
+		return &MissingError{Path: r.store.Path(s.id.File()), Stream: s.id}
 	}
 	r.roster.begun.Add(1)
 	r.log.Info("no checkpoint yet: it begins at dls_settings.api.offset", "stream", s.result.Name())

@@ -57,7 +57,10 @@ func (s Shares) Notes() []string {
 			last = "has not run since " + r.At.UTC().Format(time.RFC3339)
 		}
 		note := fmt.Sprintf("share %v %s", r.Share, last)
-		if more := len(s.Idle) - 1; more > 0 {
+		switch more := len(s.Idle) - 1; {
+		case more == 1:
+			note += fmt.Sprintf(", and another of %d has not run for three intervals", s.Of.N)
+		case more > 1:
 			note += fmt.Sprintf(", and %d others of %d have not run for three intervals", more, s.Of.N)
 		}
 		notes = append(notes, note+": nobody reads the logs of their accounts")

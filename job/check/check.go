@@ -96,8 +96,9 @@ type checker struct {
 	report func(Finding)
 	failed bool
 
-	client  *duo.Client  // nil when its files are not in order
-	servers []sinks.Sink // as cfg.Servers; nil where no endpoint is mapped or the files are not in order
+	roster  map[string]bool // the streams of which the store has had a checkpoint
+	client  *duo.Client     // nil when its files are not in order
+	servers []sinks.Sink    // as cfg.Servers; nil where no endpoint is mapped or the files are not in order
 }
 
 // Run carries out all checks and reports each finding as soon as it and those

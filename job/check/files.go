@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -249,6 +250,14 @@ func (c *checker) streams(dir state.Store) {
 		c.tell(Finding{"checkpoints", Failed, err.Error(), job.Hint(err)})
 		return
 	}
+	if c.roster, err = dir.Roster(c.cfg.Account.IKey); err != nil {
+		c.tell(Finding{"checkpoints", Failed, err.Error(), job.Hint(err)})
+		return
+	}
+	if c.cfg.MustExist && c.roster == nil && !job.FromBeforeRosters(times) {
+		err := &job.NoRosterError{Directory: c.cfg.Directory}
+		c.tell(Finding{"checkpoints", Warning, err.Error() + ": a run is refused", job.Hint(err)})
+	}
 	runs := map[state.ID]*state.StreamRun{}
 	known, _ := dir.LoadRuns(c.cfg.Account.IKey) // without them the checkpoints tell less: status says why
 	for i, r := range known {
@@ -325,7 +334,7 @@ func (c *checker) childStreams(files map[string]time.Time) []state.ID {
 	var ids []state.ID
 	for _, route := range c.cfg.Routes {
 		before := len(ids)
-		for file := range files {
+		for _, file := range slices.Concat(slices.Collect(maps.Keys(files)), slices.Collect(maps.Keys(c.roster))) {
 			_, account, _ := strings.Cut(strings.TrimSuffix(file, filepath.Ext(file)), "_checkpoint_")
 			account = strings.TrimPrefix(account, "data_")
 			id := state.ID{IKey: c.cfg.Account.IKey, Endpoint: route.Endpoint.Name, Account: account}
@@ -358,7 +367,12 @@ func (c *checker) checkpoint(store state.Store, id state.ID, last *state.StreamR
 		return f
 	}
 	if cp == nil {
-		return inheritance(store, id, f.Name)
+		f = inheritance(store, id, f.Name)
+		if f.Outcome == OK && f.Detail == noneYet && c.roster[id.File()] {
+			err := &job.MissingError{Path: store.Path(id.File()), Stream: id}
+			f.Outcome, f.Detail, f.Hint = Failed, err.Error(), job.Hint(err)
+		}
+		return f
 	}
 	if dir, ok := store.(*state.Dir); ok {
 		if err := legacy.Newer(dir, id, time.UnixMilli(max(cp.DeliveredUntil, cp.LookedUntil)), time.Now()); err != nil {
@@ -377,18 +391,21 @@ func (c *checker) checkpoint(store state.Store, id state.ID, last *state.StreamR
 	return reachable(f, time.UnixMilli(max(cp.DeliveredUntil, cp.LookedUntil)))
 }
 
+// noneYet is said of a stream that has no checkpoint.
+const noneYet = "none yet"
+
 // inheritance tells what duologsync left of a stream that has no checkpoint yet.
 func inheritance(store state.Store, id state.ID, name string) Finding {
 	dir, ok := store.(*state.Dir)
 	if !ok {
-		return Finding{Name: name, Detail: "none yet"}
+		return Finding{Name: name, Detail: noneYet}
 	}
 	from, err := legacy.Find(dir, id, time.Now())
 	switch {
 	case err != nil:
 		return Finding{name, Failed, err.Error(), job.Hint(err)}
 	case from == nil:
-		return Finding{Name: name, Detail: "none yet"}
+		return Finding{Name: name, Detail: noneYet}
 	}
 	f := Finding{Name: name, Detail: fmt.Sprintf("none yet; the first run takes over duologsync's %s and goes on from %s", from.Name, from.From.Format(time.RFC3339))}
 	if doubt := from.Doubt(); doubt != "" {

@@ -54,6 +54,26 @@ func TestFiles(t *testing.T) {
 			func(w *world) []want {
 				return skipped("checkpointing is off", "checkpoint directory "+w.cfg.Directory)
 			}},
+		{"checkpoint is gone", func(w *world) {
+			w.write("state/dls_roster.json", []byte(`{"version":1,"ikey":"`+ikey+`","streams":["telephony_checkpoint.json"]}`))
+		}, func(w *world) []want {
+			return []want{{check.Failed, "checkpoint of telephony", "is gone", "--begin --endpoint telephony"}}
+		}},
+		{"there must be a checkpoint", func(w *world) {
+			w.cfg.MustExist = true
+			if err := os.Remove(w.path("state", "auth_checkpoint.json")); err != nil {
+				w.t.Fatal(err)
+			}
+		}, func(w *world) []want {
+			return []want{{check.Warning, "checkpoints", "there never was a checkpoint", "--begin"}}
+		}},
+		{"there must be a checkpoint, and is", func(w *world) {
+			w.cfg.MustExist = true
+			w.write("state/dls_roster.json", []byte(`{"version":1,"ikey":"`+ikey+`","streams":[]}`))
+		}, func(w *world) []want { return nil }},
+		{"roster is damaged", func(w *world) { w.write("state/dls_roster.json", []byte("{")) }, func(w *world) []want {
+			return []want{{check.Failed, "checkpoints", "it is damaged", "put back a good copy"}}
+		}},
 		{"checkpoint is torn", func(w *world) { w.write("state/auth_checkpoint.json", []byte(`{"version":1,"ikey`)) },
 			func(w *world) []want {
 				return []want{{check.Failed, "checkpoint of auth", "it is damaged", "put back a good copy"}}
