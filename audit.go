@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,8 +10,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"text/tabwriter"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"dls/job"
 	"dls/job/config"
@@ -236,43 +241,85 @@ func (c *auditCommand) print(stdout io.Writer, a *job.Audit, lines *spilled) err
 	return lines.writeTo(stdout)
 }
 
-// table prints the counts of each stream and day.
+// The columns of the table.
+const (
+	colStream = iota
+	colAccount
+	colDay
+	colAtDuo
+	colFound
+	colMissing
+	colNote
+)
+
+// table prints the counts of each stream and day. On a screen an account stands above
+// its streams; a narrow one goes without the years, and without what was found, which
+// the others tell.
 func (c *auditCommand) table(stdout io.Writer, a *job.Audit) error {
-	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	accounts := false
-	for _, r := range a.Rows {
-		accounts = accounts || r.Account != ""
-	}
-	account := func(id, name string) string {
-		switch {
-		case !accounts:
-			return ""
-		case name != "":
-			return "\t" + report.Clean(id) + " (" + report.Clean(name) + ")"
-		}
-		return "\t" + report.Clean(id)
-	}
+	screen, out := report.ScreenOf(stdout), bufio.NewWriter(stdout)
 	found := "found"
 	if len(c.Against) == 0 {
 		found = "delivered"
 	}
-	fmt.Fprintf(w, "stream%s\tday\tat Duo\t%s\tmissing\t\n", account("account", ""), found)
+	lines := [][]string{{"stream", "account", "day", "at Duo", found, "missing", ""}}
+	accounts := false
 	for _, r := range a.Rows {
-		day := r.Day
-		if day == "" {
-			day = "no time"
+		account, note := report.Clean(r.Account), ""
+		accounts = accounts || account != ""
+		if r.AccountName != "" {
+			account = report.Clean(r.AccountName) + " (" + account + ")"
 		}
-		note := ""
 		if !r.Complete {
 			note = "  not read to the end"
 		}
 		if r.Unclear > 0 {
 			note += fmt.Sprintf("  %d hours differ", r.Unclear)
 		}
-		fmt.Fprintf(w, "%s%s\t%s\t%d\t%d\t%d\t%s\n", r.Endpoint, account(r.Account, r.AccountName), day, r.AtDuo, r.Found, r.Missing, note)
+		lines = append(lines, []string{
+			r.Endpoint, account, cmp.Or(r.Day, "no time"), strconv.Itoa(r.AtDuo), strconv.Itoa(r.Found), strconv.Itoa(r.Missing), note,
+		})
 	}
-	if err := w.Flush(); err != nil {
-		return err
+	shown, indent := []int{colStream, colAccount, colDay, colAtDuo, colFound, colMissing}, ""
+	grouped := accounts && screen.Width > 0
+	if grouped {
+		indent = "  "
+	}
+	if grouped || !accounts {
+		shown = slices.DeleteFunc(shown, func(column int) bool { return column == colAccount })
+	}
+	if screen.Width > 0 && screen.Width < 56 {
+		shown = slices.DeleteFunc(shown, func(column int) bool { return column == colFound })
+		for _, cells := range lines[1:] {
+			if day, err := time.Parse(time.DateOnly, cells[colDay]); err == nil {
+				cells[colDay] = day.Format("01-02")
+			}
+		}
+	}
+	widths := make([]int, colNote)
+	for _, cells := range lines {
+		for column := range widths {
+			widths[column] = max(widths[column], utf8.RuneCountInString(cells[column]))
+		}
+	}
+	for i, cells := range lines {
+		if grouped && i > 0 && (i == 1 || cells[colAccount] != lines[i-1][colAccount]) {
+			fmt.Fprintln(out, report.Cut(cells[colAccount], screen.Width-1))
+		}
+		var line []string
+		for _, column := range shown {
+			width := widths[column]
+			if column < colAtDuo {
+				width = -width // to the left
+			}
+			line = append(line, fmt.Sprintf("%*s", width, cells[column]))
+		}
+		fmt.Fprint(out, indent, strings.Join(line, "  "))
+		switch note := cells[colNote]; {
+		case note != "" && screen.Width > 0:
+			fmt.Fprintf(out, "\n%6s%s\n", "", screen.Wrap(note, 6, 6))
+		default:
+			fmt.Fprintln(out, note)
+		}
 	}
 	text := fmt.Sprintf("from %s to %s: %d at Duo, %d %s, %d missing", a.Since.Format(time.RFC3339), a.Until.Format(time.RFC3339), a.AtDuo, a.Found, found, a.Missing)
 	if a.Unclear > 0 {
@@ -287,6 +334,6 @@ func (c *auditCommand) table(stdout io.Writer, a *job.Audit) error {
 	if a.Resent != nil {
 		text += fmt.Sprintf("; %d delivered to %q", delivered(a.Resent), c.Resend)
 	}
-	_, err := fmt.Fprintln(stdout, text)
-	return err
+	fmt.Fprintln(out, screen.Wrap(text, 0, 2))
+	return out.Flush() // it has the first error of all
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -68,6 +69,14 @@ func TestSimulate(t *testing.T) {
 	_, log := dls(t, exitDone, "sync", "-v", "--retry-for", "1m", path)
 	if n := strings.Count(log, "delivered 30,"); n != 8 {
 		t.Errorf("%d streams delivered all, want 8:\n%s", n, log)
+	}
+	// A screen shows each account once, above its streams.
+	for _, columns := range []string{"80", "40"} {
+		t.Setenv("COLUMNS", columns)
+		table, _ := dls(t, exitDone, "audit", "--since", "2d", path)
+		if width, _ := strconv.Atoi(columns); regexp.MustCompile(fmt.Sprintf(".{%d}", width)).MatchString(table) || strings.Count(table, "\nCustomer 2 (DASIM") != 1 {
+			t.Errorf("%s columns:\n%s", columns, table)
+		}
 	}
 	if code := stop(); code != exitDone {
 		t.Errorf("exit code %d", code)

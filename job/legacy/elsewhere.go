@@ -28,7 +28,7 @@ type Search struct {
 	BlockList []string
 	// Places are the directories to look into, Jobs those in which only checkpoints of
 	// dls's own count, since they may belong to jobs of several accounts. Both nil: those of
-	// [Places] and [Jobs].
+	// [Places], and where Dir is one of them, since no other was named, of [Jobs].
 	Places, Jobs []string
 }
 
@@ -91,7 +91,9 @@ func Elsewhere(s Search) []Stray {
 	}
 	places, jobs := s.Places, s.Jobs
 	if places == nil && jobs == nil {
-		places, jobs = Places(), Jobs()
+		if places = Places(); slices.Contains(places, filepath.Clean(s.Dir)) {
+			jobs = Jobs()
+		}
 	}
 	var strays []Stray
 	var seen []os.FileInfo
