@@ -66,8 +66,8 @@ func (r *run) stream(a account, route config.Route) *stream {
 	row := route.Endpoint
 	return &stream{
 		run: r, endpoint: row, servers: route.Servers, host: a.host, wrong: a.wrong,
-		id:     state.ID{IKey: r.cfg.Account.IKey, Endpoint: row.Name, Account: a.id},
-		result: Result{Endpoint: row.Name, Account: a.id, AccountName: a.name},
+		id:      state.ID{IKey: r.cfg.Account.IKey, Endpoint: row.Name, Account: a.id},
+		outcome: outcome{result: Result{Endpoint: row.Name, Account: a.id, AccountName: a.name}},
 	}
 }
 
@@ -92,7 +92,7 @@ func (s *stream) outfit() {
 	s.lines = l
 	for _, i := range s.servers {
 		o := ServerOptions(r.cfg.Servers[i])
-		s.lanes = append(s.lanes, &lane{server: i, group: r.groups[i], bare: r.cef != nil && o.OwnPrefix()})
+		s.lanes = append(s.lanes, &lane{to: r.servers[i], bare: r.cef != nil && o.OwnPrefix()})
 	}
 }
 

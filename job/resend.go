@@ -92,11 +92,7 @@ func (e *examination) resend(ctx context.Context, each func(func(again) error) e
 		send()
 	}
 	_ = sending.Wait() // failures are in the results
-	for _, g := range r.groups {
-		if g != nil {
-			g.Close()
-		}
-	}
+	r.hangUp()
 	sum.End = time.Now()
 	sum.sort()
 	return sum, err
@@ -175,7 +171,7 @@ func (s *stream) redeliver(ctx context.Context, cp *state.Checkpoint, progress s
 func (s *stream) expect() {
 	if s.flight.tokens == nil {
 		for _, l := range s.lanes {
-			s.flight.tokens = append(s.flight.tokens, l.group.Expect())
+			s.flight.tokens = append(s.flight.tokens, l.to.group.Expect())
 		}
 	}
 }

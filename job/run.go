@@ -4,9 +4,9 @@
 // makes the streams, one for each endpoint of each account, and work.go gives them
 // their turns. A stream (stream.go) fetches a page (package feed), drops what is
 // delivered already (page.go), hands the rest over to a session of each of its
-// servers, and makes it count when the sessions are confirmed (flight.go, commit.go).
-// Which spans are read, and how far a page lets the checkpoint go, is decided by
-// package window.
+// servers (deliver.go), and makes it count when the sessions are confirmed (flight.go,
+// commit.go). Which spans are read, and how far a page lets the checkpoint go, is
+// decided by package window.
 //
 // What is promised: a checkpoint moves only past records whose delivery is
 // confirmed by every server they are mapped to; one stream's failure neither
@@ -21,7 +21,6 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"dls/cef"
@@ -108,15 +107,11 @@ type run struct {
 	client  *duo.Client
 	store   state.Store // nil when checkpointing is off and no server needs it
 	commits *commits
-	servers []sinks.Sink   // as cfg.Servers; nil where no endpoint is mapped
+	servers []*server      // as cfg.Servers; nil where no endpoint is mapped
 	cef     *cef.Formatter // nil where lines are JSON
 
-	groups []*sinks.Group  // of servers, while the run works
 	late   context.Context // for deliveries and the store: it outlives the run's by the grace
-	down   sync.Map        // the servers that a stream has given up, by index
-	fickle sync.Map        // those that took a page that they had refused alone: no page is to blame
 	memory *feed.Memory
-	halves []*feed.Memory // of which the pages for a server have one, by index
 	limits map[*duo.Endpoint]*limiter.Group
 	line   line
 	turned map[string]time.Time // when each stream's last turn began
@@ -175,7 +170,7 @@ func claim(ctx context.Context, store state.Store, shard Shard) (unlock func(), 
 // prepare makes what a run needs, without a call to Duo or a server. late is when
 // deliveries end, and with them what the store does.
 func prepare(late context.Context, cfg *config.Config, opts Options) (*run, error) {
-	r := &run{cfg: cfg, opts: opts, late: late, log: opts.Log, start: time.Now(), servers: make([]sinks.Sink, len(cfg.Servers))}
+	r := &run{cfg: cfg, opts: opts, late: late, log: opts.Log, start: time.Now(), servers: make([]*server, len(cfg.Servers))}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -255,7 +250,7 @@ func (r *run) connect() error {
 			} else {
 				made++
 			}
-			r.servers[i] = sink
+			r.servers[i] = &server{sink: sink, datagrams: r.cfg.Servers[i].Protocol == config.UDP}
 		}
 	}
 	if made > 0 {

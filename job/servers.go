@@ -5,11 +5,37 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"dls/job/config"
+	"dls/job/feed"
 	"dls/sinks"
 )
+
+// server is a receiver of the run.
+type server struct {
+	sink      sinks.Sink
+	datagrams bool // a record that is too long is what duologsync keeps, too
+
+	group   *sinks.Group // its sessions, while the run works
+	half    *feed.Memory // what pages for it may hold
+	givenUp atomic.Bool  // a stream has waited for it as long as it may
+	fickle  atomic.Bool  // it took a page that it had refused alone: no page is to blame
+}
+
+// mapped are the servers that records go to.
+func (r *run) mapped() []*server {
+	return slices.DeleteFunc(slices.Clone(r.servers), func(s *server) bool { return s == nil })
+}
+
+// hangUp waits until the sessions of all servers have ended.
+func (r *run) hangUp() {
+	for _, to := range r.mapped() {
+		to.group.Close()
+	}
+}
 
 // ServerOptions are what the sink of a configured server is made of.
 func ServerOptions(s config.Server) sinks.Options {

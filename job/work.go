@@ -33,11 +33,7 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 	r.equip(streams)
 	r.opts.Progress.begin(len(streams), r.end)
 	r.turns(ctx, streams)
-	for _, g := range r.groups {
-		if g != nil {
-			g.Close()
-		}
-	}
+	r.hangUp()
 
 	r.audit(ctx, streams)
 
@@ -63,13 +59,8 @@ func (r *run) work(ctx context.Context) (*Summary, error) {
 // equip makes what streams share while they are worked on.
 func (r *run) equip(streams []*stream) {
 	r.memory = feed.NewMemory()
-	r.halves = make([]*feed.Memory, len(r.servers))
-	r.groups = make([]*sinks.Group, len(r.servers))
-	for i, sink := range r.servers {
-		if sink != nil {
-			r.halves[i] = r.memory.Half()
-			r.groups[i] = sinks.NewGroup(r.late, sink)
-		}
+	for _, to := range r.mapped() {
+		to.half, to.group = r.memory.Half(), sinks.NewGroup(r.late, to.sink)
 	}
 	if r.limits == nil {
 		r.limits = map[*duo.Endpoint]*limiter.Group{}
@@ -91,7 +82,7 @@ func (s *stream) start() {
 	if r.line.shared(s) {
 		var halves []*feed.Memory
 		for _, i := range slices.Sorted(slices.Values(s.servers)) {
-			halves = append(halves, r.halves[i])
+			halves = append(halves, r.servers[i].half)
 		}
 		memory = feed.Both(halves...)
 	}
@@ -116,10 +107,8 @@ func (r *run) turns(ctx context.Context, streams []*stream) {
 	defer book.close()
 	// Streams that have not begun may have pages: sessions stay open for them.
 	var expected []func()
-	for _, g := range r.groups {
-		if g != nil {
-			expected = append(expected, g.Expect())
-		}
+	for _, to := range r.mapped() {
+		expected = append(expected, to.group.Expect())
 	}
 	left := atomic.Int64{}
 	left.Store(int64(len(streams)))
@@ -151,12 +140,6 @@ func (r *run) turns(ctx context.Context, streams []*stream) {
 		}
 	}
 }
-
-// gaveUp tells whether a stream has given the server up, after it waited for it as long
-// as it may.
-func (r *run) gaveUp(server int) bool { _, down := r.down.Load(server); return down }
-
-func (r *run) giveUp(server int) { r.down.Store(server, true) }
 
 // notebook notes which streams had their turn: seldom, and soon enough that a run that
 // is killed leaves it known. It is safe for concurrent use.
