@@ -674,12 +674,12 @@ func (sim *simulation) judgeCalls(s *simStream, t *simTurn) {
 // Duo's limit: where that is one call a minute even the time between two is to be found,
 // and where accounts share it first of all that they do.
 func (sh simShape) learning() int {
-	n := 6 // where the run before has used the minute up
+	n := 12 // with those where the run before has used the minute up
 	switch sh.limit {
 	case 0:
 		return 0
 	case 1:
-		n = 12
+		n = 16
 	}
 	if sh.shared {
 		n += 12
@@ -705,6 +705,9 @@ func (f *simFaults) add() {
 // must not be over.
 func (sim *simulation) impatience(s *simStream, t *simTurn, result *job.Result) string {
 	_, session := errors.AsType[*sinks.SessionError](result.Err)
+	if strings.Contains(result.Err.Error(), "what the daily audit found") {
+		return "" // that is later, and not in the result's duration
+	}
 	if !session || sim.plan.term > 0 || sim.plan.maxRuntime > 0 {
 		return ""
 	}
@@ -805,7 +808,7 @@ func (sim *simulation) judgeWarnings() {
 				sim.violation("false: %s: %s", w.stream, w.text)
 			}
 		case strings.Contains(w.text, "found by the daily audit and delivered"):
-			if !sim.audit || t.disturbed == "" && t.stream.least() == t.stream.endpoint.Limit && !sim.late(t) {
+			if !sim.audit || t.disturbed == "" && !t.tricked && t.stream.least() == t.stream.endpoint.Limit && !sim.late(t) {
 				sim.violation("false: %s: %s", w.stream, w.text)
 			}
 		case strings.HasPrefix(w.text, "the daily audit: "):
