@@ -3,6 +3,7 @@ package job
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -18,6 +19,8 @@ type ledger struct {
 	cp          *state.Checkpoint
 	from, until int64 // the hours that are compared, until not included
 	known       map[int64]*state.Hour
+	hourless    map[uint64]int // prints of records whose hour had not come when they were delivered
+	left        map[uint64]int // those of them that a comparison has not met yet
 	duo         map[int64]*state.Sum
 }
 
@@ -30,19 +33,24 @@ func (e *examination) openLedger(s *stream, due int64) (*ledger, error) {
 	if cp == nil || cp.Ledger.Since == 0 {
 		return nil, errNoLedger
 	}
-	l := &ledger{cp: cp, known: map[int64]*state.Hour{}, duo: map[int64]*state.Sum{}}
+	l := &ledger{cp: cp, known: map[int64]*state.Hour{}, hourless: map[uint64]int{}, duo: map[int64]*state.Sum{}}
 	asked := state.HourOf(e.since(s))
 	l.from, l.until = max(asked, state.HourOf(cp.Ledger.Since)), state.HourOf(due)
 	if l.from > asked && e.daily == nil {
 		e.run.log.Warn(fmt.Sprintf("the ledger knows from %s on: what lies before is not looked at", text(cp.Ledger.Since)),
 			"stream", s.result.Name(), "hint", "hold it against what the SIEM has: --against")
 	}
-	hours, err := cp.Ledger.Read(e.store, s.id, func(hour int64) bool { return l.from <= hour && hour < l.until })
+	hours, err := cp.Ledger.Read(e.store, s.id, func(hour int64) bool { return l.from <= hour && hour < l.until || hour == state.NoHour })
 	if err != nil {
 		return nil, err
 	}
 	for i := range hours {
 		l.known[hours[i].Hour] = &hours[i]
+		if hours[i].Hour == state.NoHour {
+			for _, p := range hours[i].Prints {
+				l.hourless[p]++
+			}
+		}
 	}
 	return l, nil
 }
@@ -137,6 +145,9 @@ func (l *ledger) unknown(g *gap, r audit.Shown) bool {
 	switch {
 	case !r.New:
 		return false
+	case l.left[one.Print()] > 0:
+		l.left[one.Print()]--
+		return false
 	case g.whole || h == nil || h.Count == 0:
 		return true
 	case g.prints != nil:
@@ -168,6 +179,7 @@ func (e *examination) compare(missing func(audit.Shown, *gap) error) (rows []Aud
 		if l == nil {
 			continue
 		}
+		l.left = maps.Clone(l.hourless)
 		until := min(l.until, e.reached(s))
 		for hour, sum := range l.duo {
 			if hour >= until {

@@ -183,7 +183,7 @@ func (s *simStore) Commit(staged []state.Staged) []error {
 		}
 		s.sim.mu.Lock()
 		s.sim.disk.checkpoints[one.id.File()] = one.cp
-		s.sim.committed(one.id, one.cp)
+		s.sim.committed(one.id, one.cp, time.Now())
 		s.sim.mu.Unlock()
 	}
 	for i, one := range staged {

@@ -403,7 +403,7 @@ func compacted(data []byte) ([]byte, error) {
 	room := maxPrints
 	for i := len(all) - 1; i >= 0; i-- {
 		h := &all[i]
-		if h.Hour < newest-keepPrints || int64(len(h.Prints)) != h.Count || len(h.Prints) > room {
+		if h.Hour != NoHour && h.Hour < newest-keepPrints || int64(len(h.Prints)) != h.Count || len(h.Prints) > room {
 			h.Prints = nil
 		}
 		room -= len(h.Prints)

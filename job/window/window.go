@@ -67,6 +67,7 @@ type reading struct {
 	highest  int64           // the latest time of a cursor within the window
 	withheld int64           // the latest cursor that a page out of order held back, or 0
 	repeats  int             // pages in a row without anything not yet shown
+	doubted  int             // pages in a row whose only new record may be a forgotten one
 
 	news   bool // the window has brought a new record
 	shown  int  // records since the span's mintime
@@ -103,7 +104,7 @@ func Open(rules Rules, cp *state.Checkpoint, start time.Time, end int64, overlap
 func (w *Window) begin() {
 	w.shown, w.size, w.most, w.over, w.latest = 0, 0, 0, -1, 0
 	w.last = state.Key{}
-	w.withheld, w.highest, w.repeats = 0, 0, 0
+	w.withheld, w.highest, w.repeats, w.doubted = 0, 0, 0, 0
 	clear(w.given) // the cursors of another span are others, though they may look the same
 	if len(w.spans) > 0 {
 		w.position = position{mintime: w.spans[0].Min, at: -1}
@@ -304,10 +305,16 @@ func (w *Window) move(page Page, next string, at int64, now time.Time, step *Ste
 
 // forgotten tells whether a page which a cursor led to lies where this window was read
 // already, and all that is new on it is no longer remembered: delivered records would be
-// taken for new. One record that tells a time behind the cursor shows that it does not.
+// taken for new. One record that tells a time behind the cursor shows that it does not; and
+// what one record tells shows nothing, unless page after page has such a one.
 func (w *Window) forgotten(page Page) bool {
-	return w.cursor != "" && w.at >= page.RememberedSince && page.Fresh > 0 && page.Forgotten == page.Fresh &&
-		!slices.ContainsFunc(page.Times, func(t int64) bool { return t > w.at })
+	if w.cursor == "" || w.at < page.RememberedSince || page.Fresh == 0 || page.Forgotten < page.Fresh ||
+		slices.ContainsFunc(page.Times, func(t int64) bool { return t > w.at }) {
+		w.doubted = 0
+		return false
+	}
+	w.doubted++
+	return page.Fresh > 1 || w.doubted >= repeats
 }
 
 // sizes notes the size of a page, and that an empty one proves the page before it to
