@@ -330,11 +330,11 @@ func (s *hecSession) sendEvents(ctx context.Context, events []hecEvent, metadata
 			err = refuse(fmt.Sprintf("the receiver refuses it: %.80q", a.Text))
 		default:
 			if err = a.error(); err == nil {
-				if a.AckID != nil {
-					if s.pending[*a.AckID] { // that it is true would prove one of the requests
-						return nil, &hintedError{fmt.Errorf("the receiver gave the ackId %d to two requests", *a.AckID), hecOneChannel}
+				if id := a.AckID.value; id != nil {
+					if s.pending[*id] { // that it is true would prove one of the requests
+						return nil, &hintedError{fmt.Errorf("the receiver gave the ackId %d to two requests", *id), hecOneChannel}
 					}
-					s.pending[*a.AckID] = true
+					s.pending[*id] = true
 				}
 				events, most = events[n:], len(events)
 			}
@@ -518,7 +518,10 @@ func (s *hecSession) request(ctx context.Context, method, address string, body [
 		}
 		a.status, a.retryAfter = response.StatusCode, retryAfter(response.Header)
 		a.raw, err = io.ReadAll(io.LimitReader(response.Body, hecMaxAnswer))
-		json.Unmarshal(a.raw, &a) // what is no JSON has no code
+		var read hecAnswer
+		if json.Unmarshal(a.raw, &read) == nil { // else it has no code
+			a.Text, a.Code, a.Invalid, a.AckID, a.Acks = read.Text, read.Code, read.Invalid, read.AckID, read.Acks
+		}
 	}
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // the address is in every message of ours
@@ -561,14 +564,29 @@ func retryAfter(h http.Header) time.Duration {
 // hecAnswer is what a collector answers.
 type hecAnswer struct {
 	Text    string          `json:"text"`
-	Code    *int            `json:"code"`
+	Code    once[int]       `json:"code"`
 	Invalid *int            `json:"invalid-event-number"`
-	AckID   *int64          `json:"ackId"`
+	AckID   once[int64]     `json:"ackId"`
 	Acks    map[string]bool `json:"acks"`
 
 	status     int
 	retryAfter time.Duration
 	raw        []byte
+}
+
+// once is a number that stands in an answer once: of two nobody knows which is meant.
+type once[T any] struct {
+	value *T // nil: it has none
+	seen  bool
+}
+
+// UnmarshalJSON refuses a second number.
+func (o *once[T]) UnmarshalJSON(text []byte) error {
+	if o.seen {
+		return errors.New("it stands there twice")
+	}
+	o.seen = true
+	return json.Unmarshal(text, &o.value)
 }
 
 // The codes of answers that are told apart, in the words of Splunk's manual.
@@ -586,7 +604,7 @@ const (
 )
 
 func (a *hecAnswer) is(codes ...int) bool {
-	return a.Code != nil && slices.Contains(codes, *a.Code)
+	return a.Code.value != nil && slices.Contains(codes, *a.Code.value)
 }
 
 func (a *hecAnswer) busy() bool {

@@ -245,6 +245,25 @@ func TestHECSameAckID(t *testing.T) {
 	})
 }
 
+// What stands where the code of success does, and is not it, proves nothing.
+func TestHECOddCode(t *testing.T) {
+	for _, answer := range []string{
+		`{"text":"Success"}`, `{"code":null}`, `{"code":"0"}`, `{"code":"unauthorized"}`, `{"code":0.5}`, `{"code":1e400}`, `{"code":[]}`, `{"code":{}}`,
+		`{"code":9,"code":0}`, `{"code":0,"CODE":9}`, `{"code":0,"text":7}`, `{"code":0,"ackId":"x"}`, `{"code":0,"ackId":1,"ackId":2}`, `{"code":0}{"code":9}`, `[]`,
+	} {
+		inVirtualTime(t, answer, func(t *testing.T) {
+			h := &sinktest.HEC{Before: func(_ int, w http.ResponseWriter, _ []sinktest.HECEvent) bool {
+				fmt.Fprint(w, answer)
+				return true
+			}}
+			_, err := sinks.Deliver(t.Context(), hec(t, h), sinks.Batch{Lines: page("a", 3, 100)})
+			if err == nil || !strings.Contains(err.Error(), "without the code of success") {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
 // The answer to a request that was stored is lost: nothing counts.
 func TestHECAnswerLost(t *testing.T) {
 	for name, before := range map[string]func(int, http.ResponseWriter, []sinktest.HECEvent) bool{

@@ -168,8 +168,8 @@ func TestRotateFails(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "log.2", "sub"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := RotateFile(path, 4, 2); err == nil {
-		t.Error("no error")
+	if err := RotateFile(path, 4, 2); err == nil || !strings.Contains(err.Error(), `"log.2"`) {
+		t.Errorf("error %v, want one that names what is in the way", err)
 	}
 	f, err := OpenFile(path)
 	if err != nil {

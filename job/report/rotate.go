@@ -63,7 +63,7 @@ func (r *rotation) claimed(name string, least int64, do func() error) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("open %q: %w", name, err)
 	}
 	defer f.Close()
 	if !claim(f) {
@@ -89,7 +89,7 @@ func (r *rotation) rotate() error {
 		return err // nil: another run is at it
 	}
 	if err := r.dir.Rename(r.base, r.name(0)); err != nil {
-		return err
+		return fmt.Errorf("move it to %q: %w", r.name(0), err)
 	}
 	err := r.settle()
 	if err != nil {
@@ -103,7 +103,7 @@ func (r *rotation) rotate() error {
 func (r *rotation) settle() error {
 	for n := r.keep; n >= 1; n-- {
 		if err := r.dir.Rename(r.name(n-1), r.name(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return fmt.Errorf("move it to %q: %w", r.name(n), err)
 		}
 	}
 	return nil

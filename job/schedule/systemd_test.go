@@ -101,6 +101,19 @@ func TestSystemd(t *testing.T) {
 }
 
 // systemd itself accepts the units, and finds little that they leave open.
+// The packages' unit lets the program talk over what the printed one does.
+func TestPackagedUnit(t *testing.T) {
+	packaged, err := os.ReadFile("../../packaging/systemd/dls@.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed := mustRender(t, Systemd, job(Systemd))
+	const key = "RestrictAddressFamilies"
+	if diff := cmp.Diff(settings(string(printed.Text), key), settings(string(packaged), key)); diff != "" {
+		t.Errorf("(-printed +packaged):\n%s", diff)
+	}
+}
+
 func TestSystemdAnalyze(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
