@@ -62,8 +62,7 @@ func dls(t *testing.T, want int, args ...string) (stdout, stderr string) {
 }
 
 // The configuration that a simulation writes works, and is taken away at the end.
-func TestSimulate(t *testing.T) {
-	t.Parallel()
+func TestSimulate(t *testing.T) { // it sets the environment, and cannot run beside others
 	path, stop := simulate(t, "--backlog", "30", "--records", "0", "--latency", "0s", "--accounts", "2", "--fault", "502", "--fault-every", "4")
 	_, log := dls(t, exitDone, "sync", "-v", "--retry-for", "1m", path)
 	if n := strings.Count(log, "delivered 30,"); n != 8 {

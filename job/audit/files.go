@@ -80,7 +80,7 @@ const maxOpen = 256
 
 // begin takes the first line, which names the columns of a table.
 func (t *table) begin(line []byte) {
-	t.index.lines.names = nil
+	t.index.lines.names, t.index.lines.others = nil, nil
 	names, err := cells(bytes.TrimPrefix(line, []byte("\xef\xbb\xbf")))
 	if err != nil || len(names) < 2 {
 		return
@@ -128,7 +128,7 @@ func (t *table) flush() error {
 // read notes what a line says.
 func (t *table) read(line []byte) error {
 	x := t.index
-	x.lines.read(line)
+	x.lines.read(x.lines.without(line))
 	if x.lines.members && x.lines.names != nil {
 		if values, err := cells(line); err == nil {
 			x.lines.cells(values)

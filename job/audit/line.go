@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/bits"
 	"strconv"
+	"strings"
 	"time"
 
 	"dls/job/record"
@@ -31,6 +32,7 @@ type lineReader struct {
 	objects [][16]byte // the keys of objects that may be records without an id
 	frames  []bool     // which texts are torn
 	names   []string   // the columns of a table
+	others  []bool     // the columns that hold another log's record; nil where none does
 }
 
 // word is what may be an id.
@@ -83,6 +85,14 @@ func (r *lineReader) text(b []byte, depth int) {
 	torn := false
 	for i := 0; i < len(b); {
 		c := b[i]
+		if c == '{' && (torn || memberOf(b[:i])) {
+			// An object within one that is cut off is part of it; the next record begins with one
+			// of its own.
+			if end, err := record.Skip(b, i); err == nil && nested(b[:i]) {
+				i = end
+				continue
+			}
+		}
 		if c == '{' {
 			if end, ok := r.open(b, i, depth); ok {
 				i = end
@@ -140,9 +150,20 @@ func (r *lineReader) open(b []byte, i, depth int) (end int, ok bool) {
 	return end, true
 }
 
-// surfaced is a member of Trust Monitor's events that holds a whole record of another
-// log.
-const surfaced = `"surfaced_auth"`
+// surfaced is the member of Trust Monitor's events that holds a whole record of another
+// log. What exports it may make several members of it, whose names begin with its name.
+var surfaced = []byte("surfaced_auth")
+
+// nested tells whether an object that follows a text is part of another one.
+func nested(before []byte) bool {
+	before = bytes.TrimRight(before, " \t")
+	return memberOf(before) || len(before) > 0 && bytes.IndexByte([]byte(":,["), before[len(before)-1]) >= 0
+}
+
+// memberOf tells whether an object that follows a text is that of surfaced.
+func memberOf(before []byte) bool {
+	return bytes.HasSuffix(bytes.TrimRight(before, " \t:=\"\\"), surfaced)
+}
 
 // object reads a whole object.
 func (r *lineReader) object(b []byte, depth int) {
@@ -157,11 +178,11 @@ func (r *lineReader) object(b []byte, depth int) {
 				return
 			}
 			s := b[i:end]
-			if string(s) == surfaced {
-				j := end
-				for j < len(b) && (b[j] == ' ' || b[j] == ':') {
-					j++
-				}
+			j := end
+			for j < len(b) && (b[j] == ' ' || b[j] == ':') {
+				j++
+			}
+			if j > end && bytes.Contains(s, surfaced) {
 				if v, err := record.Skip(b, j); err == nil {
 					end = v
 				}
@@ -393,15 +414,39 @@ func (r *lineReader) cutCEF(b []byte) bool {
 // columns takes the first line of a table, which names its columns, and tells whether
 // records without an id can be told by them.
 func (r *lineReader) columns(names []string) bool {
-	r.names = nil
+	r.names, r.others = nil, nil
 	has := map[string]bool{}
-	for _, n := range names {
+	for i, n := range names {
 		has[n] = true
+		if strings.Contains(n, string(surfaced)) {
+			if r.others == nil {
+				r.others = make([]bool, len(names))
+			}
+			r.others[i] = true
+		}
 	}
 	if has["action"] && has["timestamp"] {
 		r.names = names
 	}
 	return r.names != nil
+}
+
+// without returns a row without the cells of another log's record.
+func (r *lineReader) without(line []byte) []byte {
+	if r.others == nil || !bytes.Contains(line, []byte{','}) {
+		return line
+	}
+	values, err := cells(line)
+	if err != nil || len(values) != len(r.others) {
+		return line
+	}
+	var b []byte
+	for i, v := range values {
+		if !r.others[i] {
+			b = append(append(b, v...), '\n')
+		}
+	}
+	return b
 }
 
 // cells takes a row of such a table.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -55,6 +56,15 @@ var Programs = []Program{
 	{Name: "gofakes3", Env: "DLS_GOFAKES3", plaintext: true, args: func(s setting) []string {
 		return []string{"-backend", "memory", "-host", s.endpoint}
 	}},
+	{Name: "seaweedfs", Env: "DLS_SEAWEEDFS", plaintext: true, args: func(s setting) []string {
+		args := []string{"server", "-dir", s.root, "-ip", "127.0.0.1", "-ip.bind", "127.0.0.1", "-master.telemetry=false", "-s3", "-s3.autoCreateBucket=false", "-s3.port.iceberg", "0"}
+		_, first, _ := net.SplitHostPort(s.endpoint)
+		port, _ := strconv.Atoi(first) // it was listened on
+		for i, name := range []string{"s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc"} {
+			args = append(args, "-"+name, strconv.Itoa(port+i))
+		}
+		return args
+	}},
 }
 
 // Start starts the server on the loopback for the time of the test. It skips the test
@@ -87,6 +97,7 @@ func (p Program) Start(t testing.TB) *Gateway {
 	}
 	cmd := exec.Command(program, p.args(s)...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+AccessKey, "AWS_SECRET_ACCESS_KEY="+SecretKey)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
