@@ -105,6 +105,16 @@ func TestWindow(t *testing.T) {
 		{"not at the largest page of the day", v2, proved, []step{
 			{Page{Times: run(0, 300), Newest: true, Cursor: cursor(299, "a")}, 299, "0 " + cursor(299, "a"), nil, ""},
 		}},
+		{"it ends at the largest page of the day, where that was proved to be an end", v2, state.Pages{Largest: 5, LargestAt: start.UnixMilli(), End: 5, EndAt: start.UnixMilli(), ProvedAt: start.UnixMilli()}, []step{
+			{Page{Times: run(0, 5), Newest: true, Cursor: cursor(4, "a")}, 4, end, nil, ""},
+		}},
+		{"not where a smaller one was", v2, state.Pages{Largest: 5, LargestAt: start.UnixMilli(), End: 4, EndAt: start.UnixMilli(), ProvedAt: start.UnixMilli()}, []step{
+			{Page{Times: run(0, 5), Newest: true, Cursor: cursor(4, "a")}, 4, "0 " + cursor(4, "a"), nil, ""},
+		}},
+		{"an empty page is the end, whatever the total says", v2, state.Pages{}, []step{
+			{Page{Times: run(0, 5), Fresh: 5, Cursor: cursor(4, "a"), Total: 1_000_000_000}, 4, "0 " + cursor(4, "a"), nil, ""},
+			{Page{Total: 1_000_000_000}, 4, end, nil, ""},
+		}},
 		{"not where no end was proved within a day", v2, state.Pages{Largest: 300, LargestAt: start.UnixMilli()}, []step{
 			{Page{Times: run(0, 5), Newest: true, Cursor: cursor(4, "a")}, 4, "0 " + cursor(4, "a"), nil, ""},
 			{Page{}, 4, end, nil, ""},
@@ -187,6 +197,12 @@ func TestWindow(t *testing.T) {
 		}},
 		{"one record of a full second that tells a later time leads past none", v1, state.Pages{}, []step{
 			{Page{Times: slices.Concat(make1000(0)[:700], at(60), make1000(0)[701:]), Fresh: 1000}, 1, "1 ", nil, "stepped over 0"},
+		}},
+		{"nor, at its end, one behind the window", v1, state.Pages{}, []step{
+			{Page{Times: append(make1000(0)[:999], at(20_000)...), Fresh: 1000}, 0, "1 ", nil, "stepped over 0"},
+		}},
+		{"one of a page that is too small to have been cut does", v1, state.Pages{}, []step{
+			{Page{Times: at(0, 0, 5), Fresh: 3}, 5, "5 ", nil, ""},
 		}},
 		{"nor do two that tell a time behind the window end it", v1, state.Pages{}, []step{
 			{Page{Times: slices.Concat(at(20_000, 20_001), make1000(0)[2:]), Fresh: 1000}, 0, "1 ", nil, "stepped over 0"},
@@ -320,6 +336,66 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// An overlap of more known records than a page is read again slice by slice, one a run,
+// and again from the beginning, until no record of it can have late neighbours.
+func TestSlices(t *testing.T) {
+	start := time.UnixMilli(epoch + 10_000_000)
+	cp := &state.Checkpoint{Progress: state.Progress{Began: epoch, DeliveredUntil: epoch + 9_000_000}}
+	for i, ms := range run(5400, 3600) {
+		cp.Delivered.Add([]state.Mark{{At: ms, Key: state.Key{byte(i), byte(i >> 8), 1}, Count: 1}})
+	}
+	turn := []string{"5400 to 6398", "6399 to 7397", "7398 to 8000"}
+	want := append(slices.Clone(turn), append(slices.Clone(turn), turn...)...)
+	want = append(want, "", "")
+	var got []string
+	for range want {
+		w, err := Open(v2, cp, start, start.UnixMilli(), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slice := ""
+		for !w.Done() {
+			if s := w.Span(); s.Reread {
+				slice = fmt.Sprintf("%d to %d", (s.Min-epoch)/1000, (s.Max-epoch)/1000)
+			}
+			w.Advance(Page{}, start)
+		}
+		got = append(got, slice)
+		cp.Progress = w.Progress()
+		start = start.Add(500 * time.Second) // the third turn begins more than the overlap after the checkpoint
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("slices of the runs (-want +got):\n%s", diff)
+	}
+}
+
+// Where Duo refuses a time as too old, a call goes up by a minute, and by twice as much
+// after each further refusal, but not by a day.
+func TestTooOld(t *testing.T) {
+	now := time.UnixMilli(epoch)
+	w, err := Open(v2, &state.Checkpoint{Progress: state.Progress{Began: 1, DeliveredUntil: now.Add(-Retention).UnixMilli()}}, now, now.UnixMilli(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var up []time.Duration
+	for {
+		up = append(up, time.Duration(w.Call(now).Mintime-now.Add(-Retention).UnixMilli())*time.Millisecond)
+		if !w.TooOld() {
+			break
+		}
+	}
+	var want []time.Duration
+	for further := time.Duration(0); further < day; further = max(2*further, inside) {
+		want = append(want, inside+further)
+	}
+	if diff := cmp.Diff(want, up); diff != "" {
+		t.Errorf("how far within the retention (-want +got):\n%s", diff)
+	}
+	if g := w.Gap(); g.From != now.Add(-Retention).UnixMilli() || g.To != now.Add(up[len(up)-1]-Retention).UnixMilli() || g.Partly {
+		t.Errorf("gap %+v", g)
+	}
+}
+
 // A gap is told where Duo's retention has passed what was to be read, and only there.
 func TestGap(t *testing.T) {
 	now := time.UnixMilli(epoch)
@@ -395,6 +471,50 @@ func TestGapBehindCursor(t *testing.T) {
 				t.Errorf("gap (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// What was read before the cursor is no part of a gap, though the checkpoint is held back.
+func TestGapHeldBack(t *testing.T) {
+	now := time.UnixMilli(epoch)
+	began := Oldest(now)
+	w, err := Open(v2, &state.Checkpoint{Progress: state.Progress{Began: began, DeliveredUntil: began}}, now, now.Add(-Lag).UnixMilli(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Advance(Page{Times: []int64{began + 50}, Fresh: 1, Cursor: fmt.Sprintf("%d,a", began+50)}, now)
+	w.Advance(Page{Times: []int64{began + 40}, Fresh: 1, Cursor: fmt.Sprintf("%d,b", began+90)}, now)
+	w.Call(now.Add(time.Hour))
+	want := Gap{From: began + 90, To: now.Add(time.Hour + inside - Retention).UnixMilli()}
+	if diff := cmp.Diff(want, w.Gap()); diff != "" || w.Progress().DeliveredUntil != began+50 {
+		t.Errorf("gap (-want +got):\n%s\ndelivered until %d", diff, w.Progress().DeliveredUntil-began)
+	}
+}
+
+// One record behind a slice of the administrator log does not end the slice, two do; and
+// one that begins behind the overlap that is left begins anew.
+func TestEndOfSlice(t *testing.T) {
+	start := time.UnixMilli(epoch + 10_000_000)
+	for _, tt := range []struct {
+		later []int64
+		want  string
+		slice bool
+	}{{at(9000), "5404 ", true}, {at(9000, 9001), "8001 ", false}} {
+		cp := &state.Checkpoint{Progress: state.Progress{Began: epoch, DeliveredUntil: epoch + 9_000_000, RereadFrom: epoch + 9_000_000}}
+		for i, ms := range run(5400, 3600) {
+			cp.Delivered.Add([]state.Mark{{At: ms, Key: state.Key{byte(i), byte(i >> 8), 1}, Count: 1}})
+		}
+		w, err := Open(v1, cp, start, start.UnixMilli(), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := show(w, start); got != "5400 " {
+			t.Errorf("the slice begins at %q, want 5400", got)
+		}
+		w.Advance(Page{Times: append(run(5400, 20), tt.later...)}, start)
+		if got := show(w, start); got != tt.want || w.Span().Reread != tt.slice {
+			t.Errorf("%d records behind the slice: next %q, want %q; still in the slice: %v", len(tt.later), got, tt.want, w.Span().Reread)
+		}
 	}
 }
 
