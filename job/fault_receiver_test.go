@@ -132,6 +132,7 @@ var receiverFaults = []fault{
 	{name: "network breaks once the connection stands", what: "fails; the next run sends everything", test: "TestNetworkCut"},
 	{name: "session fails that carries the pages of many streams", what: "takes each of them back to what counts, and sends them again", test: "TestSessionFails", repeats: unconfirmed},
 	{name: "record makes the receiver end the connection", what: "fails its own stream by name; the others with pages in that session are delivered", test: "TestSessionPoison"},
+	{name: "record above the limit of rsyslog (imrelp), whose connection carries the pages of 800 streams", what: "fails its own stream by name; the 799 others are delivered", test: "TestWholePoison", repeats: unconfirmed},
 	{name: "receiver fails connections at random, or cannot be connected to for a while", what: "tries for `--retry-for`, and blames no page", test: "TestSessionsFailAtRandom", repeats: unconfirmed},
 	{name: "receiver takes nothing while another one is in order", what: "goes on with the other's streams, in the slots and the memory that are left to them", test: "TestServerStalls"},
 	{name: "record longer than `max_record_bytes` (TCP, RELP, HEC, octet-counted)", what: "keeps the record in `<endpoint>_oversize.ndjson`, counts it and warns, exit code 3", test: "TestFaultKept"},

@@ -20,7 +20,8 @@ const (
 )
 
 // Group shares the sessions of one server among streams. A page goes whole into one
-// session, and a session is confirmed as a whole. While one settles, the next one
+// session, and a session is confirmed as a whole; of one that fails, the pages count that
+// the receiver itself had answered. While one settles, the next one
 // fills; sessions are few, whatever the number of streams. It is safe for concurrent
 // use.
 type Group struct {
@@ -57,11 +58,12 @@ func (g *Group) Sink() Sink { return g.sink }
 // Close waits until all sessions have ended.
 func (g *Group) Close() { g.sessions.Wait() }
 
-// SessionError is a session that failed: nothing that it carried counts.
+// SessionError is a session that failed: of what it carried nothing counts but the pages
+// that the receiver itself had answered, whose receipts say so.
 type SessionError struct {
 	// Err says why.
 	Err error
-	// Pages is how many pages the session carried, any of which may be the reason. It is
+	// Pages is how many pages the session carried that do not count, any of which may be the reason. It is
 	// 0 where none is: the session was over before the page that was handed over, or
 	// nobody listens at the port.
 	Pages int
@@ -77,13 +79,21 @@ func (e *SessionError) Error() string { return e.Err.Error() }
 func (e *SessionError) Unwrap() error { return e.Err }
 
 // Receipt stands for a page that was handed over. It is safe for concurrent use.
-type Receipt struct{ session *shared }
+type Receipt struct {
+	session *shared
+	index   int // of the page among those that the session carried
+}
 
 // Done is closed when the page's session is decided.
 func (r Receipt) Done() <-chan struct{} { return r.session.done }
 
 // Err is nil once Done is closed and the page counts.
-func (r Receipt) Err() *SessionError { return r.session.err }
+func (r Receipt) Err() *SessionError {
+	if r.index < r.session.counted {
+		return nil
+	}
+	return r.session.err
+}
 
 // shared is one session that pages of several streams go into.
 type shared struct {
@@ -95,7 +105,8 @@ type shared struct {
 	done   chan struct{} // closed when err is there
 	err    *SessionError
 
-	carried int // pages that were sent, of which each may be why it failed
+	carried int // pages that were sent
+	counted int // how many of them, from the first on, count though it failed
 
 	// Guarded by the group.
 	began           time.Time
@@ -107,6 +118,7 @@ type shared struct {
 // page is a page on its way into a session.
 type page struct {
 	batch   Batch
+	index   int // among those that the session carried
 	refused []Refused
 	err     error
 	sent    chan struct{}
@@ -150,7 +162,7 @@ func (g *Group) Send(ctx context.Context, b Batch, limit int) (refused []Refused
 				<-s.done
 				return nil, Receipt{}, s.err
 			}
-			return p.refused, Receipt{s}, nil
+			return p.refused, Receipt{s, p.index}, nil
 		case <-s.done:
 			g.arrived(s)
 			if s.err != nil {
@@ -278,12 +290,18 @@ func (s *shared) carry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer session.Abort()
+	defer func() {
+		session.Abort()
+		if a, ok := session.(answered); ok {
+			s.counted = a.answered()
+		}
+	}()
 	old := time.NewTimer(youngAge)
 	defer old.Stop()
 	for {
 		select {
 		case p := <-s.in:
+			p.index = s.carried
 			s.carried++
 			p.refused, p.err = session.Send(ctx, p.batch)
 			close(p.sent)
@@ -310,7 +328,7 @@ func (s *shared) diagnose(ctx context.Context, err error) *SessionError {
 	g.mu.Lock()
 	g.finish(s) // nobody joins what has failed: the page would be taken for its reason
 	g.mu.Unlock()
-	failed := &SessionError{Err: err, Pages: s.carried}
+	failed := &SessionError{Err: err, Pages: s.carried - s.counted}
 	if errors.Is(err, errRefused) { // by ICMP, for what was sent to a port
 		failed.Pages = 0
 	}

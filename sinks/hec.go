@@ -184,7 +184,7 @@ func (s *hecSink) newSession(h *handshake) *hecSession {
 		trace:   new(httptrace.ClientTrace),
 		channel: newGUID(),
 		limit:   s.opts.HEC.MaxBatchBytes,
-		pending: make(map[int64]bool),
+		pending: make(map[int64]int),
 		failed:  make(chan struct{}),
 	}
 	session.alive, session.kill = context.WithCancel(context.Background())
@@ -209,8 +209,9 @@ type hecSession struct {
 	report    *Report                // of Check, or nil
 	trace     *httptrace.ClientTrace // of each request
 
-	limit   int            // the longest body of a request, as far as is known
-	pending map[int64]bool // the ackIds that are not yet true
+	limit   int           // the longest body of a request, as far as is known
+	pending map[int64]int // the ackIds that are not yet true: the batch of each
+	sent    int           // batches whose requests are all answered
 
 	alive  context.Context // ends with the session
 	kill   context.CancelFunc
@@ -290,7 +291,19 @@ func (s *hecSession) sendBatch(ctx context.Context, b Batch) (refused []Refused,
 	more, err := s.sendEvents(ctx, events, s.sink.metadata(b.Endpoint))
 	refused = append(refused, more...)
 	slices.SortFunc(refused, func(a, b Refused) int { return a.Index - b.Index })
+	if err == nil {
+		s.sent++
+	}
 	return refused, err
+}
+
+// answered is how many batches, from the first on, await no acknowledgement.
+func (s *hecSession) answered() int {
+	n := s.sent
+	for _, batch := range s.pending {
+		n = min(n, batch)
+	}
+	return n
 }
 
 // sendEvents sends all events but those that the collector refuses one by one. An
@@ -331,10 +344,10 @@ func (s *hecSession) sendEvents(ctx context.Context, events []hecEvent, metadata
 		default:
 			if err = a.error(); err == nil {
 				if id := a.AckID.value; id != nil {
-					if s.pending[*id] { // that it is true would prove one of the requests
+					if _, twice := s.pending[*id]; twice { // that it is true would prove one of the requests
 						return nil, &hintedError{fmt.Errorf("the receiver gave the ackId %d to two requests", *id), hecOneChannel}
 					}
-					s.pending[*id] = true
+					s.pending[*id] = s.sent
 				}
 				events, most = events[n:], len(events)
 			}

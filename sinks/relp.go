@@ -79,7 +79,7 @@ func (s *relpSink) open(ctx context.Context, h *handshake) (*relpSession, error)
 		conn:       stream,
 		in:         bufio.NewReader(stream),
 		slots:      make(chan struct{}, relpWindow),
-		unanswered: make(map[int]bool, relpWindow),
+		unanswered: make(map[int]int, relpWindow),
 		ended:      make(chan struct{}),
 	}
 	release := context.AfterFunc(ctx, session.cut)
@@ -123,12 +123,14 @@ type relpSession struct {
 
 	out  []byte // frames that are not yet written
 	txnr int    // of the last command
+	sent int    // batches that are wholly written
 
 	slots chan struct{} // holds a token for each command that awaits its answer
 
 	mu         sync.Mutex
-	unanswered map[int]bool // the commands that await their answers, by txnr
-	closing    int          // the txnr of close, or 0
+	unanswered map[int]int // the commands that await their answers, by txnr: the batch of each
+	awaited    []int       // of each batch, how many of its commands do
+	closing    int         // the txnr of close, or 0
 
 	over  atomic.Bool   // the session was confirmed or aborted
 	ended chan struct{} // closed when the reader has returned
@@ -208,6 +210,9 @@ func (s *relpSession) send(b Batch) (refused []Refused, err error) {
 	if err := b.check(); err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	s.awaited = append(s.awaited, 0)
+	s.mu.Unlock()
 	for _, message := range s.sink.wrapper.messages(b, s.sink.MaxRecord(), &refused) {
 		if err := s.awaitSlot(); err != nil {
 			return nil, err
@@ -221,7 +226,22 @@ func (s *relpSession) send(b Batch) (refused []Refused, err error) {
 			}
 		}
 	}
-	return refused, s.flush()
+	if err := s.flush(); err != nil {
+		return nil, err
+	}
+	s.sent++
+	return refused, nil
+}
+
+// answered is how many batches, from the first on, have all their answers.
+func (s *relpSession) answered() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for n < s.sent && s.awaited[n] == 0 {
+		n++
+	}
+	return n
 }
 
 // awaitSlot waits until fewer commands than the window are unanswered.
@@ -290,7 +310,8 @@ func (s *relpSession) expect(txnr int) {
 	if len(s.unanswered) == 0 {
 		s.conn.SetReadDeadline(time.Now().Add(s.sink.opts.StallTimeout)) // its only fault is a closed connection
 	}
-	s.unanswered[txnr] = true
+	s.unanswered[txnr] = len(s.awaited) - 1
+	s.awaited[len(s.awaited)-1]++
 }
 
 // read takes the answers until the connection ends.
@@ -316,6 +337,7 @@ func (s *relpSession) read() {
 func (s *relpSession) answer(f relpFrame) (last bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	batch, awaited := s.unanswered[f.txnr]
 	switch {
 	case f.txnr == 0: // a hint, which nobody answers
 		if f.command == "serverclose" && s.closing == 0 {
@@ -326,12 +348,13 @@ func (s *relpSession) answer(f relpFrame) (last bool, err error) {
 		return true, fmt.Errorf("%w: command %q", errNotRELP, f.command)
 	case f.txnr == s.closing: // librelp answers it with nothing
 		return true, nil
-	case !s.unanswered[f.txnr]:
+	case !awaited:
 		return true, fmt.Errorf("%w: an answer to %d, which awaits none", errNotRELP, f.txnr)
 	case !relpOK(f.data):
 		return true, &hintedError{fmt.Errorf("the receiver refused record %d of the session: %.80q", f.txnr-1, f.data), "the receiver's log may say why"}
 	}
 	delete(s.unanswered, f.txnr)
+	s.awaited[batch]--
 	<-s.slots
 	var deadline time.Time
 	if len(s.unanswered) > 0 {

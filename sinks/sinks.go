@@ -138,10 +138,18 @@ type Session interface {
 	// while nothing is sent. Send or Confirm then say why.
 	Failed() <-chan struct{}
 
-	// Abort ends the session at once, and nothing that it carried counts. A call
+	// Abort ends the session at once: nothing counts but what the receiver itself has
+	// answered. A call
 	// of Send or Confirm that is under way fails. It does nothing to a session
 	// that is over.
 	Abort()
+}
+
+// answered is a session whose receiver itself answers for what it takes.
+type answered interface {
+	// answered is how many batches, from the first on, the receiver has taken for good,
+	// whatever becomes of the session. It is called once the session is over.
+	answered() int
 }
 
 // Batch is some records of one endpoint.
