@@ -417,7 +417,7 @@ func (s *simStream) draw(d dice, sc *scenario, span time.Duration, shared *simSt
 		}
 	}
 	s.drawRecords(d, start, span.Milliseconds()+(2*time.Hour).Milliseconds())
-	sh.lastNull = sh.lastNull && s.together() < 16
+	sh.lastNull = sh.lastNull && s.together() < s.least() // else nobody could tell the end
 	s.exempt()
 }
 

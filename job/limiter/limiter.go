@@ -111,6 +111,7 @@ type Limiter struct {
 	beyond bool      // it is beyond the allowance, for a test
 	pooled bool      // the allowance was shared when it was made
 	queued bool
+	barred time.Time // Duo asked to be left alone until then
 	clues  int       // unexpected refusals after others' calls, less the answers
 	turn   time.Time // when it was told to come, while queued
 }
@@ -138,7 +139,7 @@ func (l *Limiter) Wait(now time.Time) time.Duration {
 	l.beyond = false
 	if !g.shared {
 		l.queued = false
-		return max(0, g.cap(&l.own, l.own.ready(0, now)).Sub(now))
+		return max(0, later(g.cap(&l.own, l.own.ready(0, now)), l.barred).Sub(now))
 	}
 	if !l.queued {
 		l.queued = true
@@ -157,8 +158,8 @@ func (l *Limiter) Wait(now time.Time) time.Duration {
 	if ahead == 0 {
 		at = g.cap(&g.pool, at)
 	}
-	wait := min(max(0, at.Sub(now)), g.most)
-	if wait > 0 && g.mayTest(l, now) {
+	wait := min(max(0, later(at, l.barred).Sub(now)), g.most)
+	if wait > 0 && !l.barred.After(now) && g.mayTest(l, now) {
 		l.beyond, wait = true, 0
 	}
 	l.turn = now.Add(wait)
@@ -261,6 +262,7 @@ func (l *Limiter) Refused(now time.Time, after time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l.end(now, refused)
+	l.barred = now.Add(min(after, g.most)) // whatever is learned from the refusal
 	if !g.shared && l.others(now) {
 		if l.alone() {
 			g.proofs++

@@ -86,6 +86,27 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// What Duo asks for is done by an account that shares its allowance, too, whatever the
+// refusal tells of that: nothing, where the call tested it or another one was refused meanwhile.
+func TestRetryAfterShared(t *testing.T) {
+	for name, spoil := range map[string]func(*Group, *Limiter){
+		"a test":                        func(_ *Group, l *Limiter) { l.beyond = true },
+		"another was refused meanwhile": func(g *Group, _ *Limiter) { g.pool.told = begin.Add(time.Second) },
+	} {
+		g := New(most)
+		l := g.Account()
+		g.shared = true
+		l.Wait(begin)
+		l.Called(begin)
+		spoil(g, l)
+		now := begin.Add(time.Second / 2)
+		l.Refused(now, time.Minute)
+		if wait := l.Wait(now); wait != time.Minute {
+			t.Errorf("%s: a wait of %v, want %v", name, wait, time.Minute)
+		}
+	}
+}
+
 // A limit that changes is learned again: 10 a minute, for an hour 2, and 10. How
 // long it takes to notice that Duo allows more is the price of few refusals: at 2
 // a minute a trial comes every 14 minutes.

@@ -530,9 +530,6 @@ func (m *model) play() {
 	}
 	began -= began % m.rules.Unit
 	m.cp = &state.Checkpoint{Progress: state.Progress{Began: began, DeliveredUntil: began}}
-	if m.rules.Paging == Cursor && m.lastNull && m.together() > 15 {
-		m.lastNull = false
-	}
 	id := state.ID{IKey: "I", Endpoint: "auth"}
 	for range 6 {
 		err := m.run()

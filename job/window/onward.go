@@ -93,7 +93,7 @@ func (w *Window) skip(page Page, step *Step) error {
 	case to >= 0:
 	case w.at > w.mintime && w.at <= w.spans[0].Max:
 		to = w.at // once more, from the time of the cursor that led here
-	case n >= last || !earliest && tally.within == 0 && w.at != w.mintime:
+	case n >= last && !w.whole(page, tally) || !earliest && tally.within == 0 && w.at != w.mintime:
 		return ErrStuck
 	case page.Fresh > 0 && w.cursor == "":
 		to = w.mintime // once more, for what shows up late
@@ -114,6 +114,14 @@ func (w *Window) skip(page Page, step *Step) error {
 	w.shown = 0
 	clear(w.given) // what begins later may come to the same cursors
 	return nil
+}
+
+// whole tells whether a page of one time is all that there is of it: Duo gives no cursor
+// behind it, which may be its way to say so, and neither its size nor the total speaks
+// against that.
+func (w *Window) whole(page Page, t tally) bool {
+	n := len(page.Times)
+	return w.rules.Paging == Cursor && page.Cursor == "" && !page.Unreadable && n < w.rules.Limit && t.within == n && page.Total <= n
 }
 
 // behind tells whether a page of n of the earliest records shows that those not yet

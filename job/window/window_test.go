@@ -173,6 +173,19 @@ func TestWindow(t *testing.T) {
 			{Page{Times: run(0, 3), Fresh: 3, Cursor: cursor(2, "a")}, 2, "0 " + cursor(2, "a"), nil, ""},
 			{Page{Times: at(2), Newest: true, Repeated: true, Cursor: cursor(2, "a")}, 2, end, nil, "no cursor"},
 		}},
+		{"many of one time, without a cursor behind them, are the end", v2, state.Pages{}, []step{
+			{Page{Times: make1000(5)[:20], Fresh: 20}, 5, "5 ", nil, ""},
+			{Page{Times: make1000(5)[:20], Repeated: true}, 5, "5 ", nil, ""},
+			{Page{}, 5, end, nil, ""},
+		}},
+		{"not where the total says that there is more", v2, state.Pages{}, []step{
+			{Page{Times: make1000(5)[:20], Fresh: 20, Total: 21}, 5, "5 ", nil, ""},
+			{Page{Times: make1000(5)[:20], Repeated: true, Total: 21}, 5, "5 ", ErrStuck, ""},
+		}},
+		{"nor where the cursor cannot be read", v2, state.Pages{}, []step{
+			{Page{Times: make1000(5)[:20], Fresh: 20, Unreadable: true}, 5, "5 ", nil, "no cursor"},
+			{Page{Times: make1000(5)[:20], Repeated: true, Unreadable: true}, 5, "5 ", ErrStuck, "no cursor"},
+		}},
 		{"a page that shows no way on is an error", v2, state.Pages{}, []step{
 			{Page{Times: []int64{-1, -1}, Fresh: 2}, 0, "0 ", ErrStuck, ""},
 		}},
