@@ -89,11 +89,13 @@ const (
 
 func (p *parser) settings(s *section, c *Config) {
 	c.LogFile = filepath.Join(p.env.tempDir(), "duologsync.log")
-	if path, ok := s.filePath("log_filepath"); ok {
+	switch path, ok := s.text("log_filepath"); {
+	case !ok:
+	case path == os.DevNull, path == "/dev/null":
+		c.LogFile = ""
+	default:
+		s.warnRelative("log_filepath", path)
 		c.LogFile = path
-		if path == os.DevNull || path == "/dev/null" {
-			c.LogFile = ""
-		}
 	}
 	if mb, ok := s.whole("log_max_megabytes", 1, 1_000_000, ""); ok {
 		c.LogMaxMegabytes = mb

@@ -122,6 +122,15 @@ func ListenUDP(t testing.TB, o Options) *Receiver {
 	return r
 }
 
+// listensUDP tells whether the system listens to UDP at all: wine 8 does not.
+var listensUDP = sync.OnceValue(func() bool {
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err == nil {
+		c.Close()
+	}
+	return err == nil
+})
+
 // FreePort returns a port of 127.0.0.1 at which nothing listens, TCP or UDP, and which
 // no other caller of this process was given. Systems give no such port to an outgoing
 // connection, which would take it before its user does. It is safe for concurrent use.
@@ -138,6 +147,9 @@ func FreePort(t testing.TB) int {
 			continue
 		}
 		l.Close()
+		if !listensUDP() {
+			return port
+		}
 		c, err := net.ListenPacket("udp", address)
 		if err != nil {
 			continue
