@@ -37,7 +37,7 @@ func (sim *simulation) rot(r *simRun) (mended func()) {
 		id := state.ID{IKey: ikey, Endpoint: s.endpoint.Name, Account: s.account}
 		file := id.File()
 		cp := sim.disk.checkpoints[file]
-		if cp == nil || sim.bucket != nil {
+		if cp == nil || sim.bucket != nil || sim.directory != nil {
 			continue
 		}
 		switch what {
@@ -99,8 +99,11 @@ func (simStaged) Discard() {}
 
 // store opens the store of a run.
 func (sim *simulation) store(*config.Config) (state.Store, error) {
-	if sim.bucket != nil {
+	switch {
+	case sim.bucket != nil:
 		return sim.bucket.open(sim.ctx)
+	case sim.directory != nil:
+		return sim.directory.open()
 	}
 	return &simStore{sim: sim, steps: map[string]int{}}, nil
 }

@@ -103,6 +103,7 @@ type simulation struct {
 	steps     int
 	trouble   [2]simFaults    // of the run, by server
 	bucket    *simBucket      // in the place of the store in memory, or nil
+	directory *simDirectory   // the same
 	ctx       context.Context // of the run
 	dead      bool            // the process of the run is killed: nothing has an effect
 	cancel    context.CancelCauseFunc
@@ -229,7 +230,14 @@ func (sim *simulation) once(r *simRun) (*job.Summary, error) {
 	opts.SetReceiver(sim.receiver)
 	opts.SetStore(sim.store)
 	mended := sim.rot(r)
-	sum, err := job.Sync(ctx, sim.config(r), opts)
+	cfg := sim.config(r)
+	if sim.directory != nil {
+		cfg.Directory, opts.Places = sim.directory.path, []string{sim.directory.path}
+	}
+	sum, err := job.Sync(ctx, cfg, opts)
+	if sim.directory != nil {
+		sim.directory.close()
+	}
 	mended()
 	sim.judge(sum, err)
 	return sum, err

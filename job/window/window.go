@@ -306,15 +306,19 @@ func (w *Window) move(page Page, next string, at int64, now time.Time, step *Ste
 // forgotten tells whether a page which a cursor led to lies where this window was read
 // already, and all that is new on it is no longer remembered: delivered records would be
 // taken for new. One record that tells a time behind the cursor shows that it does not; and
-// what one record tells shows nothing, unless page after page has such a one.
+// what one record tells shows nothing on a page that ends otherwise than the one before,
+// unless page after page has such a one.
 func (w *Window) forgotten(page Page) bool {
-	if w.cursor == "" || w.at < page.RememberedSince || page.Fresh == 0 || page.Forgotten < page.Fresh ||
-		slices.ContainsFunc(page.Times, func(t int64) bool { return t > w.at }) {
+	switch {
+	case page.Fresh == 0:
+		return false
+	case w.cursor == "" || w.at < page.RememberedSince || page.Forgotten < page.Fresh,
+		slices.ContainsFunc(page.Times, func(t int64) bool { return t > w.at }):
 		w.doubted = 0
 		return false
 	}
 	w.doubted++
-	return page.Fresh > 1 || w.doubted >= repeats
+	return page.Fresh > 1 || page.Last == w.last || w.doubted >= repeats
 }
 
 // sizes notes the size of a page, and that an empty one proves the page before it to

@@ -149,9 +149,13 @@ func TestWindow(t *testing.T) {
 		}},
 		{"one record that tells a time long ago ends nothing, page after page of them does", v2, state.Pages{}, []step{
 			{Page{Times: run(0, 999), Fresh: 999, Cursor: cursor(998, "a")}, 998, "0 " + cursor(998, "a"), nil, ""},
-			{Page{Times: at(998, 7), Fresh: 1, Forgotten: 1, RememberedSince: at(500)[0], Cursor: cursor(999, "a")}, 998, "0 " + cursor(999, "a"), nil, ""},
-			{Page{Times: at(7), Fresh: 1, Forgotten: 1, RememberedSince: at(500)[0], Cursor: cursor(1000, "a")}, 998, "0 " + cursor(1000, "a"), nil, ""},
-			{Page{Times: at(7), Fresh: 1, Forgotten: 1, RememberedSince: at(500)[0], Cursor: cursor(1001, "a")}, 998, "0 " + cursor(1000, "a"), ErrForgotten, ""},
+			{Page{Times: at(998, 7), Fresh: 1, Forgotten: 1, Last: state.Key{1}, RememberedSince: at(500)[0], Cursor: cursor(999, "a")}, 998, "0 " + cursor(999, "a"), nil, ""},
+			{Page{Times: at(7), Fresh: 1, Forgotten: 1, Last: state.Key{2}, RememberedSince: at(500)[0], Cursor: cursor(1000, "a")}, 998, "0 " + cursor(1000, "a"), nil, ""},
+			{Page{Times: at(7), Fresh: 1, Forgotten: 1, Last: state.Key{3}, RememberedSince: at(500)[0], Cursor: cursor(1001, "a")}, 998, "0 " + cursor(1000, "a"), ErrForgotten, ""},
+		}},
+		{"one record that tells a time long ago, on a page that ends as the one before, is forgotten", v2, state.Pages{}, []step{
+			{Page{Times: run(0, 999), Fresh: 999, Last: state.Key{1}, Cursor: cursor(998, "a")}, 998, "0 " + cursor(998, "a"), nil, ""},
+			{Page{Times: at(7, 998), Fresh: 1, Forgotten: 1, Last: state.Key{1}, RememberedSince: at(500)[0], Cursor: cursor(998, "b")}, 998, "0 " + cursor(998, "a"), ErrForgotten, ""},
 		}},
 		{"one that tells a time long ago, among others behind the cursor, is new", v2, state.Pages{}, []step{
 			{Page{Times: run(0, 999), Fresh: 999, Cursor: cursor(998, "a")}, 998, "0 " + cursor(998, "a"), nil, ""},
