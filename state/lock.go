@@ -44,7 +44,7 @@ func (d *Dir) ShareLock(name string) (unlock func(), err error) { return d.lock(
 // WaitLock takes a lock as [Dir.Lock] does and waits for it until ctx ends; the
 // error then wraps the cause of that.
 func (d *Dir) WaitLock(ctx context.Context, name string) (unlock func(), err error) {
-	for {
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 80*time.Millisecond) {
 		unlock, err := d.Lock(name)
 		if !errors.Is(err, ErrLocked) {
 			return unlock, err
@@ -52,7 +52,7 @@ func (d *Dir) WaitLock(ctx context.Context, name string) (unlock func(), err err
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("lock %q: %w", d.Path(name), context.Cause(ctx))
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }
