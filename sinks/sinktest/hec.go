@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -177,8 +178,10 @@ func (h *HEC) collect(w http.ResponseWriter, r *http.Request, store func(HECEven
 	body := io.Reader(r.Body)
 	if r.Header.Get("Content-Encoding") == "gzip" {
 		z, err := gzip.NewReader(body)
-		if err != nil {
+		if errors.Is(err, gzip.ErrHeader) {
 			h.T.Errorf("HEC: gzip: %v", err)
+		}
+		if err != nil { // else a client that gives up, or whose connection was cut
 			return
 		}
 		body = z
