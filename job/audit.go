@@ -18,6 +18,7 @@ import (
 	"dls/job/record"
 	"dls/job/window"
 	"dls/state"
+	"dls/state/once"
 	"dls/state/safefile"
 )
 
@@ -207,6 +208,7 @@ type examination struct {
 	streams []*stream
 	numbers map[*stream]int
 	due     map[*stream]int64 // the time up to which a stream's records count
+	told    once.Once         // guards runs
 	runs    map[state.ID]int64
 	pending int
 	outside int
@@ -355,12 +357,16 @@ func (e *examination) take(s *stream, p *page) error {
 	return nil
 }
 
-// number is the number of a stream, and the time up to which its records count.
+// number is the number of a stream, and the time up to which its records count. What
+// the store is asked for, it is asked by one goroutine a stream and without the lock:
+// the answers of a bucket may take their time.
 func (e *examination) number(s *stream) (n int, due int64, err error) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if n, ok := e.numbers[s]; ok {
-		return n, e.due[s], nil
+	n, known := e.numbers[s]
+	due = e.due[s]
+	e.mu.Unlock()
+	if known {
+		return n, due, nil
 	}
 	due = e.run.end
 	if e.opts.Until.IsZero() && e.store != nil {
@@ -372,11 +378,15 @@ func (e *examination) number(s *stream) (n int, due int64, err error) {
 			due = min(due, max(cp.DeliveredUntil, cp.LookedUntil, e.complete(s.id)))
 		}
 	}
+	var l *ledger
 	if e.ledgers != nil {
-		l, err := e.openLedger(s, due)
-		if err != nil {
+		if l, err = e.openLedger(s, due); err != nil {
 			return 0, 0, err
 		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ledgers != nil {
 		e.ledgers[s] = l
 	}
 	n = len(e.streams)
@@ -395,7 +405,7 @@ func (e *examination) ledger(s *stream) *ledger {
 // complete is the time up to which the last run that was done read a stream, in
 // milliseconds since the epoch, or 0.
 func (e *examination) complete(id state.ID) int64 {
-	if e.runs == nil {
+	e.told.Do(func() {
 		runs, _ := e.store.LoadRuns(id.IKey) // what is not known is the next run's
 		e.runs = map[state.ID]int64{}
 		for _, r := range runs {
@@ -403,7 +413,7 @@ func (e *examination) complete(id state.ID) int64 {
 				e.runs[state.ID{IKey: id.IKey, Endpoint: r.Endpoint, Account: r.Account}] = r.CompleteUntil.UnixMilli()
 			}
 		}
-	}
+	})
 	return e.runs[id]
 }
 
