@@ -398,9 +398,10 @@ func (sim *simulation) again(k *simKind, before []*simDelivery, to string, times
 	for _, d := range before {
 		t := sim.turns[d.run][s]
 		// Who shows equal records again says that there are more of them; and a page that
-		// is shown again is not known as such by records whose texts tell other times.
+		// is shown again is not known as such by records whose texts tell other times, nor
+		// where it comes in another order and one of its records is no longer remembered.
 		// A record whose text tells an earlier time than Duo's is forgotten earlier.
-		if d.excused == "" && !((s.idless || s.texts) && (t.tricked || sim.turnOf(s).tricked)) && !k.records[0].odd {
+		if d.excused == "" && !((s.idless || s.texts || s.shape.mixed) && (t.tricked || sim.turnOf(s).tricked)) && !k.records[0].odd {
 			sure++
 		}
 	}
@@ -480,6 +481,15 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 		return
 	}
 	for _, s := range sim.streams {
+		in := 0
+		for k := range plan.shard.N {
+			if (job.Shard{K: k, N: plan.shard.N}).Has(s.account) {
+				in++
+			}
+		}
+		if plan.shard.N > 0 && in != 1 {
+			sim.violation("%s is in %d of %d shares", s.name(), in, plan.shard.N)
+		}
 		if !plan.shard.Has(s.account) {
 			if sim.turnOf(s).begun() {
 				sim.violation("%s is another share's", s.name())

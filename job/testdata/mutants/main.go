@@ -111,7 +111,7 @@ func (m mutant) try(dir string) string {
 	if by != "" && !numbered(m.name) {
 		return by
 	}
-	out, err := run("test", "-overlay", overlay, "-timeout", "10m", "./job", "-run", "Simulation", "-scenarios", fmt.Sprint(*scenarios), "-failures", "1")
+	out, err := run("test", "-overlay", overlay, "-timeout", "10m", "./job", "-run", "^TestSimulation$", "-scenarios", fmt.Sprint(*scenarios), "-failures", "1")
 	if err != nil {
 		by = strings.TrimPrefix(by+", seed "+first(out, `seed (\d+)`, "?"), ", ")
 	}
