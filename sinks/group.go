@@ -21,9 +21,8 @@ const (
 
 // Group shares the sessions of one server among streams. A page goes whole into one
 // session, and a session is confirmed as a whole; of one that fails, the pages count that
-// the receiver itself had answered. While one settles, the next one
-// fills; sessions are few, whatever the number of streams. It is safe for concurrent
-// use.
+// the receiver itself had answered. While one settles, the next one fills; sessions are
+// few, whatever the number of streams. It is safe for concurrent use.
 type Group struct {
 	sink     Sink
 	ctx      context.Context // its end ends the sessions
@@ -63,9 +62,9 @@ func (g *Group) Close() { g.sessions.Wait() }
 type SessionError struct {
 	// Err says why.
 	Err error
-	// Pages is how many pages the session carried that do not count, any of which may be the reason. It is
-	// 0 where none is: the session was over before the page that was handed over, or
-	// nobody listens at the port.
+	// Pages is how many pages the session carried that do not count, any of which may be
+	// the reason. It is 0 where none is: the session was over before the page that was
+	// handed over, or nobody listens at the port.
 	Pages int
 	// Down tells that the empty session that was tried next failed, too: the server is
 	// down, and no page is to blame.

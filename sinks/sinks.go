@@ -139,9 +139,8 @@ type Session interface {
 	Failed() <-chan struct{}
 
 	// Abort ends the session at once: nothing counts but what the receiver itself has
-	// answered. A call
-	// of Send or Confirm that is under way fails. It does nothing to a session
-	// that is over.
+	// answered. A call of Send or Confirm that is under way fails. It does nothing to a
+	// session that is over.
 	Abort()
 }
 
