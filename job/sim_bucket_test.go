@@ -18,23 +18,7 @@ import (
 func TestSimulationBucket(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", buckettest.AccessKey)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", buckettest.SecretKey)
-	first, last := uint64(firstSeed), firstSeed+uint64(*scenarios)/4
-	if *simSeed > 0 {
-		first, last = *simSeed, *simSeed+1
-	}
-	failed := 0
-	for seed := first; seed < last && failed < *failures; seed++ {
-		sim := newSimulation(seed)
-		newSimBucket(sim)
-		playSim(t, sim, seed)
-		if len(sim.wrong) > 0 {
-			failed++
-			t.Errorf("seed %d (again: go test ./job -run SimulationBucket -seed %d):\n%s", seed, seed, strings.Join(sim.wrong, "\n"))
-			if *simSeed > 0 {
-				t.Log(sim.tell(true))
-			}
-		}
-	}
+	playDressed(t, "SimulationBucket", newSimBucket)
 }
 
 // simBucket is a bucket as the simulation's runs meet it.

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,23 +16,9 @@ import (
 // the place of a store in memory: what fails, and what comes before a kill, is each step
 // of their writes.
 func TestSimulationDirectory(t *testing.T) {
-	first, last := uint64(firstSeed), firstSeed+uint64(*scenarios)/4
-	if *simSeed > 0 {
-		first, last = *simSeed, *simSeed+1
-	}
-	failed := 0
-	for seed := first; seed < last && failed < *failures; seed++ {
-		sim := newSimulation(seed)
+	playDressed(t, "SimulationDirectory", func(sim *simulation) {
 		sim.directory = &simDirectory{sim: sim, path: t.TempDir(), seen: map[string][]byte{}, counts: map[string]int{}}
-		playSim(t, sim, seed)
-		if len(sim.wrong) > 0 {
-			failed++
-			t.Errorf("seed %d (again: go test ./job -run SimulationDirectory -seed %d):\n%s", seed, seed, strings.Join(sim.wrong, "\n"))
-			if *simSeed > 0 {
-				t.Log(sim.tell(true))
-			}
-		}
-	}
+	})
 }
 
 // simDirectory is a checkpoint directory as the simulation's runs meet it.

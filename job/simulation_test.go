@@ -68,6 +68,29 @@ func play1(t *testing.T, seed uint64) *simulation {
 	return sim
 }
 
+// playDressed plays a quarter of the scenarios, one after the other, with another store
+// than the one in memory, which dress puts in its place. test names the test.
+func playDressed(t *testing.T, test string, dress func(*simulation)) {
+	t.Helper()
+	first, last := uint64(firstSeed), firstSeed+uint64(*scenarios)/4
+	if *simSeed > 0 {
+		first, last = *simSeed, *simSeed+1
+	}
+	failed := 0
+	for seed := first; seed < last && failed < *failures; seed++ {
+		sim := newSimulation(seed)
+		dress(sim)
+		playSim(t, sim, seed)
+		if len(sim.wrong) > 0 {
+			failed++
+			t.Errorf("seed %d (again: go test ./job -run %s -seed %d):\n%s", seed, test, seed, strings.Join(sim.wrong, "\n"))
+			if *simSeed > 0 {
+				t.Log(sim.tell(true))
+			}
+		}
+	}
+}
+
 func playSim(t *testing.T, sim *simulation, seed uint64) {
 	defer func() {
 		if p := recover(); p != nil {
