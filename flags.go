@@ -290,7 +290,7 @@ var wordings = []struct {
 	{regexp.MustCompile(`^\[?(\S+?)\]? must be one of (".*?")(?:,"")? but got (".*")$`), "$1: $3 is none of $2"},
 	{regexp.MustCompile(`^(--\S+): expected .* value but got "EOL".*$`), "$1: its value is missing"},
 	{regexp.MustCompile(`^(--\S+): expected .* value but got ("[^"]*") \(.*$`), "$1: its value is missing: $2 is a flag"},
-	{regexp.MustCompile(`^(--\S+): expected a valid 64 bit int but got ("[^"]*")$`), "$1: $2 is no whole number"},
+	{regexp.MustCompile(`^(--\S+): expected a valid \d+ bit int but got ("[^"]*")$`), "$1: $2 is no whole number"},
 	{regexp.MustCompile(`^(--\S+): expected a float but got ("[^"]*") \(.*$`), "$1: $2 is no number"},
 	{regexp.MustCompile(`^expected "(<.*>)"$`), "$1 is missing"},
 	{regexp.MustCompile(`^missing flags: (--[\w-]+)=(.*)$`), "$1 is missing, such as $1=$2"},
