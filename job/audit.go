@@ -369,18 +369,18 @@ func (e *examination) number(s *stream) (n int, due int64, err error) {
 		return n, due, nil
 	}
 	due = e.run.end
-	if e.opts.Until.IsZero() && e.store != nil {
-		cp, err := e.store.Load(s.id)
-		if err != nil {
+	var cp *state.Checkpoint
+	if e.store != nil && (e.opts.Until.IsZero() || e.ledgers != nil) {
+		if cp, err = e.store.Load(s.id); err != nil {
 			return 0, 0, err
 		}
-		if cp != nil {
-			due = min(due, max(cp.DeliveredUntil, cp.LookedUntil, e.complete(s.id)))
-		}
+	}
+	if cp != nil && e.opts.Until.IsZero() {
+		due = min(due, max(cp.DeliveredUntil, cp.LookedUntil, e.complete(s.id)))
 	}
 	var l *ledger
 	if e.ledgers != nil {
-		if l, err = e.openLedger(s, due); err != nil {
+		if l, err = e.openLedger(s, cp, due); err != nil {
 			return 0, 0, err
 		}
 	}

@@ -24,12 +24,8 @@ type ledger struct {
 	duo         map[int64]*state.Sum
 }
 
-// open reads the ledger of a stream.
-func (e *examination) openLedger(s *stream, due int64) (*ledger, error) {
-	cp, err := e.store.Load(s.id)
-	if err != nil {
-		return nil, err
-	}
+// openLedger reads the ledger of a stream, which belongs to its checkpoint; nil is none.
+func (e *examination) openLedger(s *stream, cp *state.Checkpoint, due int64) (*ledger, error) {
 	if cp == nil || cp.Ledger.Since == 0 {
 		return nil, errNoLedger
 	}
