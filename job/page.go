@@ -196,6 +196,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		line := p.bytes[start:e.end]
 		start = e.end
 		at, within := e.believed(span, unit)
+		newer := s.endpoint.Cursor == duo.Mintime && at > span.Max
 		p.facts.Times = append(p.facts.Times, at)
 		// A mark is kept for as long as Duo may show its record again: a text that reads
 		// earlier than the record before it is not believed, nor one beyond the page.
@@ -205,7 +206,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 			until = running
 		} else if within {
 			until = at
-		} else if s.endpoint.Cursor == duo.Mintime && at > span.Max {
+		} else if newer {
 			until = min(at, time.Now().Add(window.Skew).UnixMilli()) // a run may be long
 		}
 		verdict, count, shown := r.Judge(e.id)
@@ -221,7 +222,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		if within && at < p.facts.RememberedSince {
 			p.facts.Forgotten++
 		}
-		if !within && !(s.endpoint.Cursor == duo.Mintime && at > span.Max) {
+		if !within && !newer {
 			p.untimed++
 		}
 		if kept < e.end-len(line) { // lines before this one were taken out
@@ -232,10 +233,11 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		p.marks = append(p.marks, state.Mark{At: until, Key: e.id.Key, Digest: e.id.Digest, Count: count})
 		p.times = append(p.times, at)
 		p.raws = append(p.raws, e.raw)
-		p.owns = append(p.owns, e.own())
+		own := e.own()
+		p.owns = append(p.owns, own)
 		p.news = append(p.news, verdict == state.New)
 		if verdict == state.New {
-			hour := state.HourOf(e.own())
+			hour := state.HourOf(own)
 			if hour > ahead { // else the ledger would take that for the present
 				hour = state.NoHour
 			}
