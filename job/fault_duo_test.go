@@ -373,6 +373,33 @@ func TestFaultChild(t *testing.T) {
 	s.count(0)
 }
 
+// An entry of the list that names no account fails by what it says, and no other account;
+// block_list leaves it out.
+func TestFaultChildEntry(t *testing.T) {
+	t.Parallel()
+	const odd = "DA.ODD"
+	s := newFamily(t)
+	family := s.duo
+	s.duo = func(d *duosim.Server) {
+		family(d)
+		d.AddAccount(duosim.Account{ID: odd, Name: "Odd", Parent: parent, Host: "api-fault004.duosecurity.com"})
+	}
+	s.run(func() {
+		failed := s.sync().Failed()
+		if len(failed) == 0 {
+			s.t.Error("no stream failed")
+		}
+		for _, r := range failed {
+			if r.Account != odd || !strings.Contains(r.Err.Error(), "has not the form of Duo's") || !strings.Contains(r.Hint(), "account.block_list") {
+				s.t.Errorf("failed: %s: %v, with the hint %q", r.Name(), r.Err, r.Hint())
+			}
+		}
+	})
+	s.cfg = func(c *config.Config) { c.Account.BlockList = []string{odd} }
+	s.run(func() { s.clean(s.sync()) })
+	s.count(0)
+}
+
 // Without the list of child accounts nothing is fetched, and nothing is lost.
 func TestFaultChildList(t *testing.T) {
 	for name, tt := range map[string]struct {

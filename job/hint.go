@@ -64,6 +64,11 @@ func Hint(err error) string {
 	case errors.Is(err, duo.ErrNoHost):
 		return "ask Duo's support about this account, or leave it out with account.block_list"
 	}
+	if entry, ok := errors.AsType[*duo.EntryError](err); ok && entry.ID == "" {
+		return "ask Duo's support about this entry of the list; the other accounts are read"
+	} else if ok {
+		return "ask Duo's support about this account, or leave it out with account.block_list"
+	}
 	if _, ok := errors.AsType[*duo.DomainError](err); ok {
 		return "if Duo's Admin Panel shows that host for the account, add its domain to account.child_domains; else ask Duo's support"
 	}

@@ -138,9 +138,12 @@ func TestParse(t *testing.T) {
 			c.Warnings = []string{"c.yml:8: account.block_list: has no effect unless is_msp is true"}
 		}},
 		{"block list of all kinds", []string{"  ikey", "  is_msp: yes\n  block_list: [1, '', DA1, ~, [DA2], 2.5, on, “DA3”, 'DA4 ']\n  ikey"}, func(c *Config) {
-			c.Account.MSP, c.Account.BlockList = true, []string{"DA1"}
-			for _, one := range []string{"[0]: 1: ", "[1]: ", "[3]: ", "[4]: ", "[5]: 2.5: ", "[6]: on: ", "[7]: \"“DA3”\": ", "[8]: \"DA4 \": "} {
+			c.Account.MSP, c.Account.BlockList = true, []string{"DA1", "“DA3”", "DA4 "}
+			for _, one := range []string{"[0]: 1: ", "[1]: ", "[3]: ", "[4]: ", "[5]: 2.5: ", "[6]: on: "} {
 				c.Warnings = append(c.Warnings, "c.yml:9: account.block_list"+one+"is no account id, and is ignored")
+			}
+			for _, one := range []string{`[7]: "“DA3”"`, `[8]: "DA4 "`} {
+				c.Warnings = append(c.Warnings, "c.yml:9: account.block_list"+one+" has not the form of an account id: it leaves out only what Duo lists by exactly this name")
 			}
 		}},
 		{"block list of another kind", []string{"  ikey", "  block_list: !!binary aGk=\n  ikey"}, func(c *Config) {

@@ -299,15 +299,19 @@ func (p *parser) keys(s *section, c *Config) {
 var accountID = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)
 
 // blockList returns the ids of account.block_list. What can be no id is ignored
-// with a warning: duologsync takes it, and ignores the whole list.
+// with a warning: duologsync takes it, and ignores the whole list. An odd text stays,
+// since Duo's list may hold an entry as odd, which is left out by nothing else.
 func (s *section) blockList() (ids []string) {
 	if v, ok := s.value("block_list"); ok && pyyaml.KindOf(v.node) == pyyaml.Other {
 		s.warn("block_list", "is no list of account ids, and is ignored")
 		return nil
 	}
 	for i, n := range s.list("block_list", "a list of account ids, such as ['DA…']") {
-		if id, ok := pyyaml.Text(n); ok && accountID.MatchString(id) {
+		if id, ok := pyyaml.Text(n); ok && id != "" {
 			ids = append(ids, id)
+			if !accountID.MatchString(id) {
+				s.addWarning(n.Line, "%s[%d]: %q has not the form of an account id: it leaves out only what Duo lists by exactly this name", s.at("block_list"), i, id)
+			}
 			continue
 		}
 		shown := show(pyyaml.Resolve(n))

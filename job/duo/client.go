@@ -292,6 +292,22 @@ var (
 	hostText = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?(:[0-9]{1,5})?$`)
 )
 
+// EntryError is an entry of Duo's list of child accounts that names none.
+type EntryError struct {
+	// Number is the place of the entry in the list, from 1 on.
+	Number int
+	// ID is what stands where an id is due, or "".
+	ID string
+}
+
+// Error says what is wrong with the entry.
+func (e *EntryError) Error() string {
+	if e.ID == "" {
+		return fmt.Sprintf("entry %d of Duo's list of child accounts has no account_id", e.Number)
+	}
+	return fmt.Sprintf("account_id %q has not the form of Duo's", e.ID)
+}
+
 // ErrNoHost is a child account of which Duo tells no API host.
 var ErrNoHost = errors.New("no API host: Duo's list of child accounts names none for it")
 
@@ -329,10 +345,10 @@ func (c *Client) Children(ctx context.Context, host string, domains []string) ([
 			}
 			switch {
 			case child.ID == "":
-				child.Wrong = fmt.Errorf("entry %d of Duo's list of child accounts has no account_id", n)
+				child.Wrong = &EntryError{Number: n}
 			case !idText.MatchString(child.ID):
 				child.ID = plain(child.ID)
-				child.Wrong = fmt.Errorf("account_id %q has not the form of Duo's", child.ID)
+				child.Wrong = &EntryError{Number: n, ID: child.ID}
 			case child.Host == "":
 				child.Wrong = ErrNoHost
 			case !SameDomain(host, child.Host, domains):
