@@ -104,12 +104,36 @@ func (h *history) back(n int) (at time.Time, ok bool) {
 }
 
 // since returns the time from the arrival of the n-th call before the one made then to
-// it.
+// its own.
 func (h *history) since(made time.Time, n int) (d time.Duration, ok bool) {
 	for i := len(h.calls) - 1; i >= n; i-- {
 		if h.calls[i].at.Equal(made) {
-			return made.Sub(h.arrived(h.calls[i-n])), true
+			return h.arrived(h.calls[i]).Sub(h.arrived(h.calls[i-n])), true
 		}
 	}
 	return 0, false
+}
+
+// apart tells whether calls seem to be refused for following an answered one too closely:
+// each that was refused did so more closely than any that was answered, of so many that
+// chance hardly explains it.
+func (h *history) apart() bool {
+	const enough = 40
+	var last time.Time // when the last answered call arrived
+	var least, most time.Duration
+	n := 0 // answered calls
+	for _, c := range h.calls {
+		at := h.arrived(c)
+		d := at.Sub(last)
+		switch {
+		case c.outcome == answered:
+			if n == 1 || n > 1 && d < least {
+				least = d
+			}
+			n, last = n+1, at
+		case c.outcome == refused && n > 0:
+			most = max(most, d)
+		}
+	}
+	return n > enough && 0 < most && most < least
 }

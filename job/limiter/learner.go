@@ -143,12 +143,12 @@ func (l *learner) found(made time.Time) {
 func (l *learner) shorter() time.Duration {
 	t := &l.trial
 	switch between := l.window - t.low; {
-	case t.low == 0 || between <= l.window/24:
+	case t.low == 0 || between <= l.window/48:
 		return l.window - l.window/time.Duration(t.down)
 	case t.doubt && l.search.window < usual:
-		return l.window - between/3
+		return l.window - between*2/5
 	default:
-		return max(l.window*3/4, l.window-between/2)
+		return max(l.window*5/8, l.window-between/2)
 	}
 }
 
@@ -202,6 +202,12 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 // withdraw ends a trial that was refused.
 func (l *learner) withdraw() {
 	t := &l.trial
+	if l.n > 1 && l.apart() {
+		l.window = t.proven
+		l.keepApart()
+		t.proven, t.doubt, t.down, t.answers = l.window, false, small, 0
+		return
+	}
 	t.low = l.window
 	if t.doubt && l.window > t.proven*5/8 {
 		if t.doubt = false; l.search.window >= usual {
@@ -228,6 +234,8 @@ func (l *learner) tighten(made time.Time) {
 	case l.refusals > 1:
 		e = min(e, 2*l.window) // and it is longer than this
 		t.low, l.window = max(l.window, e), max(longer, min(e+e/64, 2*l.window))
+	case l.n > 1 && l.apart():
+		l.keepApart()
 	case !l.spread && 0 < c && c < l.n-1 && e > l.window*9/8:
 		l.n = max(c, l.n/2) // there was room for more, but not at Duo's
 	case l.n > 1 && made.Sub(l.calls[len(l.calls)-2].at) < l.window/time.Duration(2*l.n):
@@ -240,7 +248,7 @@ func (l *learner) tighten(made time.Time) {
 		t.up = max(t.up/2, large)
 	}
 	l.window = min(l.window, l.most*9/8*time.Duration(l.n))
-	t.proven, t.since, t.answers = l.window, made, 0
+	t.proven, t.since, t.answers, t.down = l.window, made, 0, small
 }
 
 // before counts the calls within a window before the last one, but for refused ones.
@@ -254,12 +262,21 @@ func (l *learner) before(made time.Time) int {
 	return n
 }
 
-// halve spreads the calls: half of them in half of the window.
+// halve spreads the calls: half of them in half of the window. What was refused of all
+// of them tells little of half of them.
 func (l *learner) halve() {
 	half := l.n / 2
 	l.window = l.window * time.Duration(half) / time.Duration(l.n)
-	l.trial.low = l.trial.low * time.Duration(half) / time.Duration(l.n)
+	l.trial.low = min(l.trial.low*time.Duration(half)/time.Duration(l.n), l.window*3/4)
 	l.n, l.spread = half, true
+	l.trial.proof = min(l.trial.proof, 6*half)
+}
+
+// keepApart spreads the calls, because they are refused for following each other closely:
+// then no window is known to be too short.
+func (l *learner) keepApart() {
+	l.halve()
+	l.trial.low = min(l.trial.low, l.window/4)
 }
 
 // backOff waits for a place to be free, and longer after each refusal in turn.

@@ -27,6 +27,8 @@
 //     room for more calls; or it spreads the calls, half of them in half of the
 //     window, if calls that follow each other closely are refused. A single call
 //     in an n-th of the window is legal wherever n calls in the window are.
+//   - A refusal of a shorter window spreads the calls, too, if each call that was
+//     refused followed one more closely than any of the many that were answered.
 //
 // # Accounts
 //
@@ -40,8 +42,8 @@
 //
 // # What cannot be had
 //
-// The tests hold the figures, which docs/limits.md has, with the reasons for those that
-// fall short. They come down to three:
+// The tests hold the figures, which docs/limits.md has, with what is proved of those that
+// fall short, and what is not. The reasons are:
 //
 //   - Nothing tells how long the next call will take to arrive. Of a limit that asks for
 //     a distance of 6 s, the best who knows it uses 82 % if calls take 0 to 6 s.

@@ -59,6 +59,38 @@ func TestNoWaitBeforeARefusal(t *testing.T) {
 	}
 }
 
+// Calls that are refused for following others too closely are told from those that are
+// refused for another reason, and from chance.
+func TestApart(t *testing.T) {
+	const s = time.Second
+	for name, c := range map[string]struct {
+		distances []time.Duration // of answered calls, in turn
+		refused   time.Duration   // after the last one
+		want      bool
+	}{
+		"closer than any":    {[]time.Duration{4 * s, 3 * s}, 2 * s, true},
+		"not closer":         {[]time.Duration{4 * s, 2 * s}, 3 * s, false},
+		"as close":           {[]time.Duration{4 * s, 3 * s}, 3 * s, false},
+		"refused at a burst": {[]time.Duration{4 * s, 0}, 0, false},
+	} {
+		for calls, want := range map[int]bool{10: false, 60: c.want} {
+			var h history
+			now := begin
+			for i := range calls {
+				h.add(now, time.Hour, 0)
+				h.end(now, now, answered)
+				now = now.Add(c.distances[i%len(c.distances)])
+			}
+			now = h.calls[calls-1].at.Add(c.refused)
+			h.add(now, time.Hour, 0)
+			h.end(now, now, refused)
+			if got := h.apart(); got != want {
+				t.Errorf("%s, after %d calls: %v, want %v", name, calls, got, want)
+			}
+		}
+	}
+}
+
 // What Duo asks for is done, and tells the window.
 func TestRetryAfter(t *testing.T) {
 	lim := &sliding{n: 2, window: 100 * time.Second}
