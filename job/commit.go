@@ -65,16 +65,10 @@ func (s *stream) count(pages []sent, one bool) error {
 		s.result.Bytes += int64(p.bytes)
 		s.result.Longest = max(s.result.Longest, p.longest)
 		s.cp.Progress = p.progress
-		forgotten := s.cp.Delivered.Forget(s.since(p.progress))
-		if s.reading != nil {
-			s.reading.Forget(forgotten)
-		}
+		s.cp.Delivered.Forget(s.since(p.progress))
 	}
-	if forgotten := s.cp.Fit(); forgotten != nil {
+	if s.cp.Fit() != nil {
 		s.once("fit", fmt.Sprintf("more records lie in the overlap than a checkpoint remembers: late ones are found from %s on only", text(s.cp.Delivered.RememberedSince())))
-		if s.reading != nil {
-			s.reading.Forget(forgotten)
-		}
 	}
 	if write {
 		if err := s.save(one); err != nil {
