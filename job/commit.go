@@ -65,10 +65,16 @@ func (s *stream) count(pages []sent, one bool) error {
 		s.result.Bytes += int64(p.bytes)
 		s.result.Longest = max(s.result.Longest, p.longest)
 		s.cp.Progress = p.progress
-		s.cp.Delivered.Forget(s.since(p.progress))
+		forgotten := s.cp.Delivered.Forget(s.since(p.progress))
+		if s.reading != nil {
+			s.reading.Forget(forgotten)
+		}
 	}
-	if s.cp.Fit() != nil {
+	if forgotten := s.cp.Fit(); forgotten != nil {
 		s.once("fit", fmt.Sprintf("more records lie in the overlap than a checkpoint remembers: late ones are found from %s on only", text(s.cp.Delivered.RememberedSince())))
+		if s.reading != nil {
+			s.reading.Forget(forgotten)
+		}
 	}
 	if write {
 		if err := s.save(one); err != nil {

@@ -9,7 +9,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -210,9 +209,7 @@ func (d *Delivered) Add(marks []Mark) {
 }
 
 // Forget drops the marks of records before the time, in milliseconds since the
-// epoch, and returns them. They are valid until d changes. What a reading has seen of
-// their records is forgotten, too, unless they were equal ones without an id of which one
-// is remembered: their count goes on.
+// epoch, and returns them. They are valid until d changes.
 func (d *Delivered) Forget(before int64) []Mark {
 	d.since = max(d.since, before)
 	i, _ := slices.BinarySearchFunc(d.marks, Mark{At: before}, byTime)
@@ -235,12 +232,20 @@ func (d *Delivered) Holds(key Key, count int) bool {
 		s := d.index.find(key, 0)
 		return s != nil && int(s.count) >= count
 	}
-	for s := range d.index.all(key) {
-		if s.marks > 0 {
-			return true
+	return d.index.has(key)
+}
+
+// count is how many records of the identity, whose slots begin at head, are delivered.
+func (d *Delivered) count(id Ident, head int32) int32 {
+	if s := d.index.from(head, id.Digest); s != nil {
+		return s.count
+	}
+	if id.Digest != 0 {
+		if s := d.index.from(head, 0); s != nil {
+			return s.count // a mark of version 1
 		}
 	}
-	return false
+	return 0
 }
 
 // Verdict is what a record that Duo shows turns out to be.
@@ -257,19 +262,18 @@ const (
 )
 
 // Reading is one reading of a window: what Duo shows, in order, against what is
-// delivered and what is on its way. It is not safe for concurrent use.
+// delivered and what is on its way. What is on its way is known to the reading
+// alone, so that a reading which is dropped leaves nothing behind. It is not safe
+// for concurrent use.
 type Reading struct {
-	index *index
-	turn  int32
+	delivered *Delivered
+	seen      index
+	turn      int32
 }
 
-// NewReading begins to read against what is delivered, and ends the reading before it:
-// nothing is on its way any more. The caller adds to d what the reading found once it
-// counts.
-func NewReading(d *Delivered) *Reading {
-	d.index.unsee()
-	return &Reading{&d.index, 1}
-}
+// NewReading begins to read against what is delivered. The caller adds to d what
+// the reading found once it counts, and tells the reading what d forgets.
+func NewReading(d *Delivered) *Reading { return &Reading{delivered: d, turn: 1} }
 
 // Again tells that the reading begins again at a time: equal records without an id
 // are counted afresh, since Duo shows the earlier ones once more.
@@ -279,12 +283,13 @@ func (r *Reading) Again() { r.turn++ }
 // without an id it is, else 1; shown tells that the reading has seen it, or an equal
 // one, before.
 func (r *Reading) Judge(id Ident) (v Verdict, count int, shown bool) {
-	head := r.index.head(id.Key)
-	s := r.index.from(head, id.Digest)
-	if s == nil {
-		s = r.index.insert(id.Key, id.Digest, head)
+	seen, delivered := r.seen.head(id.Key), r.delivered.index.head(id.Key)
+	other := !id.Counted && (seen > 0 || delivered > 0)
+	s := r.seen.from(seen, id.Digest)
+	shown = s != nil
+	if !shown {
+		s = r.seen.insert(id.Key, id.Digest, seen)
 	}
-	shown = s.turn > 0
 	if s.turn != r.turn {
 		s.turn, s.shown = r.turn, 0
 	}
@@ -293,20 +298,25 @@ func (r *Reading) Judge(id Ident) (v Verdict, count int, shown bool) {
 	if id.Counted {
 		count = int(s.shown)
 	}
-	known := max(s.count, s.coming)
-	if s.marks == 0 && id.Digest != 0 {
-		if every := r.index.from(head, 0); every != nil { // a mark of version 1
-			known = max(known, every.count)
-		}
-	}
-	if int32(count) <= known {
+	if int32(count) <= max(s.count, r.delivered.count(id, delivered)) {
 		return Known, count, shown
 	}
-	s.coming = int32(count)
-	if head > 0 && !id.Counted {
+	s.count = int32(count)
+	if other {
 		return Changed, count, shown
 	}
 	return New, count, shown
+}
+
+// Forget drops what the reading has seen of the marks that what is delivered has
+// forgotten. Of equal records without an id it drops nothing while one is remembered:
+// their count goes on.
+func (r *Reading) Forget(marks []Mark) {
+	for _, m := range marks {
+		if r.delivered.index.find(m.Key, m.Digest) == nil {
+			r.seen.remove(m.Key, m.Digest)
+		}
+	}
 }
 
 // index finds slots by key and digest. A key has one digest, nearly always.
@@ -319,36 +329,14 @@ type index struct {
 // slot is what is known of one key and digest.
 type slot struct {
 	digest Digest
-	count  int32 // how many are delivered
+	count  int32 // how many are delivered, or on their way
 	marks  int32 // how many marks stand for it
-
-	// Of the reading under way.
-	coming int32 // how many are delivered, once what is on its way is
 	shown  int32 // how many were shown in the turn
-	turn   int32 // in which the last one was shown, or 0
-
-	next int32 // the index of another slot of the key plus one, or 0
+	turn   int32
+	next   int32 // the index of another slot of the key plus one, or 0
 }
 
-// all are the slots of a key.
-func (x *index) all(key Key) iter.Seq[*slot] {
-	return func(yield func(*slot) bool) {
-		for i := x.head(key); i > 0 && yield(&x.slots[i-1]); i = x.slots[i-1].next {
-		}
-	}
-}
-
-// unsee forgets what a reading has seen.
-func (x *index) unsee() {
-	for key := range x.first {
-		for s := range x.all(key) {
-			s.coming, s.shown, s.turn = 0, 0, 0
-			if s.marks == 0 {
-				x.remove(key, s.digest)
-			}
-		}
-	}
-}
+func (x *index) has(key Key) bool { _, ok := x.first[key]; return ok }
 
 // head is where the slots of a key begin: the index of the first one plus one, or 0.
 func (x *index) head(key Key) int32 {

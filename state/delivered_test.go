@@ -87,9 +87,9 @@ func TestForgetAndJudge(t *testing.T) {
 			t.Fatalf("record %d: verdict %d", i, v)
 		}
 		d.Add([]Mark{{At: at, Key: id.Key, Digest: id.Digest, Count: 1}})
-		d.Forget(at - 9)
-		if d.Len() > 10 || len(d.index.slots) > 12 {
-			t.Fatalf("%d marks, %d slots", d.Len(), len(d.index.slots))
+		r.Forget(d.Forget(at - 9))
+		if d.Len() > 10 || len(d.index.slots) > 12 || len(r.seen.slots) > 12 {
+			t.Fatalf("%d marks, %d and %d slots", d.Len(), len(d.index.slots), len(r.seen.slots))
 		}
 	}
 	old := Ident{Key: NewKey([]byte{1}), Digest: 2}
@@ -99,45 +99,6 @@ func TestForgetAndJudge(t *testing.T) {
 	young := Ident{Key: NewKey([]byte{99}), Digest: 100}
 	if v, _, _ := NewReading(d).Judge(young); v != Known {
 		t.Errorf("a remembered record: verdict %d", v)
-	}
-}
-
-// What was on its way when a reading was dropped is new to the next one, was never held,
-// and leaves nothing behind.
-func TestDropReading(t *testing.T) {
-	d := new(Delivered)
-	held := Ident{Key: Key{1}, Digest: 7}
-	other := Ident{Key: Key{1}, Digest: 8}
-	lost := Ident{Key: Key{2}, Digest: 7}
-	equal := Ident{Key: Key{3}, Counted: true}
-	r := NewReading(d)
-	for _, id := range []Ident{held, other, lost, equal, equal} {
-		if v, _, _ := r.Judge(id); v == Known {
-			t.Fatalf("%v is known", id)
-		}
-	}
-	d.Add([]Mark{{At: 1, Key: held.Key, Digest: 7, Count: 1}, mark(1, 3, 1)})
-	for key, want := range map[Key]bool{held.Key: true, lost.Key: false, equal.Key: true} {
-		if d.Holds(key, 1) != want {
-			t.Errorf("Holds(%v) is %v", key, !want)
-		}
-	}
-	if d.Holds(equal.Key, 2) {
-		t.Error("the second of equal ones is held, and it is on its way")
-	}
-
-	r = NewReading(d)
-	if n := len(d.index.slots) - len(d.index.free); n != 2 {
-		t.Errorf("%d slots are in use, want those of 2 marks", n)
-	}
-	for i, want := range []struct {
-		id      Ident
-		verdict Verdict
-		shown   bool
-	}{{held, Known, false}, {other, Changed, false}, {lost, New, false}, {equal, Known, false}, {equal, New, true}} {
-		if v, _, shown := r.Judge(want.id); v != want.verdict || shown != want.shown {
-			t.Errorf("record %d: verdict %d, shown %v, want %d, %v", i, v, shown, want.verdict, want.shown)
-		}
 	}
 }
 
@@ -153,7 +114,7 @@ func TestForgetOneOfEqual(t *testing.T) {
 		}
 		d.Add([]Mark{{At: at, Key: id.Key, Count: count}})
 	}
-	d.Forget(20)
+	r.Forget(d.Forget(20))
 	if v, count, _ := r.Judge(id); v != New || count != 3 {
 		t.Errorf("verdict %d, count %d, want a new record, the third", v, count)
 	}

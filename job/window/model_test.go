@@ -371,9 +371,9 @@ func (m *model) run() error {
 		for _, p := range flight[:n] {
 			m.cp.Delivered.Add(p.marks)
 			m.cp.Progress = p.progress
-			m.cp.Delivered.Forget(m.cp.DeliveredUntil - m.overlap.Milliseconds())
+			r.Forget(m.cp.Delivered.Forget(m.cp.DeliveredUntil - m.overlap.Milliseconds()))
 			if over := m.cp.Delivered.Len() - m.room; m.room > 0 && over > 0 { // as state.Checkpoint.Fit does
-				m.cp.Delivered.Forget(m.cp.Delivered.Since(0)[min(over+m.room/8, m.cp.Delivered.Len()-1)].At)
+				r.Forget(m.cp.Delivered.Forget(m.cp.Delivered.Since(0)[min(over+m.room/8, m.cp.Delivered.Len()-1)].At))
 			}
 		}
 		flight = flight[n:]
