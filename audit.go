@@ -133,7 +133,7 @@ func (c *auditCommand) code(ctx context.Context, a *job.Audit, err error) int {
 	switch {
 	case read > exitSignal:
 		return read
-	case err != nil || a.Missing+a.Unclear > 0:
+	case err != nil || a.Missing+a.Unclear+a.Unproved > 0:
 		if a.Resent != nil {
 			if sent := exitCode(ctx, a.Resent, nil); sent > exitSignal {
 				return sent
@@ -188,18 +188,19 @@ func (s *spilled) close() {
 
 // auditForm is what --json prints.
 type auditForm struct {
-	Since   time.Time      `json:"since"`
-	Until   time.Time      `json:"until"`
-	AtDuo   int            `json:"at_duo"`
-	Found   int            `json:"found"`
-	Missing int            `json:"missing"`
-	Pending int            `json:"pending"`
-	Outside int            `json:"outside_ledger"`
-	Unclear int            `json:"unclear_hours"`
-	Resent  *int           `json:"resent,omitempty"`
-	Lines   int            `json:"lines"`
-	Rows    []job.AuditRow `json:"rows"`
-	Failed  []auditFailure `json:"failed,omitempty"`
+	Since    time.Time      `json:"since"`
+	Until    time.Time      `json:"until"`
+	AtDuo    int            `json:"at_duo"`
+	Found    int            `json:"found"`
+	Missing  int            `json:"missing"`
+	Pending  int            `json:"pending"`
+	Outside  int            `json:"outside_ledger"`
+	Unclear  int            `json:"unclear_hours"`
+	Unproved int            `json:"unproved"`
+	Resent   *int           `json:"resent,omitempty"`
+	Lines    int            `json:"lines"`
+	Rows     []job.AuditRow `json:"rows"`
+	Failed   []auditFailure `json:"failed,omitempty"`
 }
 
 // auditFailure is a stream that could not be read, or sent, to its end.
@@ -211,12 +212,12 @@ type auditFailure struct {
 
 // print prints what came of the audit.
 func (c *auditCommand) print(stdout io.Writer, a *job.Audit, lines *spilled) error {
-	if c.Quiet && a.Missing+a.Unclear == 0 && len(a.Read.Failed()) == 0 {
+	if c.Quiet && a.Missing+a.Unclear+a.Unproved == 0 && len(a.Read.Failed()) == 0 {
 		return nil
 	}
 	if c.JSON {
 		form := auditForm{
-			Since: a.Since, Until: a.Until, AtDuo: a.AtDuo, Found: a.Found, Missing: a.Missing, Pending: a.Pending, Outside: a.Outside, Unclear: a.Unclear,
+			Since: a.Since, Until: a.Until, AtDuo: a.AtDuo, Found: a.Found, Missing: a.Missing, Pending: a.Pending, Outside: a.Outside, Unclear: a.Unclear, Unproved: a.Unproved,
 			Lines: a.Lines, Rows: append([]job.AuditRow{}, a.Rows...),
 		}
 		if a.Resent != nil {
@@ -275,6 +276,9 @@ func (c *auditCommand) table(stdout io.Writer, a *job.Audit) error {
 		if r.Unclear > 0 {
 			note += fmt.Sprintf("  %d hours differ", r.Unclear)
 		}
+		if r.Unproved > 0 {
+			note += fmt.Sprintf("  %d cannot be proved", r.Unproved)
+		}
 		lines = append(lines, []string{
 			r.Endpoint, account, cmp.Or(r.Day, "no time"), strconv.Itoa(r.AtDuo), strconv.Itoa(r.Found), strconv.Itoa(r.Missing), note,
 		})
@@ -325,11 +329,18 @@ func (c *auditCommand) table(stdout io.Writer, a *job.Audit) error {
 	if a.Unclear > 0 {
 		text += fmt.Sprintf("; %d hours differ in which single records cannot be told apart", a.Unclear)
 	}
+	if a.Unproved > 0 {
+		text += fmt.Sprintf("; %d cannot be proved to be there or missing: they tell another time than their place at Duo", a.Unproved)
+	}
 	if a.Outside > 0 {
 		text += fmt.Sprintf("; %d lie before what the ledger knows, or tell no time, and were not looked at", a.Outside)
 	}
 	if a.Pending > 0 {
-		text += fmt.Sprintf("; %d newer than what is delivered are the next run's", a.Pending)
+		newer := "newer than what is delivered are the next run's"
+		if len(c.Against) == 0 {
+			newer = "newer than the last hour that is delivered as a whole were not looked at"
+		}
+		text += fmt.Sprintf("; %d %s", a.Pending, newer)
 	}
 	if a.Resent != nil {
 		text += fmt.Sprintf("; %d delivered to %q", delivered(a.Resent), c.Resend)

@@ -54,13 +54,14 @@ type Audit struct {
 	// Rows has one entry for each day of each stream that has records.
 	Rows []AuditRow
 	// AtDuo, Found and Missing are the sums of Rows. Pending counts the records that are
-	// newer than what is delivered, and therefore in none of them.
+	// newer than what is delivered, or of an hour that is not delivered as a whole where
+	// ledgers are looked at, and therefore in none of them.
 	AtDuo, Found, Missing, Pending int
 	// Outside counts the records that could not be held against a ledger: they lie before
 	// what it knows, or tell no time. They are in none of Rows.
 	Outside int
-	// Unclear is the sum of that of Rows.
-	Unclear int
+	// Unclear and Unproved are the sums of those of Rows.
+	Unclear, Unproved int
 	// Lines counts the lines of the files.
 	Lines int
 	// Read tells how reading each stream from Duo went.
@@ -83,8 +84,24 @@ type AuditRow struct {
 	// Unclear counts the hours in which the ledger differs and does not tell which
 	// records it does not know: Missing has how many they are at least.
 	Unclear int `json:"unclear_hours,omitempty"`
+	// Unproved counts the records of AtDuo that are neither found nor missing: their text
+	// tells another time than their place among Duo's, and what is known does not tell
+	// whether they were delivered.
+	Unproved int `json:"unproved,omitempty"`
 	// Complete tells that the stream was read to its end.
 	Complete bool `json:"complete"`
+
+	uncounted int // of the hours of Unclear those of which Missing has none
+}
+
+// add adds the counts of a row.
+func (a *Audit) add(r AuditRow) {
+	a.Rows = append(a.Rows, r)
+	a.AtDuo += r.AtDuo
+	a.Found += r.Found
+	a.Missing += r.Missing
+	a.Unclear += r.Unclear
+	a.Unproved += r.Unproved
 }
 
 // Examine reads from Duo what there was in a time and looks for each record in files, or
@@ -137,8 +154,9 @@ func (e *examination) againstFiles(ctx context.Context, a *Audit) error {
 		return err
 	}
 	defer result.Close()
-	a.AtDuo, a.Found, a.Missing = result.AtDuo, result.Found, result.Missing
-	a.Rows = e.rows(result)
+	for _, r := range e.rows(result) {
+		a.add(r)
+	}
 	if err := e.write(result); err != nil {
 		return fmt.Errorf("write the missing records: %w", safefile.Cause(err))
 	}
@@ -170,14 +188,10 @@ func (e *examination) againstLedgers(ctx context.Context, a *Audit) error {
 		return err
 	}
 	sortRows(rows)
-	a.Rows = rows
 	for _, r := range rows {
-		a.AtDuo += r.AtDuo
-		a.Found += r.Found
-		a.Missing += r.Missing
-		a.Unclear += r.Unclear
+		a.add(r)
 	}
-	if e.opts.Resend == "" || a.Missing+a.Unclear == 0 {
+	if e.opts.Resend == "" || a.Missing+a.Unclear+a.Unproved == 0 {
 		return nil
 	}
 	if a.Unclear > 0 {
@@ -212,13 +226,14 @@ type examination struct {
 	runs    map[state.ID]int64
 	pending int
 	outside int
+	loose   map[looseDay]*looseCount
 	failed  error // of a temporary file
 }
 
 // newExamination prepares an audit: a run that remembers nothing, knows its window, and
 // hands records to the examination in place of servers.
 func newExamination(ctx context.Context, cfg *config.Config, opts AuditOptions) (*examination, error) {
-	e := &examination{cfg: cfg, opts: opts, numbers: map[*stream]int{}, due: map[*stream]int64{}}
+	e := &examination{cfg: cfg, opts: opts, numbers: map[*stream]int{}, due: map[*stream]int64{}, loose: map[looseDay]*looseCount{}}
 	if len(opts.Against) == 0 {
 		e.ledgers = map[*stream]*ledger{}
 		opts.Since = opts.Since.Truncate(time.Hour)
@@ -327,6 +342,7 @@ func (e *examination) take(s *stream, p *page) error {
 	if err != nil {
 		return err
 	}
+	p.order(s.endpoint.Cursor == duo.NextOffset)
 	kept := 0
 	if e.spool != nil {
 		if kept, err = e.spool.Put(p.bytes); err != nil {
@@ -336,24 +352,23 @@ func (e *examination) take(s *stream, p *page) error {
 	if l := e.ledger(s); l != nil {
 		return e.hold(s, l, p, number, kept)
 	}
-	pending := 0
 	for i, raw := range p.raws {
 		w, err := s.wanted(raw)
 		if err != nil {
 			return err
 		}
-		if w.At > due {
-			pending++
+		switch p.place(i, due) {
+		case isPending:
+			e.aside(number, w.At, isPending)
 			continue
+		case isUnproved:
+			w.Doubtful = true
 		}
 		w.Stream, w.Page, w.Line = number, kept, i
 		if err := e.index.Add(w); err != nil {
 			return err
 		}
 	}
-	e.mu.Lock()
-	e.pending += pending
-	e.mu.Unlock()
 	return nil
 }
 
@@ -458,7 +473,7 @@ func (e *examination) rows(result *audit.Result) []AuditRow {
 		s, c := e.streams[d.Stream], result.Counts[d]
 		row := AuditRow{
 			Endpoint: s.id.Endpoint, Account: s.id.Account, AccountName: s.result.AccountName,
-			AtDuo: c.AtDuo, Found: c.Found, Missing: c.AtDuo - c.Found, Complete: s.result.Err == nil,
+			AtDuo: c.AtDuo, Found: c.Found, Unproved: c.Unproved, Missing: c.AtDuo - c.Found - c.Unproved, Complete: s.result.Err == nil,
 		}
 		if d.Day != audit.NoDay {
 			row.Day = d.Time().Format(time.DateOnly)
@@ -472,8 +487,24 @@ func (e *examination) rows(result *audit.Result) []AuditRow {
 func sortRows(rows []AuditRow) {
 	names := duo.Names()
 	slices.SortStableFunc(rows, func(a, b AuditRow) int {
-		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(slices.Index(names, a.Endpoint), slices.Index(names, b.Endpoint)))
+		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(slices.Index(names, a.Endpoint), slices.Index(names, b.Endpoint)), cmp.Compare(a.Day, b.Day))
 	})
+}
+
+// merged makes one of the rows of a day, which follow each other.
+func merged(rows []AuditRow) []AuditRow {
+	n := 0
+	for _, r := range rows {
+		if n > 0 && rows[n-1].Endpoint == r.Endpoint && rows[n-1].Account == r.Account && rows[n-1].Day == r.Day {
+			last := &rows[n-1]
+			last.AtDuo, last.Found, last.Missing = last.AtDuo+r.AtDuo, last.Found+r.Found, last.Missing+r.Missing
+			last.Unclear, last.Unproved, last.uncounted = last.Unclear+r.Unclear, last.Unproved+r.Unproved, last.uncounted+r.uncounted
+			continue
+		}
+		rows[n] = r
+		n++
+	}
+	return rows[:n]
 }
 
 // write writes the lines of the missing records.

@@ -3,6 +3,7 @@ package job_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"dls/job"
 	"dls/job/duosim"
+	"dls/sinks/sinktest"
 	"dls/state"
 )
 
@@ -268,5 +270,165 @@ func TestAuditChildren(t *testing.T) {
 				t.Errorf("one account: %d missing", a.Missing)
 			}
 		})
+	}
+}
+
+// telling is a record of telephony whose text tells another time than its place at Duo.
+func telling(id string, at, told time.Time) duosim.Record {
+	raw := fmt.Sprintf(`{"context":"authentication","phone":"+15550100","telephony_id":%q,"ts":%q,"txid":""}`, id, told.UTC().Format("2006-01-02T15:04:05.000000+00:00"))
+	return duosim.Record{At: at, ID: id, Raw: []byte(raw)}
+}
+
+// A record whose text tells a time that has not come when it is delivered is found in the
+// ledger before that, where it can be, and after; what tells such a time and never came is
+// not; and no hour is called different for it. With the daily audit or without.
+func TestAuditOfTimesAhead(t *testing.T) {
+	for _, daily := range []string{"never", "daily"} {
+		t.Run(daily, func(t *testing.T) {
+			s := newScene(t, &fault{memory: true, server: overRELP})
+			s.text.servers, s.text.endpoints = s.text.servers[:1], map[string][]string{"victim": {"telephony"}}
+			s.text.settings = map[string]any{"audit": daily}
+			s.text.api = map[string]any{"offset": 1}
+			now := s.now.Truncate(time.Hour).Add(90 * time.Minute) // when the run begins
+			s.now = now
+			s.records = map[string][]duosim.Record{"telephony": {
+				telling("first-00", now.Add(-150*time.Minute), now.Add(-150*time.Minute)),
+				telling("ahead-05", now.Add(-40*time.Minute), now.Add(5*time.Hour)),
+				telling("ahead-01", now.Add(-30*time.Minute), now.Add(20*time.Minute)),
+				telling("behind-3", now.Add(-20*time.Minute), now.Add(-3*time.Hour)),
+				telling("ordinary", now.Add(-10*time.Minute), now.Add(-10*time.Minute)),
+				// Duo shows these later than the run looks.
+				{At: now.Add(-35 * time.Minute), ID: "late-one", VisibleAt: now.Add(8 * time.Hour), Raw: telling("late-one", now, now.Add(4*time.Hour)).Raw},
+				telling("tomorrow", now.Add(10*time.Hour), now.Add(10*time.Hour)),
+			}}
+			s.listening = true
+			examine := func() *job.Audit {
+				t.Helper()
+				o := s.world.options()
+				o.SetTransport(s.transport)
+				a, err := job.Examine(context.Background(), s.config(), job.AuditOptions{Options: o, Since: now.Add(-5 * time.Hour), Until: time.Now()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.clean(a.Read)
+				return a
+			}
+			s.run(func() {
+				if sum := s.sync(); sum.Results[0].Delivered != 5 {
+					t.Fatalf("%+v", sum.Results[0])
+				}
+				a := examine()
+				if a.Missing+a.Unclear+a.Unproved != 0 || a.Found != 3 || a.Pending != 2 {
+					t.Errorf("at once: %+v", a)
+				}
+				time.Sleep(7 * time.Hour)
+				a = examine()
+				if a.Missing+a.Unclear+a.Unproved != 0 || a.AtDuo != 5 || a.Found != 5 || a.Pending != 0 {
+					t.Errorf("when the times have come: %+v", a)
+				}
+				time.Sleep(2 * time.Hour)
+				a = examine()
+				if a.Missing != 1 || a.Unclear+a.Unproved != 0 || a.AtDuo != 6 {
+					t.Errorf("with a late one: %+v", a)
+				}
+			})
+		})
+	}
+}
+
+// An hour from which Duo has taken a record away, and in which it shows two more than were
+// delivered, differs: that one record more stands there does not tell which it is, nor that
+// nothing is missing.
+func TestAuditOfRecordsTakenAway(t *testing.T) {
+	t.Parallel()
+	w, siem := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth"}}
+	hour := time.Now().Truncate(time.Hour).Add(-9 * time.Hour)
+	w.add(parent, "auth", duosim.Generator{Seed: 1}.Generate("auth", 4, hour, time.Minute)...)
+	w.clean(w.sync())
+	dir, err := state.Open(w.path("state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := state.ID{IKey: ikey, Endpoint: "auth"}
+	cp, err := dir.Load(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cp.Ledger.Add(state.Tally{{Hour: state.HourOf(hour.UnixMilli()), Sum: state.One(state.NewKey([]byte("taken away")), 1)}})
+	if err := dir.Save(id, cp); err != nil {
+		t.Fatal(err)
+	}
+	dir.Close()
+	w.add(parent, "auth", duosim.Generator{Seed: 2}.Generate("auth", 2, hour.Add(30*time.Minute), time.Minute)...)
+	siem.Take()
+	examine := func(resend string) *job.Audit {
+		a, err := job.Examine(context.Background(), w.config(), job.AuditOptions{Options: w.options(), Since: hour.Add(-time.Hour), Resend: resend})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.clean(a.Read)
+		return a
+	}
+	if a := examine("siem"); a.Missing != 1 || a.Unclear != 1 || a.Resent == nil {
+		t.Errorf("%+v, want one missing at least, and an hour that differs", a)
+	}
+	if n := len(siem.Take()); n != 6 {
+		t.Errorf("%d records sent, want the hour's 6", n)
+	}
+	if a := examine(""); a.Missing+a.Unclear != 0 {
+		t.Errorf("after the resend: %+v", a)
+	}
+}
+
+// A ledger stands for all servers of a stream: what one of them alone gets again is not
+// noted.
+func TestResendToOneOfTwo(t *testing.T) {
+	t.Parallel()
+	w, siem := newWorld(t)
+	other := sinktest.Listen(t, sinktest.Options{})
+	w.text.servers = []server{{id: "siem", protocol: "TCP", port: siem.Port()}, {id: "other", protocol: "TCP", port: other.Port()}}
+	w.text.endpoints = map[string][]string{"siem": {"auth"}, "other": {"auth"}}
+	hour := time.Now().Truncate(time.Hour).Add(-9 * time.Hour)
+	w.add(parent, "auth", duosim.Generator{Seed: 1}.Generate("auth", 4, hour, time.Minute)...)
+	w.clean(w.sync())
+	w.add(parent, "auth", duosim.Generator{Seed: 2}.Generate("auth", 1, hour.Add(30*time.Minute), time.Minute)...)
+	siem.Take()
+	for range 2 {
+		a, err := job.Examine(context.Background(), w.config(), job.AuditOptions{Options: w.options(), Since: hour.Add(-time.Hour), Resend: "siem"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(siem.Take()); a.Missing != 1 || n != 1 || len(a.Resent.Failed()) != 0 {
+			t.Errorf("%+v, %d sent", a, n)
+		}
+	}
+	if !strings.Contains(w.log.String(), `it goes to \"other\", too`) {
+		t.Errorf("the log does not tell: %s", w.log.String())
+	}
+}
+
+// What the files lack is missing where Duo's own order tells that it was delivered,
+// whatever its text says.
+func TestAuditFilesOfTimesAhead(t *testing.T) {
+	t.Parallel()
+	w, siem := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"telephony"}}
+	now := time.Now()
+	w.add(parent, "telephony",
+		telling("far-ahead", now.Add(-5*time.Hour), now.Add(1000*time.Hour)),
+		telling("ordinary", now.Add(-4*time.Hour), now.Add(-4*time.Hour)),
+		telling("last-one", now.Add(-3*time.Hour), now.Add(1000*time.Hour)),
+	)
+	w.clean(w.sync())
+	var lines []string
+	for _, line := range siem.Take() {
+		lines = append(lines, strings.TrimSuffix(string(line), "\n"))
+	}
+	if a := w.lookIn(lines); a.AtDuo != 3 || a.Found != 3 || a.Pending != 0 {
+		t.Errorf("all lines: %+v", a)
+	}
+	if a := w.lookIn(nil); a.Missing != 3 || a.Unproved != 0 || a.Pending != 0 {
+		t.Errorf("no line: %+v", a)
 	}
 }

@@ -119,7 +119,7 @@ func (r *run) pass(ctx context.Context, d *daily, first int64, accounts []accoun
 	}
 	resent, missing := new(Summary), 0
 	for _, row := range rows {
-		missing += row.Missing
+		missing += row.Missing + row.Unproved
 	}
 	if missing > 0 {
 		resent, err = e.resend(ctx, func(one func(again) error) error { return e.unknown(false, one) })
@@ -135,7 +135,7 @@ func (r *run) pass(ctx context.Context, d *daily, first int64, accounts []accoun
 		late, lost := 0, 0
 		for _, row := range rows {
 			if row.Endpoint == s.id.Endpoint && row.Account == s.id.Account {
-				lost += max(row.Missing, row.Unclear) // where Duo shows fewer than before, one may be missing beside
+				lost += row.Missing + row.Unproved + row.uncounted // where Duo shows fewer than before, one may be missing beside
 			}
 		}
 		var failed error

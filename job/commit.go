@@ -136,7 +136,7 @@ func (s *stream) book() {
 	if s.run.cfg.Audit {
 		before = math.MaxInt64 // single records' prints are too many for a checkpoint
 	}
-	lost, err := s.cp.Ledger.Close(s.run.store, s.id, before)
+	lost, err := s.cp.Ledger.Close(s.run.store, s.id, before, s.cp.DeliveredUntil)
 	switch {
 	case err != nil:
 		s.once("ledger", err.Error()+"; the checkpoint holds what the ledger would")

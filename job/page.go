@@ -37,13 +37,16 @@ type page struct {
 	marks   []state.Mark
 	times   []int64     // of the records to be delivered, for their receivers
 	owns    []int64     // the first time that each of them tells, or -1
+	lows    []int64     // for an audit: the times between which
+	highs   []int64     // Duo has each of them
 	news    []bool      // that each of them is no new version of a known one
 	tally   state.Tally // of the records to be delivered, but for new versions of known ones
 	raws    [][]byte    // the records to be delivered as Duo wrote them, for an audit
 	facts   window.Page
-	changed int // how many of them are new versions of known records
-	untimed int // how many of them tell no time that could be theirs
-	longest int // the length of the longest line to be delivered, without its newline
+	bounds  window.Span // between which Duo has its records, whatever they tell
+	changed int         // how many of them are new versions of known records
+	untimed int         // how many of them tell no time that could be theirs
+	longest int         // the length of the longest line to be delivered, without its newline
 }
 
 // entry is one record of a page.
@@ -189,6 +192,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		RememberedSince: s.cp.Delivered.RememberedSince(), Cursor: meta.Cursor, Unreadable: meta.Unreadable, Total: meta.Total,
 	}
 	running, latest := w.Bounds(p.facts)
+	p.bounds = window.Span{Min: running, Max: latest}
 	ahead := state.HourOf(time.Now().Add(time.Hour).UnixMilli())
 	start, kept := 0, 0
 	for i := range p.entries {

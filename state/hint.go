@@ -46,7 +46,7 @@ func Hint(err error) string {
 		return "put back a good copy; only if you remove it does dls no longer notice that a checkpoint has gone, until the next run has written it anew"
 	}
 	if errors.Is(err, ErrLedger) {
-		return "put back the copy that was beside the checkpoint; without it the next run that delivers something begins it anew"
+		return "put back the copy that was beside the checkpoint, or remove the ledger: the next run that delivers something then begins it anew"
 	}
 	if _, ok := errors.AsType[*UntrustedError](err); ok {
 		if errors.Is(err, fs.ErrPermission) {

@@ -89,11 +89,12 @@ type Hour struct {
 // Tally is what was delivered, by the hour. Its zero value is empty.
 type Tally []Hour
 
-// Add adds a record; its print, too, where prints are kept.
+// Add adds a record; its print, too, where prints are kept, and where it has no hour:
+// one whose text tells a time that has not come yet is looked for by its print then.
 func (t *Tally) Add(hour int64, one Sum, print bool) {
 	h := t.hour(hour)
 	h.Sum.Add(one)
-	if print {
+	if print || hour == NoHour {
 		h.Prints = append(h.Prints, one.Print())
 	}
 }
@@ -241,9 +242,10 @@ type Ledgers interface {
 
 // Close puts the hours that end before the time, in milliseconds since the epoch, from
 // the checkpoint into the file. The checkpoint must be saved next: until then the file
-// counts as before. A file that is lost begins anew; knows is then the time from which on
-// the ledger knows, else 0. An error leaves the ledger as it is.
-func (l *Ledger) Close(files Ledgers, id ID, before int64) (knows int64, err error) {
+// counts as before. A file that is lost begins anew, behind what is delivered up to until;
+// knows is then the time from which on the ledger knows, else 0. An error leaves the
+// ledger as it is.
+func (l *Ledger) Close(files Ledgers, id ID, before, until int64) (knows int64, err error) {
 	var data []byte
 	var open Tally
 	for _, h := range l.Open {
@@ -259,7 +261,7 @@ func (l *Ledger) Close(files Ledgers, id ID, before int64) (knows int64, err err
 	err = files.AppendLedger(id, l.Length, data)
 	if errors.Is(err, ErrLedger) {
 		// What the file held is not known any more.
-		newest := int64(0)
+		newest := HourOf(until) + 1
 		for _, h := range l.Open {
 			newest = max(newest, h.Hour+1)
 		}
@@ -284,7 +286,7 @@ func (l *Ledger) Read(files Ledgers, id ID, prints func(hour int64) bool) (Tally
 			return nil, err
 		}
 		if all, err = parseLedger(data, prints); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("read ledger %q: %w", id.LedgerFile(), err)
 		}
 	}
 	for _, h := range l.Open.Clone() {

@@ -51,7 +51,7 @@ func TestLedgerAfterCrash(t *testing.T) {
 		died := state.Ledger{Since: saved.Since, Length: saved.Length, Open: saved.Open.Clone()}
 		if i%3 == 0 {
 			died.Add(page)
-			if _, err := died.Close(dir, ledgerID, 1<<60); err != nil {
+			if _, err := died.Close(dir, ledgerID, 1<<60, 0); err != nil {
 				t.Fatal(err)
 			}
 			died = state.Ledger{Since: saved.Since, Length: saved.Length, Open: saved.Open.Clone()}
@@ -59,7 +59,7 @@ func TestLedgerAfterCrash(t *testing.T) {
 		died.Add(page)
 		want.Merge(page)
 		before := int64(100+i/20) * 3_600_000
-		if lost, err := died.Close(dir, ledgerID, before); err != nil || lost != 0 {
+		if lost, err := died.Close(dir, ledgerID, before, 0); err != nil || lost != 0 {
 			t.Fatal(lost, err)
 		}
 		saved = died
@@ -88,7 +88,7 @@ func TestLedgerCompacts(t *testing.T) {
 			n++
 			page.Add(hour, sumOf(n), true)
 			l.Add(page)
-			if lost, err := l.Close(dir, ledgerID, 1<<60); err != nil || lost != 0 {
+			if lost, err := l.Close(dir, ledgerID, 1<<60, 0); err != nil || lost != 0 {
 				t.Fatal(lost, err)
 			}
 			if hour >= 1000+19*24 {
@@ -136,11 +136,11 @@ func TestLedgerLost(t *testing.T) {
 					if err := harm(filepath.Join(path, ledgerID.LedgerFile())); err != nil {
 						t.Fatal(err)
 					}
-					if _, err := l.Read(dir, ledgerID, everyPrint); !errors.Is(err, state.ErrLedger) || !strings.Contains(state.Hint(err), "begins it anew") {
+					if _, err := l.Read(dir, ledgerID, everyPrint); !errors.Is(err, state.ErrLedger) || !strings.Contains(state.Hint(err), "or remove the ledger") {
 						t.Errorf("reading it: %v, hint %q", err, state.Hint(err))
 					}
 				}
-				lost, err := l.Close(dir, ledgerID, 1<<60)
+				lost, err := l.Close(dir, ledgerID, 1<<60, 0)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -149,7 +149,7 @@ func TestLedgerLost(t *testing.T) {
 				}
 			}
 			l.Add(state.Tally{{Hour: 12, Sum: sumOf(1)}, {Hour: 13, Sum: sumOf(2)}})
-			if _, err := l.Close(dir, ledgerID, 1<<60); err != nil {
+			if _, err := l.Close(dir, ledgerID, 1<<60, 0); err != nil {
 				t.Fatal(err)
 			}
 			got, err := l.Read(dir, ledgerID, everyPrint)
@@ -163,13 +163,63 @@ func TestLedgerLost(t *testing.T) {
 	}
 }
 
+// A ledger that is lost while a late record of an old hour is the only one that waits knows
+// nothing of the hours between: what was delivered of them stood in the file.
+func TestLedgerLostBehindTheDelivered(t *testing.T) {
+	dir := openDir(t, t.TempDir())
+	l := state.Ledger{Since: 3_600_000, Length: 64, Open: state.Tally{{Hour: 10, Sum: sumOf(1)}}}
+	const until = 20*3_600_000 + 7
+	knows, err := l.Close(dir, ledgerID, 1<<60, until)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(state.Ledger{Since: 21 * 3_600_000}, l); diff != "" || knows != l.Since {
+		t.Errorf("knows from %d on; the ledger (-want +got):\n%s", knows, diff)
+	}
+}
+
+// A bit that has turned in the file is noticed, and told with the file's name.
+func TestLedgerDamaged(t *testing.T) {
+	path := t.TempDir()
+	dir := openDir(t, path)
+	l := state.Ledger{Since: 3_600_000, Open: state.Tally{{Hour: 10, Sum: sumOf(1)}}}
+	if _, err := l.Close(dir, ledgerID, 1<<60, 0); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(path, ledgerID.LedgerFile())
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-9] ^= 4
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Read(dir, ledgerID, everyPrint); !errors.Is(err, state.ErrLedger) || !strings.Contains(err.Error(), ledgerID.LedgerFile()) {
+		t.Errorf("reading it: %v", err)
+	}
+}
+
+// The prints of records without an hour are kept whatever else is: such a record is told
+// from a missing one by nothing else, once its hour has come.
+func TestTallyOfNoHour(t *testing.T) {
+	var page state.Tally
+	page.Add(state.NoHour, sumOf(1), false)
+	page.Add(7, sumOf(2), false)
+	one := sumOf(1)
+	want := state.Tally{{Hour: state.NoHour, Sum: one, Prints: []uint64{one.Print()}}, {Hour: 7, Sum: sumOf(2)}}
+	if diff := cmp.Diff(want, page); diff != "" {
+		t.Errorf("the tally (-want +got):\n%s", diff)
+	}
+}
+
 // A full disk leaves the ledger as it is: the hours stay open.
 func TestLedgerFails(t *testing.T) {
 	l := state.Ledger{}
 	l.Begin(0)
 	l.Add(state.Tally{{Hour: 10, Sum: sumOf(1)}})
 	before := l.Open.Clone()
-	if _, err := l.Close(noDisk{}, ledgerID, 1<<60); err == nil {
+	if _, err := l.Close(noDisk{}, ledgerID, 1<<60, 0); err == nil {
 		t.Error("no error")
 	}
 	if diff := cmp.Diff(before, l.Open); diff != "" {

@@ -43,6 +43,9 @@ type Wanted struct {
 	Account string
 	// Stream is the number of its stream, Page and Line say where its line is kept.
 	Stream, Page, Line int
+	// Doubtful tells that the record may be one that nobody has yet: where it is not
+	// found it is not missing, but unproved.
+	Doubtful bool
 }
 
 // Index is what is looked for. Add is safe for concurrent use, the rest is not.
@@ -83,8 +86,9 @@ func (d Day) Time() time.Time { return time.Unix(int64(d.Day)*86400, 0).UTC() }
 
 // Count is what there was of a day.
 type Count struct {
-	// AtDuo counts the records that Duo has, Found those of them that are in the files.
-	AtDuo, Found int
+	// AtDuo counts the records that Duo has, Found those of them that are in the files,
+	// and Unproved those that are not, and doubtful.
+	AtDuo, Found, Unproved int
 }
 
 // New returns an index without records. temp makes its temporary files.
@@ -105,6 +109,9 @@ const (
 	observedSize = 16 + 8
 	wantedSize   = observedSize + 3*4 + 8
 )
+
+// doubtful marks the stream of a record that is.
+const doubtful = 1 << 31
 
 // hashed is a key made of parts.
 func hashed(kind byte, parts ...string) (key [16]byte) {
@@ -196,7 +203,11 @@ func (x *Index) Add(w Wanted) error {
 		x.lines.lengths[min(len(w.External), maxID)] = true
 	}
 	copy(row[:], key[:])
-	binary.BigEndian.PutUint32(row[24:], uint32(w.Stream))
+	stream := uint32(w.Stream)
+	if w.Doubtful {
+		stream |= doubtful
+	}
+	binary.BigEndian.PutUint32(row[24:], stream)
 	binary.BigEndian.PutUint32(row[28:], uint32(w.Page))
 	binary.BigEndian.PutUint32(row[32:], uint32(w.Line))
 	binary.BigEndian.PutUint64(row[36:], uint64(w.At))
@@ -301,8 +312,8 @@ type Result struct {
 	Days []Day
 	// Counts are those of Days.
 	Counts map[Day]*Count
-	// AtDuo, Found and Missing are the sums.
-	AtDuo, Found, Missing int
+	// AtDuo, Found, Unproved and Missing are the sums.
+	AtDuo, Found, Unproved, Missing int
 
 	missing sorter
 }
@@ -347,8 +358,9 @@ func (x *Index) Result() (*Result, error) {
 		r.Days = append(r.Days, d)
 		r.AtDuo += c.AtDuo
 		r.Found += c.Found
+		r.Unproved += c.Unproved
 	}
-	r.Missing = r.AtDuo - r.Found
+	r.Missing = r.AtDuo - r.Found - r.Unproved
 	slices.SortFunc(r.Days, func(a, b Day) int { return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Day, b.Day)) })
 	return r, nil
 }
@@ -401,7 +413,7 @@ func (x *Index) match(r *Result, wanted *merge, key [16]byte, seen []spelling) e
 			seen[i].n--
 			x.found(row)
 		case len(seen) == 0:
-			if err := r.miss(row); err != nil {
+			if err := x.miss(r, row); err != nil {
 				return err
 			}
 		default:
@@ -418,18 +430,26 @@ func (x *Index) match(r *Result, wanted *merge, key [16]byte, seen []spelling) e
 	for i := range left {
 		if i < spare {
 			x.found(left[i][:])
-		} else if err := r.miss(left[i][:]); err != nil {
+		} else if err := x.miss(r, left[i][:]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (x *Index) found(row []byte) {
-	x.count(int(binary.BigEndian.Uint32(row[24:])), int64(binary.BigEndian.Uint64(row[36:]))).Found++
+func (x *Index) found(row []byte) { x.countOf(row).Found++ }
+
+func (x *Index) miss(r *Result, row []byte) error {
+	if binary.BigEndian.Uint32(row[24:])&doubtful != 0 {
+		x.countOf(row).Unproved++
+		return nil
+	}
+	return r.missing.add(row[24:])
 }
 
-func (r *Result) miss(row []byte) error { return r.missing.add(row[24:]) }
+func (x *Index) countOf(row []byte) *Count {
+	return x.count(int(binary.BigEndian.Uint32(row[24:])&^doubtful), int64(binary.BigEndian.Uint64(row[36:])))
+}
 
 // filter tells that a key is none of those added, but for one in a hundred (a Bloom
 // filter): what it lets through is sorted out by join.

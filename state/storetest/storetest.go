@@ -360,17 +360,17 @@ func ledger(t *testing.T, open func(t *testing.T) state.Store) {
 	l.Begin(0)
 	page := func(n uint64) state.Tally { return state.Tally{{Hour: int64(n), Sum: state.Sum{Count: 1, Hi: n}}} }
 	l.Add(page(5))
-	if _, err := l.Close(s, ID(1), math.MaxInt64); err != nil {
+	if _, err := l.Close(s, ID(1), math.MaxInt64, 0); err != nil {
 		t.Fatal(err)
 	}
 	died := l
 	died.Add(page(6))
-	if _, err := died.Close(s, ID(1), math.MaxInt64); err != nil {
+	if _, err := died.Close(s, ID(1), math.MaxInt64, 0); err != nil {
 		t.Fatal(err)
 	}
 	l.Add(page(7))
 	again := open(t)
-	if lost, err := l.Close(again, ID(1), math.MaxInt64); err != nil || lost != 0 {
+	if lost, err := l.Close(again, ID(1), math.MaxInt64, 0); err != nil || lost != 0 {
 		t.Fatal(lost, err)
 	}
 	got, err := l.Read(open(t), ID(1), func(int64) bool { return true })
