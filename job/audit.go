@@ -148,6 +148,10 @@ func (e *examination) againstFiles(ctx context.Context, a *Audit) error {
 			e.run.log.Warn(fmt.Sprintf("%q: %s longer than any record, and not looked at", f.Name, counted(seen.Long, "line is", "lines are")),
 				"hint", "one record a line is what is looked for")
 		}
+		if seen.Several > 0 {
+			e.run.log.Warn(fmt.Sprintf("%q: %s one of several records, and no proof of any", f.Name, counted(seen.Several, "line may be", "lines may be")),
+				"hint", "export the record as it was delivered, one a line: what else stands beside it may have been written to look like a record")
+		}
 	}
 	result, err := e.index.Result()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"dls/job/audit"
 	"dls/job/duo"
 	"dls/job/legacy"
 	"dls/job/window"
@@ -39,6 +40,9 @@ func Hint(err error) string {
 	}
 	if errors.Is(err, bucket.ErrCredentials) {
 		return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine, the pod or the task a role"
+	}
+	if form, ok := errors.AsType[*audit.FormError](err); ok {
+		return form.Hint
 	}
 	if missing, ok := errors.AsType[*MissingError](err); ok {
 		return missing.hint()

@@ -73,6 +73,7 @@ type hit struct {
 	key   [16]byte
 	exact uint64
 	sure  bool
+	id    string
 }
 
 // Day is one day of one stream: days since the epoch, [NoDay] where no time is told.
@@ -248,48 +249,92 @@ func (x *Index) prepare() error {
 	return m.err
 }
 
-// observe notes what a line says. A line stands for one record of a key.
-func (x *Index) observe() error {
+// observe notes what a line says. A line stands for one record of a key; and for several
+// records only where each of them is an object that stands in no text. It tells whether the
+// line could be one of several, and stands for none.
+func (x *Index) observe() (several bool, err error) {
 	x.hits = x.hits[:0]
 	lines := &x.lines
-	for _, id := range lines.ids {
-		for _, t := range lines.times {
-			key := timedKey(id.text, t.ms)
-			if !x.known.has(key, 0) {
-				continue
-			}
-			exact := exactOf(t.text)
-			x.hit(hit{key, exact, x.known.has(key, exact)})
-		}
-		if x.timeless {
-			if key := timedKey(id.text, -1); x.known.has(key, 0) {
-				x.hit(hit{key, 0, true})
-			}
+	outer, named := false, false
+	for _, g := range lines.groups {
+		if g.depth == 0 {
+			outer = outer || g.exact || g.id == nil && x.known.has(g.key, 0)
+			named = named || g.id != nil
 		}
 	}
-	for _, key := range lines.objects {
-		if x.known.has(key, 0) {
-			x.hit(hit{key, 0, true})
+	for _, g := range lines.groups {
+		switch {
+		case outer && (g.depth > 0 || g.id != nil && !g.exact), named && !outer && g.depth > 0 && !lines.named(g.id):
+		case g.id == nil:
+			if x.known.has(g.key, 0) {
+				x.hit(hit{g.key, 0, true, string(g.key[:])})
+			}
+		case g.exact:
+			x.record(g.id, lines.owns[g.from:g.to])
+		default:
+			x.record(g.id, lines.owns, lines.times)
 		}
 	}
-	if len(x.aliases) > 0 {
+	if !outer && !named {
 		for _, id := range lines.ids {
-			key := externalKey(string(id.text))
-			i, ok := slices.BinarySearchFunc(x.aliases, key, func(a alias, key [16]byte) int { return bytes.Compare(a.key[:], key[:]) })
-			if ok {
-				x.hit(hit{x.aliases[i].of, 0, true})
-			}
+			x.record(id.text, lines.times)
 		}
+	}
+	if !outer && !x.one() {
+		return true, nil
 	}
 	for _, h := range x.hits {
 		var row [observedSize]byte
 		copy(row[:], h.key[:])
 		binary.BigEndian.PutUint64(row[16:], h.exact)
 		if err := x.observed.add(row[:]); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return false, nil
+}
+
+// record notes a record of an id and one of the times; or of none, where such are wanted.
+func (x *Index) record(id []byte, times ...[]instant) {
+	found := false
+	for _, list := range times {
+		for _, t := range list {
+			if key := timedKey(id, t.ms); x.known.has(key, 0) {
+				exact := exactOf(t.text)
+				x.hit(hit{key, exact, x.known.has(key, exact), string(id)})
+				found = true
+			}
+		}
+	}
+	if x.timeless && !found {
+		if key := timedKey(id, -1); x.known.has(key, 0) {
+			x.hit(hit{key, 0, true, string(id)})
+		}
+	}
+	if len(x.aliases) == 0 {
+		return
+	}
+	key := externalKey(string(id))
+	i, ok := slices.BinarySearchFunc(x.aliases, key, func(a alias, key [16]byte) int { return bytes.Compare(a.key[:], key[:]) })
+	if ok {
+		x.hit(hit{x.aliases[i].of, 0, true, string(id)})
+	}
+}
+
+// one leaves the hits of one id, if there is one: of those for which a time stands as Duo
+// wrote it, or else of all.
+func (x *Index) one() bool {
+	id, sure := "", false
+	for _, h := range x.hits {
+		switch {
+		case id == "" || h.sure && !sure:
+			id, sure = h.id, h.sure
+		case h.sure == sure && h.id != id:
+			return false
+		}
+	}
+	x.hits = slices.DeleteFunc(x.hits, func(h hit) bool { return h.id != id })
+	return true
 }
 
 // hit adds a hit of the line. Of the spellings of one time the one that Duo wrote

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,27 +13,76 @@ import (
 
 // The bounds of what is looked at in one line.
 const (
-	maxDepth = 4   // texts within texts
-	maxWords = 256 // ids, and times: a line that has more holds more than one record
-	minID    = 6   // shorter ids are looked for as whole texts only
-	maxID    = 255
+	maxDepth  = 4   // texts within texts
+	maxWords  = 256 // ids, and times: a line that has more holds more than one record
+	maxLevel  = 16  // objects within objects
+	maxGroups = 1 << 16
+	minID     = 6 // shorter ids are looked for as whole texts only
+	maxID     = 255
 )
 
 // lineReader finds what may be the ids and the times of a record in a line, whatever
 // its form. What stands in a JSON text that is cut off does not count: a torn line
 // is no record.
+//
+// Who writes into a record, such as with a name or a title, must not make its line stand
+// for another record. So an object that has an id and a time as its members, and a line of
+// CEF, is that record and no other, whatever its texts hold. In what is neither, such as
+// columns of a table, every word may be an id; there a line stands for one record at most.
 type lineReader struct {
 	lengths  [maxID + 1]bool // of the ids that are wanted
 	texts    bool            // ids are wanted that are no words
 	members  bool            // records without an id are wanted
 	accounts map[string]bool // those of child accounts; empty where there are none
 
-	ids     []word
-	times   []instant
-	objects [][16]byte // the keys of objects that may be records without an id
-	frames  []bool     // which texts are torn
-	names   []string   // the columns of a table
-	others  []bool     // the columns that hold another log's record; nil where none does
+	ids    []word
+	times  []instant
+	groups []group   // what says itself which record it is
+	owns   []instant // the times of groups
+	frames []bool    // which texts are torn
+	names  []string  // the columns of a table whose rows may be records without an id
+	kinds  []kind    // those of its columns; nil where there is no table
+}
+
+// group is an object, a line of CEF or a row, that names its id, or is a record without one.
+type group struct {
+	id       []byte
+	from, to int      // where its own times stand in owns
+	exact    bool     // it tells all, with a time of more than whole seconds: what else the line holds is no matter
+	key      [16]byte // of a record without an id
+	depth    int      // how many texts it stands in
+}
+
+// kind is what a member or a column holds.
+type kind byte
+
+const (
+	isOther   kind = iota
+	isTime         // the record's own time
+	isTxID         // the ids, those last that other logs' records have, too
+	isID           // an id
+	isForeign      // another log's record
+)
+
+var kinds = map[string]kind{
+	"txid": isTxID, "telephony_id": isID, "activity_id": isID, "sekey": isID, "externalId": isID, "externalid": isID, "ExternalID": isID,
+	"isotimestamp": isTime, "timestamp": isTime, "ts": isTime, "surfaced_timestamp": isTime, "rt": isTime, "receipttime": isTime, "ReceiptTime": isTime,
+}
+
+// kindOf tells what a member or a column of a name holds. An export may put the names of
+// objects before it, and the letter of a type behind.
+func kindOf(name []byte) kind {
+	if bytes.Contains(name, surfaced) {
+		return isForeign
+	}
+	if i := bytes.LastIndexByte(name, '.'); i >= 0 {
+		name = name[i+1:]
+	}
+	k, known := kinds[string(name)]
+	if n := len(name) - 2; !known && n > 0 && name[n] == '_' && bytes.IndexByte([]byte("sgtd"), name[n+1]) >= 0 {
+		k = kinds[string(name[:n])]
+	}
+	return k
 }
 
 // word is what may be an id.
@@ -49,10 +99,25 @@ type instant struct {
 	frame int
 }
 
+// reset forgets the line before.
+func (r *lineReader) reset() {
+	r.ids, r.times, r.groups, r.owns, r.frames = r.ids[:0], r.times[:0], r.groups[:0], r.owns[:0], r.frames[:0]
+}
+
 // read reads a line.
 func (r *lineReader) read(line []byte) {
-	r.ids, r.times, r.objects, r.frames = r.ids[:0], r.times[:0], r.objects[:0], r.frames[:0]
+	r.reset()
 	r.text(line, 0)
+	r.whole()
+}
+
+// named tells whether an object that stands in no text, or a row, names an id.
+func (r *lineReader) named(id []byte) bool {
+	return id != nil && slices.ContainsFunc(r.groups, func(g group) bool { return g.depth == 0 && bytes.Equal(g.id, id) })
+}
+
+// whole leaves out what stands in texts that are torn.
+func (r *lineReader) whole() {
 	torn := func(frame int) bool { return frame >= 0 && r.frames[frame] }
 	ids, times := r.ids[:0], r.times[:0]
 	for _, w := range r.ids {
@@ -81,7 +146,11 @@ func digit(c byte) bool { return '0' <= c && c <= '9' }
 // text reads a text that may hold JSON objects.
 func (r *lineReader) text(b []byte, depth int) {
 	frame := len(r.frames)
-	r.frames = append(r.frames, r.cutCEF(b))
+	r.frames = append(r.frames, false)
+	if bytes.Contains(b, cefMark) {
+		r.cef(b, depth)
+		return
+	}
 	torn := false
 	for i := 0; i < len(b); {
 		c := b[i]
@@ -120,7 +189,7 @@ func (r *lineReader) text(b []byte, depth int) {
 // true; or -1 where it is cut off, and 0 where there is none.
 func (r *lineReader) open(b []byte, i, depth int) (end int, ok bool) {
 	j := i + 1
-	for j < len(b) && (b[j] == ' ' || b[j] == '\t') {
+	for j < len(b) && bytes.IndexByte(spaces, b[j]) >= 0 {
 		j++
 	}
 	switch {
@@ -146,9 +215,12 @@ func (r *lineReader) open(b []byte, i, depth int) (end int, ok bool) {
 	if err != nil {
 		return -1, false
 	}
-	r.object(b[i:end], depth)
+	r.object(b[i:end], depth, 0)
 	return end, true
 }
+
+// spaces are what may stand between the tokens of JSON.
+var spaces = []byte(" \t\r\n")
 
 // surfaced is the member of Trust Monitor's events that holds a whole record of another
 // log. What exports it may make several members of it, whose names begin with its name.
@@ -156,21 +228,85 @@ var surfaced = []byte("surfaced_auth")
 
 // nested tells whether an object that follows a text is part of another one.
 func nested(before []byte) bool {
-	before = bytes.TrimRight(before, " \t")
+	before = bytes.TrimRight(before, string(spaces))
 	return memberOf(before) || len(before) > 0 && bytes.IndexByte([]byte(":,["), before[len(before)-1]) >= 0
 }
 
 // memberOf tells whether an object that follows a text is that of surfaced.
 func memberOf(before []byte) bool {
-	return bytes.HasSuffix(bytes.TrimRight(before, " \t:=\"\\"), surfaced)
+	return bytes.HasSuffix(bytes.TrimRight(before, " \t\r\n:=\"\\"), surfaced)
+}
+
+// own adds the time of a value to those of a group.
+func (r *lineReader) own(g *group, v []byte) {
+	v = bytes.TrimSpace(v)
+	if len(v) == 0 || !digit(v[0]) {
+		return
+	}
+	if t, _, ok := readTime(v, 0); ok {
+		r.owns = append(r.owns, t)
+		g.to = len(r.owns)
+		g.exact = g.exact || !t.whole
+	}
+}
+
+// text of a value: that of a string, a number as it is written, and nothing else.
+func textOf(v []byte) []byte {
+	switch {
+	case len(v) >= 2 && v[0] == '"' && bytes.IndexByte(v, '\\') < 0:
+		return v[1 : len(v)-1]
+	case len(v) > 0 && v[0] == '"':
+		return []byte(record.Text(v))
+	case len(v) > 0 && (digit(v[0]) || v[0] == '-'):
+		return v
+	}
+	return nil
+}
+
+// record tells whether an object is a record by its own members: one with an id, or one of
+// those without.
+func (r *lineReader) record(b []byte, depth int) (g group, named bool) {
+	g.from, g.to, g.depth = len(r.owns), len(r.owns), depth
+	var m memberSet
+	rank := isOther
+	_, _ = record.Object(b, 0, func(name []byte, i int) (int, error) {
+		end, err := record.Skip(b, i)
+		if err != nil {
+			return 0, err
+		}
+		v := b[i:end]
+		switch k := kindOf(name); k {
+		case isTime:
+			r.own(&g, textOf(v))
+		case isTxID, isID:
+			if text := textOf(v); len(text) > 0 && k > rank {
+				g.id, rank = text, k
+			}
+		}
+		if v[0] != '{' && v[0] != '[' {
+			m.putRaw(name, v)
+		}
+		return end, nil
+	})
+	if g.id != nil {
+		return g, true
+	}
+	r.owns, g.to = r.owns[:g.from], g.from
+	g.key, named = m.key()
+	g.exact = m.seen&ofRecord == ofRecord
+	return g, named
 }
 
 // object reads a whole object.
-func (r *lineReader) object(b []byte, depth int) {
-	if r.members && bytes.Contains(b, []byte(`"action"`)) {
-		r.walk(b, 0)
+func (r *lineReader) object(b []byte, depth, level int) {
+	g, named := r.record(b, depth)
+	if named && len(r.groups) < maxGroups {
+		r.groups = append(r.groups, g)
 	}
-	for i := 0; i < len(b); {
+	if named && g.exact {
+		return
+	}
+	for i := 1; i < len(b); {
 		switch c := b[i]; {
 		case c == '"':
 			end, err := record.Skip(b, i)
@@ -179,7 +315,7 @@ func (r *lineReader) object(b []byte, depth int) {
 			}
 			s := b[i:end]
 			j := end
-			for j < len(b) && (b[j] == ' ' || b[j] == ':') {
+			for j < len(b) && (b[j] == ':' || bytes.IndexByte(spaces, b[j]) >= 0) {
 				j++
 			}
 			if j > end && bytes.Contains(s, surfaced) {
@@ -189,6 +325,13 @@ func (r *lineReader) object(b []byte, depth int) {
 			} else {
 				r.string(s[1:len(s)-1], depth)
 			}
+			i = end
+		case c == '{' && level < maxLevel:
+			end, err := record.Skip(b, i)
+			if err != nil {
+				return
+			}
+			r.object(b[i:end], depth, level+1)
 			i = end
 		case isWord[c]:
 			i = r.word(b, i, -1)
@@ -389,17 +532,48 @@ var (
 	cefChild = []byte(" cs6Label=child_account_id cs6=")
 )
 
-// cutCEF tells whether a text is a line of CEF that is cut off: where there are child
-// accounts each line ends with one.
+// cef reads a line of CEF, in whose values no "=" stands as it is. Where a line is cut, and
+// another follows, the last one counts.
+func (r *lineReader) cef(b []byte, depth int) {
+	if r.cutCEF(b) {
+		return
+	}
+	g := group{id: cefValue(b, "externalId="), from: len(r.owns), to: len(r.owns), depth: depth}
+	if g.id == nil {
+		return
+	}
+	r.own(&g, cefValue(b, "rt="))
+	g.exact = true // a record that tells no time has none
+	r.groups = append(r.groups, g)
+}
+
+// cefValue is the last value of a key.
+func cefValue(b []byte, key string) []byte {
+	for {
+		i := bytes.LastIndex(b, []byte(key))
+		if i <= 0 {
+			return nil
+		}
+		if c := b[i-1]; c != ' ' && c != '|' {
+			b = b[:i]
+			continue
+		}
+		v := b[i+len(key):]
+		n := 0
+		for n < len(v) && v[n] != ' ' && v[n] != '"' {
+			n++
+		}
+		return v[:n]
+	}
+}
+
+// cutCEF tells whether a line of CEF is cut off: where there are child accounts each line
+// ends with one.
 func (r *lineReader) cutCEF(b []byte) bool {
 	if len(r.accounts) == 0 {
 		return false
 	}
-	i := bytes.Index(b, cefMark)
-	if i < 0 {
-		return false
-	}
-	i = bytes.LastIndex(b, cefChild)
+	i := bytes.LastIndex(b, cefChild)
 	if i < 0 {
 		return true
 	}
@@ -411,82 +585,70 @@ func (r *lineReader) cutCEF(b []byte) bool {
 	return !r.accounts[string(rest[:n])]
 }
 
-// columns takes the first line of a table, which names its columns, and tells whether
-// records without an id can be told by them.
-func (r *lineReader) columns(names []string) bool {
-	r.names, r.others = nil, nil
+// columns takes the first line of a table, which names its columns.
+func (r *lineReader) columns(names []string) {
 	has := map[string]bool{}
+	r.names, r.kinds = nil, make([]kind, len(names))
 	for i, n := range names {
 		has[n] = true
-		if strings.Contains(n, string(surfaced)) {
-			if r.others == nil {
-				r.others = make([]bool, len(names))
-			}
-			r.others[i] = true
+		if r.kinds[i] = kindOf([]byte(n)); r.kinds[i] == isOther {
+			r.kinds[i] = kindOf([]byte(strings.ToLower(n)))
 		}
 	}
 	if has["action"] && has["timestamp"] {
 		r.names = names
 	}
-	return r.names != nil
 }
 
-// without returns a row without the cells of another log's record.
-func (r *lineReader) without(line []byte) []byte {
-	if r.others == nil || !bytes.Contains(line, []byte{','}) {
-		return line
-	}
-	values, err := cells(line)
-	if err != nil || len(values) != len(r.others) {
-		return line
-	}
-	var b []byte
-	for i, v := range values {
-		if !r.others[i] {
-			b = append(append(b, v...), '\n')
+// row reads a row of a table.
+func (r *lineReader) row(cells []string) {
+	r.reset()
+	g := group{from: 0}
+	rank := isOther
+	for i, k := range r.kinds {
+		if cells[i] == "" {
+			continue
+		}
+		if k == isTime {
+			r.own(&g, []byte(cells[i]))
+		}
+		if k > rank && (k == isTxID || k == isID) {
+			g.id, rank = []byte(cells[i]), k
 		}
 	}
-	return b
-}
-
-// cells takes a row of such a table.
-func (r *lineReader) cells(cells []string) {
-	if len(cells) != len(r.names) {
+	if g.id == nil && r.members && r.names != nil {
+		var m memberSet
+		for i, name := range r.names {
+			m.put(name, cells[i])
+		}
+		if key, ok := m.key(); ok {
+			r.groups = append(r.groups, group{key: key, exact: true})
+			return
+		}
+	}
+	if g.id != nil {
+		r.groups = append(r.groups, g)
+	}
+	if g.exact && g.id != nil {
 		return
 	}
-	var m memberSet
-	for i, name := range r.names {
-		m.put(name, cells[i])
+	if g.id == nil {
+		r.owns = r.owns[:0]
 	}
-	if key, ok := m.key(); ok {
-		r.objects = append(r.objects, key)
-	}
-}
-
-// walk looks at an object and those in it for records without an id.
-func (r *lineReader) walk(b []byte, depth int) {
-	var m memberSet
-	_, _ = record.Object(b, 0, func(key []byte, i int) (int, error) {
-		end, err := record.Skip(b, i)
-		if err != nil {
-			return 0, err
+	for i, k := range r.kinds {
+		if k != isForeign {
+			r.text([]byte(cells[i]), 1)
 		}
-		switch v := b[i:end]; {
-		case len(v) > 0 && v[0] == '{' && depth < maxDepth:
-			r.walk(v, depth+1)
-		case len(v) > 0 && v[0] != '[':
-			m.putRaw(key, v)
-		}
-		return end, nil
-	})
-	if key, ok := m.key(); ok && len(r.objects) < maxWords {
-		r.objects = append(r.objects, key)
 	}
+	r.whole()
 }
 
 // memberNames are the members by which a record without an id is known, and the child
 // account's id.
 var memberNames = [...]string{"timestamp", "username", "action", "object", "description", "child_account_id"}
+
+// ofRecord are those that Duo writes into each such record.
+const ofRecord = 1<<5 - 1
 
 // memberSet is what is known of an object's members. Null, empty and missing are one:
 // what exports it may drop them.

@@ -19,6 +19,8 @@ func TestRules(t *testing.T) {
 		ms    = 1795161600351
 	)
 	one := audit.Wanted{ID: id, Time: iso, At: ms}
+	const later = "2026-11-20T08:00:01.000001+00:00"
+	two := audit.Wanted{ID: other, Time: later, At: 1795161601000, Line: 3}
 	sibling := audit.Wanted{ID: id, Time: near, At: ms, Line: 1}
 	whole := audit.Wanted{ID: id, Time: "2026-11-20T08:00:00+00:00", At: 1795161600000, Line: 2}
 	admin := audit.Wanted{At: 1795161600000, Raw: []byte(`{"action":"a","description":null,"object":"o","timestamp":1795161600,"username":"u"}`), External: strings.Repeat("ab", 20)}
@@ -74,6 +76,22 @@ func TestRules(t *testing.T) {
 		{name: "CSV", want: []audit.Wanted{admin}, text: "timestamp,username,action,object,description\n1795161600,u,a,o,", reason: "the columns are named"},
 		{name: "odd id", want: []audit.Wanted{{ID: "a b:é", Time: iso, At: ms}}, text: `{"txid":"a b:\u00e9","ts":"` + iso + `"}`, reason: "an id may be any text"},
 		{name: "no time", want: []audit.Wanted{{ID: id, At: -1}}, text: id + " x", reason: "it tells none"},
+		{name: "forged in a name", want: []audit.Wanted{one}, text: `{"isotimestamp":"2026-11-20T09:00:00.000001+00:00","txid":"` + other + `","user":{"name":"` + id + ` ` + iso + `"}}`, lost: []int{0}, reason: "a record is no other, whatever its texts hold"},
+		{name: "forged as members", want: []audit.Wanted{one}, text: `{"isotimestamp":"2026-11-20T09:00:00.000001+00:00","txid":"` + other + `","user":{"name":"` + id + `"},"access_device":{"hostname":"` + iso + `"}}`, lost: []int{0}, reason: "a record is no other, whatever its texts hold"},
+		{name: "forged as JSON", want: []audit.Wanted{one}, text: `{"isotimestamp":"2026-11-20T09:00:00.000001+00:00","txid":"` + other + `","user":{"name":"{\"txid\":\"` + id + `\",\"isotimestamp\":\"` + iso + `\"}"}}`, lost: []int{0}, reason: "a record is no other, whatever its texts hold"},
+		{name: "forged in a record that is exported as a text", want: []audit.Wanted{one}, text: `{"result":{"_raw":"{\"isotimestamp\":\"2026-11-20T09:00:00.000001+00:00\",\"txid\":\"` + other + `\",\"user\":\"` + id + ` ` + iso + `\"}"}}`, lost: []int{0}, reason: "a record is no other, whatever its texts hold"},
+		{name: "forged beside a record that is exported as a text", want: []audit.Wanted{one, two}, text: `{"user":"{\"isotimestamp\":\"` + iso + `\",\"txid\":\"` + id + `\"}","_raw":"{\"isotimestamp\":\"` + later + `\",\"txid\":\"` + other + `\"}"}`, lost: []int{0, 3}, reason: "which of them it is cannot be told"},
+		{name: "forged in a description", want: []audit.Wanted{one, admin}, text: `{"action":"a","description":"{\"txid\":\"` + id + `\",\"isotimestamp\":\"` + iso + `\"}","object":"o","timestamp":1795161600,"username":"u"}`, lost: []int{0, 0}, reason: "a record without an id is no other"},
+		{name: "forged administrator", want: []audit.Wanted{admin}, text: `{"isotimestamp":"` + iso + `","txid":"` + other + `","x":"{\"username\":\"u\",\"timestamp\":1795161600,\"object\":\"o\",\"action\":\"a\"}"}`, lost: []int{0}, reason: "a record is no other"},
+		{name: "forged in CEF", want: []audit.Wanted{one}, text: `CEF:0|Duo Security|x|1|a|b|3|rt=1795165200000 suser=` + id + ` msg={"txid":"` + id + `","isotimestamp":"` + iso + `"} duser=externalId\=` + id + ` rt\=1795161600351 externalId=` + other, lost: []int{0}, reason: "no value of CEF holds a key"},
+		{name: "forged in a column", want: []audit.Wanted{one}, text: "txid,isotimestamp,user.name,host\n" + other + ",2026-11-20T09:00:00.000001+00:00," + id + "," + iso, lost: []int{0}, reason: "the columns are named"},
+		{name: "forged where the id is named", want: []audit.Wanted{one}, text: `{"duo":{"auth":{"txid":"` + other + `"}},"user":{"name":"` + id + `"},"reason":"` + iso + `"}`, lost: []int{0}, reason: "the id is named"},
+		{name: "two records in words", want: []audit.Wanted{one, two}, text: id + " " + iso + " " + other + " " + later, lost: []int{0, 3}, reason: "one line, one record"},
+		{name: "two records that were one line each", want: []audit.Wanted{one, two}, text: `{"txid":"` + id + `","isotimestamp":"` + iso + `"}{"txid":"` + other + `","isotimestamp":"` + later + `"}`, reason: "the newline is what was cut"},
+		{name: "an id with a name of its own", want: []audit.Wanted{one}, text: `{"result":{"duo.txid":"` + id + `","duo.isotimestamp":"` + iso + `"}}`, reason: "members are renamed"},
+		{name: "Sentinel's types", want: []audit.Wanted{one}, text: "txid_g,isotimestamp_t,user_s\n" + id + ",2026-11-20T08:00:00.351Z,x", reason: "columns are renamed"},
+		{name: "seconds of its own, and the time beside", want: []audit.Wanted{one}, text: `{"@timestamp":"2026-11-20T08:00:00.351Z","duo":{"txid":"` + id + `","timestamp":1795161600}}`, reason: "the time is elsewhere"},
+		{name: "telephony with auth's id", want: []audit.Wanted{one}, text: `{"telephony_id":"` + other + `","ts":"` + iso + `","txid":"` + id + `"}`, lost: []int{0}, reason: "it is the telephony's record, even of the same instant"},
 		{name: "other id", want: []audit.Wanted{one}, text: other + " " + iso, lost: []int{0}, reason: "another record"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
