@@ -55,6 +55,11 @@ func (c *auditCommand) options(log *slog.Logger, now time.Time) (opts job.AuditO
 		} else if err != nil {
 			return opts, fmt.Errorf("--against %q: %w", name, safefile.Cause(err))
 		}
+		if one, err := os.Stat(name); name != "-" && err == nil && c.Missing != "" {
+			if other, err := os.Stat(c.Missing); err == nil && os.SameFile(one, other) {
+				return opts, fmt.Errorf("--missing %q: it is a file of --against, and would be replaced", c.Missing)
+			}
+		}
 		opts.Against = append(opts.Against, f)
 	}
 	if stdin > 1 {
@@ -152,19 +157,25 @@ func (c *auditCommand) open() (*destination, error) {
 	return replacing("--missing", c.Missing)
 }
 
-// spilled keeps lines for the end of the standard output: a table comes first.
-type spilled struct{ file *os.File }
+// spilled keeps lines for the end of the standard output: a table comes first. Its file has
+// no name where the system can, so that a kill leaves nothing behind.
+type spilled struct {
+	file *safefile.Temp
+	size int64
+}
 
 // Write takes lines.
 func (s *spilled) Write(p []byte) (int, error) {
 	if s.file == nil {
-		f, err := os.CreateTemp("", ".dls-audit-*.tmp")
+		f, err := safefile.TempIn(os.TempDir())
 		if err != nil {
 			return 0, err
 		}
 		s.file = f
 	}
-	return s.file.Write(p)
+	n, err := s.file.WriteAt(p, s.size)
+	s.size += int64(n)
+	return n, err
 }
 
 // writeTo writes all lines.
@@ -172,17 +183,13 @@ func (s *spilled) writeTo(w io.Writer) error {
 	if s.file == nil {
 		return nil
 	}
-	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	_, err := io.Copy(w, s.file)
+	_, err := io.Copy(w, io.NewSectionReader(s.file, 0, s.size))
 	return err
 }
 
 func (s *spilled) close() {
 	if s.file != nil {
 		_ = s.file.Close()
-		_ = os.Remove(s.file.Name())
 	}
 }
 

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"dls/cef"
@@ -311,17 +313,23 @@ func (e *examination) close() {
 	}
 }
 
-// temp makes a temporary file: beside the checkpoints, where they lie in a directory.
+// temp makes a temporary file: beside the checkpoints, where they lie in a directory that
+// may be written to, else where the system has such files.
 func (e *examination) temp() (audit.File, error) {
 	if dir, ok := e.store.(*state.Dir); ok {
-		return dir.Temp()
+		f, err := dir.Temp()
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS) {
+			return nil, fmt.Errorf("make a temporary file beside the checkpoints: %w", safefile.Cause(err))
+		}
 	}
-	dir, err := safefile.Open(os.TempDir())
+	f, err := safefile.TempIn(os.TempDir())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make a temporary file in %q: %w", os.TempDir(), safefile.Cause(err))
 	}
-	defer dir.Close()
-	return dir.Temp()
+	return f, nil
 }
 
 // collect takes a page of a stream in the place of its servers.

@@ -60,9 +60,10 @@ type (
 	looseCount struct{ found, unproved int }
 )
 
-// aside counts a record that is not compared.
+// aside counts a record that is not compared. Of what is newer than what was asked about
+// nothing is told: only where that is what is delivered is it the next run's.
 func (e *examination) aside(stream int, at int64, of place) {
-	if e.daily != nil { // a later pass looks at it
+	if e.daily != nil || of == isPending && !e.opts.Until.IsZero() && at > e.run.end { // a later pass looks at it, or nobody asked
 		return
 	}
 	e.mu.Lock()

@@ -45,9 +45,11 @@ func (s *Spool) Put(lines []byte) (page int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.file == nil {
-		if s.file, err = s.temp(); err != nil {
+		f, err := s.temp()
+		if err != nil {
 			return 0, err
 		}
+		s.file = f
 	}
 	at := s.begin(len(s.ends))
 	if _, err := s.file.WriteAt(b.Bytes(), at); err != nil {

@@ -34,3 +34,19 @@ func (d *Dir) Temp() (*Temp, error) {
 	}
 	return &Temp{f, gone}, nil
 }
+
+// TempIn makes such a file in the directory of a path.
+func TempIn(path string) (*Temp, error) {
+	d, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	t, err := d.Temp()
+	if err != nil {
+		d.Close()
+		return nil, err
+	}
+	gone := t.gone
+	t.gone = func() error { return errors.Join(gone(), d.Close()) }
+	return t, nil
+}
