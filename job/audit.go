@@ -171,7 +171,7 @@ func (e *examination) againstFiles(ctx context.Context, a *Audit) error {
 	}
 	a.Resent, err = e.resend(ctx, func(one func(again) error) error {
 		return result.Each(func(m audit.Missing) error {
-			return one(again{stream: m.Stream, page: m.Page, line: m.Line, at: m.At, mark: state.Mark{Count: 1}})
+			return one(again{stream: int32(m.Stream), page: int32(m.Page), line: int32(m.Line), at: m.At})
 		})
 	})
 	return err

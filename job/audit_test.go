@@ -432,3 +432,31 @@ func TestAuditFilesOfTimesAhead(t *testing.T) {
 		t.Errorf("no line: %+v", a)
 	}
 }
+
+// However many records are missing, they are sent once each, a list of them after the other,
+// and by one that fails the stream is told to have failed.
+func TestResendInLists(t *testing.T) {
+	t.Parallel()
+	w, siem := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth", "activity"}}
+	from := time.Now().Add(-20 * time.Hour)
+	w.add(parent, "auth", duosim.Generator{Seed: 1}.Generate("auth", 50, from, time.Minute)...)
+	w.add(parent, "activity", duosim.Generator{Seed: 1}.Generate("activity", 21, from, time.Minute)...)
+	resend := func(o *job.AuditOptions) { o.Resend = "siem"; o.SetList(7) }
+	a := w.lookIn(nil, resend)
+	lines := map[string]bool{}
+	for _, line := range siem.Take() {
+		if lines[string(line)] {
+			t.Errorf("twice: %s", line)
+		}
+		lines[string(line)] = true
+	}
+	if a.Missing != 71 || len(lines) != 71 || len(a.Resent.Results) != 2 || a.Resent.Results[0].Delivered+a.Resent.Results[1].Delivered != 71 {
+		t.Errorf("%d lines; %+v, %+v", len(lines), a, a.Resent)
+	}
+	siem.Close()
+	a = w.lookIn(nil, resend)
+	if len(a.Resent.Failed()) != 2 {
+		t.Errorf("a server that is down: %+v", a.Resent)
+	}
+}

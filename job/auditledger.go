@@ -116,7 +116,7 @@ func (l *ledger) place(p *page, i int, hour int64, one state.Sum) (compared bool
 	case hour < l.until:
 		return true, isDue
 	case p.owns[i] <= l.due || hour <= state.HourOf(time.Now().Add(time.Hour).UnixMilli()):
-		return false, isPending // the hour is not over
+		return false, isOpen
 	case l.isAhead(one):
 		return false, isDue
 	}
@@ -357,7 +357,7 @@ func (e *examination) unknown(whole bool, one func(again) error) error {
 		if open == nil {
 			return nil
 		}
-		last.tally = state.Tally{{Hour: last.hour, Sum: open.diff}}
+		last.note.tally = state.Tally{{Hour: state.HourOf(last.at), Sum: open.diff}}
 		open = nil
 		return one(last)
 	}
@@ -365,19 +365,18 @@ func (e *examination) unknown(whole bool, one func(again) error) error {
 		if g.by == byNothing && !whole {
 			return nil
 		}
-		a := again{stream: r.Stream, page: r.Page, line: r.Line, at: r.At, hour: r.Hour}
-		if !e.notes(r.Stream) {
-			a.mark = state.Mark{Count: 1}
-			return one(a)
-		}
-		a.mark = state.Mark{At: r.At, Key: r.Key, Digest: state.Digest(r.Digest), Count: r.Count}
+		a := again{stream: int32(r.Stream), page: int32(r.Page), line: int32(r.Line), at: r.At}
 		if open != nil && open != g {
 			if err := flush(); err != nil {
 				return err
 			}
 		}
+		if !e.notes(r.Stream) {
+			return one(a)
+		}
+		a.note = &note{mark: state.Mark{At: r.At, Key: r.Key, Digest: state.Digest(r.Digest), Count: r.Count}}
 		if g.by != byNothing {
-			a.tally.Add(r.Hour, state.One(r.Key, r.Count), e.cfg.Audit)
+			a.note.tally.Add(r.Hour, state.One(r.Key, r.Count), e.cfg.Audit)
 			return one(a)
 		}
 		if open != nil {

@@ -14,6 +14,7 @@ const (
 	isDue      place = iota // delivered, if all is well
 	isPending               // the next run's
 	isUnproved              // its text and its place do not tell which of these
+	isOpen                  // of an hour that is not delivered as a whole
 )
 
 // order finds out between which times Duo has each record of the page that is to be
@@ -63,7 +64,7 @@ type (
 // aside counts a record that is not compared. Of what is newer than what was asked about
 // nothing is told: only where that is what is delivered is it the next run's.
 func (e *examination) aside(stream int, at int64, of place) {
-	if e.daily != nil || of == isPending && !e.opts.Until.IsZero() && at > e.run.end { // a later pass looks at it, or nobody asked
+	if e.daily != nil || of == isPending && !e.opts.Until.IsZero() { // a later pass looks at it, or nobody asked
 		return
 	}
 	e.mu.Lock()
@@ -73,12 +74,12 @@ func (e *examination) aside(stream int, at int64, of place) {
 		d.day = at / (24 * time.Hour).Milliseconds()
 	}
 	c := e.loose[d]
-	if c == nil && of != isPending {
+	if c == nil && (of == isDue || of == isUnproved) {
 		c = new(looseCount)
 		e.loose[d] = c
 	}
 	switch of {
-	case isPending:
+	case isPending, isOpen:
 		e.pending++
 	case isDue:
 		c.found++

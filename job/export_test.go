@@ -50,5 +50,8 @@ func (o *Options) SetStore(f func(*config.Config) (state.Store, error)) {
 	o.hooks.store, o.Places = f, []string{}
 }
 
+// SetList sets how many records of a stream are listed that are sent again.
+func (o *Options) SetList(n int) { o.hooks.list = n }
+
 // Has tells whether the account is in the share.
 func (s Shard) Has(account string) bool { return s.has(account) }

@@ -17,15 +17,22 @@ import (
 const (
 	resendRecords = 1000
 	resendBytes   = 1 << 20
+	// resendList is how many records of a stream are listed, and confirmed, before the next.
+	resendList = 1 << 16
 )
 
 // again is one record that is sent again: where its line is kept, and what it makes of
-// the checkpoint where it is to count there.
+// the checkpoint where it is to count there, else nil.
 type again struct {
-	stream, page, line int
-	at, hour           int64
-	mark               state.Mark
-	tally              state.Tally
+	stream, page, line int32
+	at                 int64
+	note               *note
+}
+
+// note is what a record makes of its stream's checkpoint.
+type note struct {
+	mark  state.Mark
+	tally state.Tally
 }
 
 // resend delivers records again, confirmed as a run does it: to the server that the
@@ -63,27 +70,40 @@ func (e *examination) resend(ctx context.Context, each func(func(again) error) e
 	var sending errgroup.Group
 	sending.SetLimit(r.opts.Parallel)
 	var list []again
-	send := func() {
-		if len(list) == 0 {
-			return
-		}
-		records, of := list, e.streams[list[0].stream]
-		list = nil
-		s := r.stream(account{id: of.id.Account, host: of.host, name: of.result.AccountName},
+	var s *stream // whose records are listed
+	var deliver func(records []again)
+	begin := func(of *stream) {
+		s = r.stream(account{id: of.id.Account, host: of.host, name: of.result.AccountName},
 			own.Routes[slices.IndexFunc(own.Routes, func(route config.Route) bool { return route.Endpoint == of.endpoint })])
 		sum.Results = append(sum.Results, &s.result)
 		cp, progress := &state.Checkpoint{}, state.Progress{DeliveredUntil: r.end}
 		if l := e.ledgers[of]; l != nil {
 			cp, progress = l.cp, l.cp.Progress
 		}
-		sending.Go(func() error {
-			s.result.Err = s.redeliver(ctx, cp, progress, func(from int) (*page, error) { return e.pageOf(records[from:]) })
-			return nil
-		})
+		s := s
+		deliver = func(records []again) {
+			if s.result.Err == nil {
+				s.result.Err = s.redeliver(ctx, cp, progress, func(from int) (*page, error) { return e.pageOf(records[from:]) })
+			}
+		}
 	}
+	send := func() {
+		if len(list) > 0 {
+			deliver, records := deliver, list
+			sending.Go(func() error { deliver(records); return nil })
+		}
+		list = nil
+	}
+	of := int32(-1)
 	err = each(func(a again) error {
-		if len(list) > 0 && list[0].stream != a.stream {
+		if of != a.stream {
 			send()
+			of = a.stream
+			begin(e.streams[of])
+		}
+		if len(list) == cmp.Or(opts.hooks.list, resendList) { // more than that are not kept in memory
+			deliver(list)
+			list = list[:0]
 		}
 		list = append(list, a)
 		return nil
@@ -104,14 +124,18 @@ func (e *examination) pageOf(records []again) (*page, error) {
 	defer e.mu.Unlock()
 	p := new(page)
 	for _, a := range records {
-		line, err := e.spool.Line(a.page, a.line)
+		line, err := e.spool.Line(int(a.page), int(a.line))
 		if err != nil {
 			return nil, err
 		}
 		p.bytes = append(p.bytes, line...)
 		p.times = append(p.times, a.at)
-		p.marks = append(p.marks, a.mark)
-		p.tally.Merge(a.tally)
+		mark := state.Mark{Count: 1} // it is forgotten at once
+		if a.note != nil {
+			mark = a.note.mark
+			p.tally.Merge(a.note.tally)
+		}
+		p.marks = append(p.marks, mark)
 		if len(p.marks) == resendRecords || len(p.bytes) >= resendBytes {
 			break
 		}
@@ -124,9 +148,11 @@ func (e *examination) pageOf(records []again) (*page, error) {
 // without records when there are no more. The checkpoint takes their marks and the
 // progress; it is saved where the run saves any.
 func (s *stream) redeliver(ctx context.Context, cp *state.Checkpoint, progress state.Progress, next func(from int) (*page, error)) error {
-	s.began = time.Now()
+	if s.lines == nil {
+		s.began = time.Now()
+		s.outfit()
+	}
 	s.cp = cp
-	s.outfit()
 	before := s.result.Delivered
 	pages := func() error {
 		defer s.flight.drop()

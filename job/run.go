@@ -82,6 +82,7 @@ type Options struct {
 type hooks struct {
 	transport http.RoundTripper                         // of calls to Duo
 	piece     *time.Duration                            // how long a piece of the daily audit takes
+	list      int                                       // how many records are listed that are sent again
 	sink      func(*sinks.Options)                      // changes what a server's sink is made of
 	receiver  func(config.Server) (sinks.Sink, error)   // makes a server's sink
 	store     func(*config.Config) (state.Store, error) // opens the store
