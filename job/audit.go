@@ -341,7 +341,7 @@ func (e *examination) collect(s *stream, p *page) error {
 		return nil
 	}
 	err := e.take(s, p)
-	if err != nil && !errors.Is(err, errNoLedger) {
+	if err != nil && !errors.Is(err, errNoLedger) && !errors.Is(err, state.ErrLedger) { // these are the stream's own
 		e.mu.Lock()
 		e.failed = cmp.Or(e.failed, err)
 		e.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -458,5 +459,44 @@ func TestResendInLists(t *testing.T) {
 	a = w.lookIn(nil, resend)
 	if len(a.Resent.Failed()) != 2 {
 		t.Errorf("a server that is down: %+v", a.Resent)
+	}
+}
+
+// A ledger that is damaged fails its own stream, and no other one.
+func TestAuditOfDamagedLedger(t *testing.T) {
+	t.Parallel()
+	w, _ := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth", "activity"}}
+	from := time.Now().Add(-20 * time.Hour)
+	for _, name := range []string{"auth", "activity"} {
+		w.add(parent, name, duosim.Generator{Seed: 1}.Generate(name, 30, from, 30*time.Minute)...)
+	}
+	w.clean(w.sync())
+	w.text.settings = map[string]any{"audit": "daily"}
+	file := w.path("state", state.ID{IKey: ikey, Endpoint: "auth"}.LedgerFile())
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-20] ^= 1
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, err := job.Examine(context.Background(), w.config(), job.AuditOptions{Options: w.options(), Since: from.Add(-time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if failed := a.Read.Failed(); len(failed) != 1 || failed[0].Endpoint != "auth" || !errors.Is(failed[0].Err, state.ErrLedger) || a.Found != 30 {
+		t.Errorf("%+v, %+v", a, failed)
+	}
+	sum := w.sync()
+	w.clean(sum)
+	for _, r := range sum.Results {
+		if r.Audited.IsZero() != (r.Endpoint == "auth") {
+			t.Errorf("%s was audited: %v", r.Name(), r.Audited)
+		}
+	}
+	if !strings.Contains(w.log.String(), "the daily audit: read ledger") {
+		t.Errorf("the log does not tell: %s", w.log.String())
 	}
 }

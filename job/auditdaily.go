@@ -178,15 +178,24 @@ func (e *examination) note(r *run, s *stream, p state.Pass, lost int) error {
 			return err
 		}
 	}
-	reached := p.End
+	reached, found := p.End, false
 	for _, result := range e.read {
-		if result.Endpoint != s.id.Endpoint || result.Account != s.id.Account || result.Err == nil {
+		if result.Endpoint != s.id.Endpoint || result.Account != s.id.Account {
+			continue
+		}
+		if found = true; result.Err == nil {
 			continue
 		}
 		reached = min(state.HourOf(result.Until.UnixMilli())*time.Hour.Milliseconds(), p.End)
-		if !errors.Is(result.Err, errPiece) {
+		switch {
+		case errors.Is(result.Err, state.ErrLedger):
+			r.log.Warn("the daily audit: "+result.Err.Error(), "stream", s.result.Name(), "hint", Hint(result.Err))
+		case !errors.Is(result.Err, errPiece):
 			r.log.Info("the daily audit goes on with the next run", "stream", s.result.Name(), "because", result.Err)
 		}
+	}
+	if !found {
+		return nil // what was not read is not audited
 	}
 	cp.Ledger.Pass = p.Reach(max(reached, p.Next), lost, r.start)
 	if cp.Ledger.Pass.Next == 0 {
