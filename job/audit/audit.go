@@ -241,13 +241,18 @@ func (x *Index) prepare() error {
 	for row := m.peek(); row != nil; row = m.peek() {
 		key := [16]byte(row)
 		x.known.add(key, 0)
-		if exact := binary.BigEndian.Uint64(row[16:]); exact != 0 {
-			x.known.add(key, exact)
-		}
+		x.known.add(key, cmp.Or(binary.BigEndian.Uint64(row[16:]), noTime))
 		m.advance()
 	}
 	return m.err
 }
+
+// noTime stands in the filter for the text of a time that a key has none of: what is looked
+// for by its key alone must be there twice, and is hardly ever taken for what it is not.
+const noTime = 1 << 63
+
+// keyed tells whether a record may be wanted that is found by its key alone.
+func (x *Index) keyed(key [16]byte) bool { return x.known.has(key, 0) && x.known.has(key, noTime) }
 
 // observe notes what a line says. A line stands for one record of a key; and for several
 // records only where each of them is an object that stands in no text. It tells whether the
@@ -258,15 +263,15 @@ func (x *Index) observe() (several bool, err error) {
 	outer, named := false, false
 	for _, g := range lines.groups {
 		if g.depth == 0 {
-			outer = outer || g.exact || g.id == nil && x.known.has(g.key, 0)
+			outer = outer || g.exact
 			named = named || g.id != nil
 		}
 	}
 	for _, g := range lines.groups {
 		switch {
-		case outer && (g.depth > 0 || g.id != nil && !g.exact), named && !outer && g.depth > 0 && !lines.named(g.id):
+		case outer && (g.depth > 0 || !g.exact), named && !outer && g.depth > 0 && !lines.named(g.id):
 		case g.id == nil:
-			if x.known.has(g.key, 0) {
+			if x.keyed(g.key) {
 				x.hit(hit{g.key, 0, true, string(g.key[:])})
 			}
 		case g.exact:
@@ -307,7 +312,7 @@ func (x *Index) record(id []byte, times ...[]instant) {
 		}
 	}
 	if x.timeless && !found {
-		if key := timedKey(id, -1); x.known.has(key, 0) {
+		if key := timedKey(id, -1); x.keyed(key) {
 			x.hit(hit{key, 0, true, string(id)})
 		}
 	}
