@@ -340,7 +340,7 @@ func (c *auditCommand) table(stdout io.Writer, a *job.Audit) error {
 		text += fmt.Sprintf("; %d cannot be proved to be there or missing: they tell another time than their place at Duo", a.Unproved)
 	}
 	if a.Outside > 0 {
-		text += fmt.Sprintf("; %d lie before what the ledger knows, or tell no time, and were not looked at", a.Outside)
+		text += fmt.Sprintf("; %d tell a time before what is compared, or none, and were not looked at", a.Outside)
 	}
 	if a.Pending > 0 {
 		newer := "newer than what is delivered are the next run's"

@@ -59,8 +59,8 @@ type Audit struct {
 	// newer than what is delivered, or of an hour that is not delivered as a whole where
 	// ledgers are looked at, and therefore in none of them.
 	AtDuo, Found, Missing, Pending int
-	// Outside counts the records that could not be held against a ledger: they lie before
-	// what it knows, or tell no time. They are in none of Rows.
+	// Outside counts the records that could not be held against a ledger: they tell a time
+	// before the hours that are compared, or none. They are in none of Rows.
 	Outside int
 	// Unclear and Unproved are the sums of those of Rows.
 	Unclear, Unproved int
@@ -271,6 +271,9 @@ func newExamination(ctx context.Context, cfg *config.Config, opts AuditOptions) 
 		return nil, err
 	}
 	own.Offset, e.run.end = e.run.start.Sub(opts.Since), end.UnixMilli()
+	if e.ledgers != nil {
+		own.Offset += aheadHours * time.Hour
+	}
 	e.run.collect = e.collect
 	if cfg.Checkpointing {
 		if e.store, err = openStore(ctx, cfg, opts.Options); err != nil {

@@ -295,7 +295,7 @@ func TestAuditOfTimesAhead(t *testing.T) {
 			s.records = map[string][]duosim.Record{"telephony": {
 				telling("first-00", now.Add(-150*time.Minute), now.Add(-150*time.Minute)),
 				telling("ahead-05", now.Add(-40*time.Minute), now.Add(5*time.Hour)),
-				telling("ahead-01", now.Add(-30*time.Minute), now.Add(20*time.Minute)),
+				telling("ahead-01", now.Add(-38*time.Minute), now.Add(20*time.Minute)),
 				telling("behind-3", now.Add(-20*time.Minute), now.Add(-3*time.Hour)),
 				telling("ordinary", now.Add(-10*time.Minute), now.Add(-10*time.Minute)),
 				// Duo shows these later than the run looks.
@@ -303,11 +303,12 @@ func TestAuditOfTimesAhead(t *testing.T) {
 				telling("tomorrow", now.Add(10*time.Hour), now.Add(10*time.Hour)),
 			}}
 			s.listening = true
+			since := now.Add(-5 * time.Hour)
 			examine := func() *job.Audit {
 				t.Helper()
 				o := s.world.options()
 				o.SetTransport(s.transport)
-				a, err := job.Examine(context.Background(), s.config(), job.AuditOptions{Options: o, Since: now.Add(-5 * time.Hour), Until: time.Now()})
+				a, err := job.Examine(context.Background(), s.config(), job.AuditOptions{Options: o, Since: since, Until: time.Now()})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -327,6 +328,12 @@ func TestAuditOfTimesAhead(t *testing.T) {
 				if a.Missing+a.Unclear+a.Unproved != 0 || a.AtDuo != 5 || a.Found != 5 || a.Pending != 0 {
 					t.Errorf("when the times have come: %+v", a)
 				}
+				since = now
+				a = examine()
+				if a.Missing+a.Unclear+a.Unproved != 0 || a.AtDuo != 3 || a.Found != 3 || a.Outside != 1 {
+					t.Errorf("from the hour on that a text tells, and not its place: %+v", a)
+				}
+				since = now.Add(-5 * time.Hour)
 				time.Sleep(2 * time.Hour)
 				a = examine()
 				if a.Missing != 1 || a.Unclear+a.Unproved != 0 || a.AtDuo != 6 {

@@ -9,6 +9,10 @@ import (
 	"dls/state"
 )
 
+// aheadHours is less than how many hours lie between the place of a record at Duo and the
+// hour of its text, where that is later, for the ledger to take the text for true.
+const aheadHours = 2
+
 // errNoLedger is a stream of which nothing was delivered yet.
 var errNoLedger = errors.New("there is no ledger of it: no run has delivered anything yet")
 
@@ -66,6 +70,9 @@ func (e *examination) hold(s *stream, l *ledger, p *page, number, kept int) erro
 	for i, m := range p.marks {
 		hour, one := state.HourOf(p.owns[i]), state.One(m.Key, m.Count)
 		compared, of := l.place(p, i, hour, one)
+		if at := p.highs[i]; !compared && at >= 0 && at < e.since(s) {
+			continue // read for those whose text tells an hour that was asked about
+		}
 		switch {
 		case !compared && of == isOutside:
 			e.mu.Lock()
@@ -115,7 +122,7 @@ func (l *ledger) place(p *page, i int, hour int64, one state.Sum) (compared bool
 		return false, isOutside
 	case hour < l.until:
 		return true, isDue
-	case p.owns[i] <= l.due || hour <= state.HourOf(time.Now().Add(time.Hour).UnixMilli()):
+	case p.owns[i] <= l.due || hour <= state.HourOf(time.Now().Add((aheadHours-1)*time.Hour).UnixMilli()):
 		return false, isOpen
 	case l.isAhead(one):
 		return false, isDue

@@ -193,7 +193,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 	}
 	running, latest := w.Bounds(p.facts)
 	p.bounds = window.Span{Min: running, Max: latest}
-	ahead := state.HourOf(time.Now().Add(time.Hour).UnixMilli())
+	ahead := state.HourOf(time.Now().Add((aheadHours - 1) * time.Hour).UnixMilli())
 	start, kept := 0, 0
 	for i := range p.entries {
 		e := &p.entries[i]
