@@ -112,7 +112,7 @@ func (c *syncCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 		log = c.openLog(cfg, console)
 		var sum *job.Summary
 		run.ExitCode, sum = c.sync(ctx, cfg, log, progress)
-		run.Streams, run.Shares = sum.Runs, sum.Shares
+		run.Streams, run.Shares, run.Audit = sum.Runs, sum.Shares, cfg.Audit
 		stop()
 	}
 	run.End = time.Now()

@@ -41,6 +41,8 @@ type Metrics struct {
 	// Streams is what is known of every stream, touched by this run or not. Those
 	// that are gone are left out.
 	Streams []state.StreamRun
+	// Audit tells that a daily audit is due.
+	Audit bool
 	// Shares is what the store knows of the shares that work on it.
 	Shares state.Shares
 }
@@ -159,6 +161,12 @@ func (m Metrics) append(b []byte) []byte {
 	single("duration_seconds", "How long the last run took.", m.End.Sub(m.Start).Seconds())
 	single("exit_code", "The last run's exit code: 0 everything delivered, 1 nothing got through, 2 usage or configuration error, 3 some streams failed, 75 another run was going on, from 128 on a signal.", float64(m.ExitCode))
 
+	daily := 0.0
+	if m.Audit {
+		daily = 1
+	}
+	b = appendHead(b, "dls_audit_daily", "1 when dls_settings.audit is daily, else 0.")
+	b = appendValue(append(b, "dls_audit_daily"...), daily)
 	b = appendHead(b, "dls_streams", "The streams by the outcome of their last run.")
 	for _, o := range []state.Outcome{state.Done, state.Failed, state.Unfinished} {
 		b = appendValue(appendLabels(append(b, "dls_streams"...), "outcome", string(o)), float64(outcomes[o]))

@@ -22,7 +22,7 @@ var noon = time.Date(2025, 11, 24, 12, 0, 0, 0, time.UTC)
 
 func sample() Metrics {
 	return Metrics{
-		Start: noon.Add(-1500 * time.Millisecond), End: noon, ExitCode: 3,
+		Start: noon.Add(-1500 * time.Millisecond), End: noon, ExitCode: 3, Audit: true,
 		Streams: []state.StreamRun{
 			{
 				Endpoint: "auth", Account: "DA1", AccountName: "never a label", Ended: noon, Outcome: state.Done,
@@ -78,7 +78,7 @@ func TestWriteMetrics(t *testing.T) {
 	at := float64(noon.Unix())
 	want := map[string]float64{
 		"dls_run_start_timestamp_seconds": at - 1.5, "dls_run_end_timestamp_seconds": at, "dls_run_duration_seconds": 1.5, "dls_run_exit_code": 3,
-		"dls_longest_record_bytes":   2048,
+		"dls_longest_record_bytes": 2048, "dls_audit_daily": 1,
 		`dls_streams outcome="done"`: 1, `dls_streams outcome="failed"`: 1, `dls_streams outcome="unfinished"`: 0,
 	}
 	for name, values := range map[string][2]float64{ // auth, activity
@@ -124,7 +124,7 @@ func TestWriteMetrics(t *testing.T) {
 // A run that learned of no stream has its own lines all the same.
 func TestMetricsWithoutStreams(t *testing.T) {
 	values := parse(t, Metrics{Start: noon, End: noon, ExitCode: 2}.append(nil))
-	if len(values) != 8 || values["dls_run_exit_code"] != 2 {
+	if len(values) != 9 || values["dls_run_exit_code"] != 2 || values["dls_audit_daily"] != 0 {
 		t.Errorf("got %v", values)
 	}
 }
@@ -185,7 +185,7 @@ func FuzzLabels(f *testing.F) {
 		values := parse(t, run.append(nil))
 		clean := func(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 		key := fmt.Sprintf("dls_stream_last_run_success endpoint=%q account=%q", clean(name), clean(account))
-		if values[key] != 1 || len(values) != 8+len(streamMetrics) {
+		if values[key] != 1 || len(values) != 9+len(streamMetrics) {
 			t.Errorf("no %s in %v", key, values)
 		}
 	})
