@@ -334,9 +334,8 @@ func (s *shared) diagnose(ctx context.Context, err error) *SessionError {
 	if _, permanent := errors.AsType[*PermanentError](err); permanent || ctx.Err() != nil {
 		return failed
 	}
-	if down := g.probe(ctx, true, func() bool { return !g.asked.Before(failing) }); down != nil {
-		failed.Down = true
-	}
+	down := g.probe(ctx, true, func() bool { return !g.asked.Before(failing) })
+	failed.Down = down != nil && ctx.Err() == nil
 	return failed
 }
 
@@ -344,12 +343,20 @@ func (s *shared) diagnose(ctx context.Context, err error) *SessionError {
 func (g *Group) Down() bool { return g.isDown.Load() }
 
 // Ready returns nil when the server is not known to be down, or an empty session
-// shows that it is no longer; else a *SessionError.
+// shows that it is no longer; else a *SessionError, or the cause with which ctx ended.
 func (g *Group) Ready(ctx context.Context) error {
-	if down := g.probe(ctx, false, g.lately()); down != nil {
-		return &SessionError{Err: down, Down: true}
+	return sessionError(ctx, g.probe(ctx, false, g.lately()))
+}
+
+// sessionError is the error of a probe as those who wait for the server get it.
+func sessionError(ctx context.Context, down error) error {
+	switch {
+	case down == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
-	return nil
+	return &SessionError{Err: down, Down: true}
 }
 
 // lately tells whether the last probe ended a moment before now, or later.
@@ -359,9 +366,14 @@ func (g *Group) lately() func() bool {
 }
 
 // probe tries an empty session, where the server is down or must be asked, unless what
-// the last one told is good enough.
+// the last one told is good enough. It waits for one that is under way, which is of
+// another context.
 func (g *Group) probe(ctx context.Context, must bool, enough func() bool) error {
-	g.probing <- struct{}{}
+	select {
+	case g.probing <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	defer func() { <-g.probing }()
 	switch {
 	case g.down == nil && !must:
@@ -379,7 +391,8 @@ func (g *Group) probe(ctx context.Context, must bool, enough func() bool) error 
 }
 
 // Prove makes sure, once in a run, that the server can be reached: a page that goes to
-// several servers must not reach some of them in every run while another is down.
+// several servers must not reach some of them in every run while another is down. Its
+// errors are those of Ready.
 func (g *Group) Prove(ctx context.Context) error {
 	g.mu.Lock()
 	proven := g.proven
@@ -388,10 +401,7 @@ func (g *Group) Prove(ctx context.Context) error {
 		return nil
 	}
 	if err := g.probe(ctx, true, g.lately()); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return &SessionError{Err: err, Down: true}
+		return sessionError(ctx, err)
 	}
 	g.mu.Lock()
 	g.proven = true

@@ -454,6 +454,39 @@ func TestGroupDiagnosesAfresh(t *testing.T) {
 	})
 }
 
+// Who waits for the empty session of another does so no longer than its own context.
+func TestGroupProbeWaits(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		wait func(*sinks.Group, context.Context) error
+	}{
+		{"prove", (*sinks.Group).Prove},
+		{"ready", (*sinks.Group).Ready},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := &model{down: errors.New("connection refused"), check: time.Hour}
+				g := sinks.NewGroup(t.Context(), m)
+				first := make(chan error)
+				go func() { first <- g.Prove(t.Context()) }()
+				synctest.Wait() // its empty session is under way
+
+				why, began := errors.New("enough"), time.Now()
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, why)
+				defer cancel()
+				err := tt.wait(g, ctx)
+				if took := time.Since(began); !errors.Is(err, why) || took != time.Second {
+					t.Errorf("after %v: %v, want %v after 1s", took, err, why)
+				}
+				if failed, ok := errors.AsType[*sinks.SessionError](<-first); !ok || !failed.Down || m.checks != 1 {
+					t.Errorf("the first one: %v after %d empty sessions", failed, m.checks)
+				}
+				g.Close()
+			})
+		})
+	}
+}
+
 // brittle is a server that stands whenever it is tried, and breaks down over the first page.
 type brittle struct{ *model }
 
