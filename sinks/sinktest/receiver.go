@@ -69,10 +69,17 @@ func HasIPv6() bool {
 	return true
 }
 
-// Listen starts a receiver of TCP, or of TLS if o says so.
+// Listen starts a receiver of TCP, or of TLS if o says so. It waits for a port of o's
+// that is taken: another process may try for a moment whether it is free.
 func Listen(t testing.TB, o Options) *Receiver {
 	t.Helper()
 	l, err := o.listen()
+	tick, deadline := time.NewTicker(10*time.Millisecond), time.Now().Add(longest)
+	defer tick.Stop()
+	for err != nil && o.Port != 0 && time.Now().Before(deadline) {
+		<-tick.C
+		l, err = o.listen()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
