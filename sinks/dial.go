@@ -11,11 +11,7 @@ import (
 func (o *Options) dial(ctx context.Context, h *handshake) (conn net.Conn, client *tls.Conn, err error) {
 	ctx, cancel := context.WithTimeout(ctx, o.DialTimeout)
 	defer cancel()
-	conn, err = o.Dial(ctx, "tcp", o.address())
-	if err != nil {
-		if isTimeout(err) {
-			err = timeoutError("no connection", o.DialTimeout)
-		}
+	if conn, err = o.connect(ctx, "tcp", o.address()); err != nil {
 		return nil, nil, err
 	}
 	if h == nil {
@@ -30,4 +26,15 @@ func (o *Options) dial(ctx context.Context, h *handshake) (conn net.Conn, client
 		return nil, nil, h.classify(err)
 	}
 	return conn, client, nil
+}
+
+// connect connects within DialTimeout.
+func (o *Options) connect(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.DialTimeout)
+	defer cancel()
+	conn, err := o.Dial(ctx, network, address)
+	if isTimeout(err) {
+		err = timeoutError("no connection", o.DialTimeout)
+	}
+	return conn, err
 }

@@ -120,8 +120,20 @@ func isTimeout(err error) bool {
 // timeoutError replaces a time-out of the net package, which would match
 // context.DeadlineExceeded and so look like the end of the caller's context.
 func timeoutError(what string, after time.Duration) error {
-	return fmt.Errorf("%s within %v: %w", what, after, os.ErrDeadlineExceeded)
+	return &timedOut{what, after}
 }
+
+// timedOut is a time-out in words.
+type timedOut struct {
+	what  string
+	after time.Duration
+}
+
+func (e *timedOut) Error() string {
+	return fmt.Sprintf("%s within %v: %v", e.what, e.after, e.Unwrap())
+}
+
+func (e *timedOut) Unwrap() error { return os.ErrDeadlineExceeded }
 
 // wrap says what was tried with which receiver. What fails after the end of the
 // context fails because of it.
@@ -161,9 +173,12 @@ func bare(err error) error {
 	}
 }
 
+// inClear says how the records of a protocol go without TLS.
+var inClear = map[Protocol]string{TCPSSL: "protocol TCP", RELPSSL: "protocol RELP", HEC: "plaintext: true"}
+
 // classify marks the faults of TLS that a repetition does not mend. missing says
 // that the receiver has asked for a client certificate and got none.
-func classify(err error, missing bool) error {
+func classify(err error, protocol Protocol, missing bool) error {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return &PermanentError{err, certificateHint(err)}
 	}
@@ -171,7 +186,7 @@ func classify(err error, missing bool) error {
 		if string(e.RecordHeader[:]) == httpText {
 			return &PermanentError{err, httpHint}
 		}
-		return &PermanentError{err, "the receiver does not speak TLS on this port: use its TLS port, or protocol TCP"}
+		return &PermanentError{err, "the receiver does not speak TLS on this port: use its TLS port, or " + inClear[protocol]}
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "remote error" {
 		hint, ok := alertHint(e.Err)
@@ -183,7 +198,7 @@ func classify(err error, missing bool) error {
 		}
 	}
 	if missing && (errors.Is(err, errReset) || errors.Is(err, errPipe) || errors.Is(err, errClosedEarly)) {
-		return &hintedError{err, missingHint} // it may ask and not insist
+		return &hintedError{bare(err), missingHint} // it may ask and not insist
 	}
 	return err
 }

@@ -40,6 +40,8 @@ const (
 	hecLongPoll   = 5 * time.Second // between two questions for acknowledgements
 )
 
+const hecNeedsTLS = "this port expects TLS: remove plaintext"
+
 const hecOneChannel = "a load balancer before several collectors must keep a channel at one of them"
 
 // HECOptions are what only an HTTP Event Collector needs. TLS is used unless
@@ -66,6 +68,14 @@ type hecSink struct {
 	proxy *url.URL // or nil
 
 	events, acks, health string // URLs
+
+	resting atomic.Pointer[rest] // what the receiver has asked for last, or nil
+}
+
+// rest is a time for which a receiver has asked to be left alone.
+type rest struct {
+	until time.Time
+	err   error // what it has said
 }
 
 var _ Sink = (*hecSink)(nil)
@@ -134,6 +144,9 @@ func (s *hecSink) MaxRecord() int { return s.opts.MaxRecordBytes }
 
 // Open has the receiver accept the token.
 func (s *hecSink) Open(ctx context.Context) (Session, error) {
+	if err := s.rests(); err != nil {
+		return nil, s.wrap(ctx, "connect to", err)
+	}
 	session := s.newSession(s.trust.begin(&s.opts))
 	if err := session.greet(ctx); err != nil {
 		session.Abort()
@@ -145,6 +158,9 @@ func (s *hecSink) Open(ctx context.Context) (Session, error) {
 // Check asks the receiver for its health and has it accept the token.
 func (s *hecSink) Check(ctx context.Context) (report Report, err error) {
 	report.Proves = "that the collector has taken each record, or, where the token has indexer acknowledgement, that the indexer has stored it"
+	if err := s.rests(); err != nil {
+		return report, s.wrap(ctx, "check", err)
+	}
 	session := s.newSession(s.trust.check(&report))
 	defer session.Abort()
 	session.report = &report
@@ -162,9 +178,28 @@ func (s *hecSink) wrap(ctx context.Context, what string, err error) error {
 	return s.opts.wrap(ctx, what, err)
 }
 
+// rests returns why the receiver must be left alone for now, or nil.
+func (s *hecSink) rests() error {
+	if r := s.resting.Load(); r != nil && time.Now().Before(r.until) {
+		return r.err
+	}
+	return nil
+}
+
+// busy returns what the answer of a receiver that is busy means. No session begins
+// before the time that it tells.
+func (s *hecSink) busy(a hecAnswer) error {
+	err := a.error()
+	if a.retryAfter > 0 {
+		err = &hintedError{fmt.Errorf("%w, and asks to be left alone for %v", err, a.retryAfter), Hint(err)}
+		s.resting.Store(&rest{time.Now().Add(a.retryAfter), err})
+	}
+	return err
+}
+
 func (s *hecSink) newSession(h *handshake) *hecSession {
 	transport := &http.Transport{
-		DialContext:         s.opts.Dial,
+		DialContext:         s.opts.connect,
 		TLSClientConfig:     h.config(),
 		TLSHandshakeTimeout: s.opts.DialTimeout,
 		MaxConnsPerHost:     1,
@@ -236,7 +271,10 @@ func (s *hecSession) healthy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.status >= 500 || a.status == http.StatusTooManyRequests {
+	switch {
+	case a.busy():
+		return s.sink.busy(a)
+	case a.status >= 500:
 		return a.error()
 	}
 	return nil
@@ -252,6 +290,9 @@ func (s *hecSession) greet(ctx context.Context) error {
 	noPayload := bytes.Contains(a.raw, []byte("no payload")) // in Fluent Bit's words
 	if a.status == http.StatusBadRequest && (a.is(hecNoData, hecBadFormat) || noPayload) {
 		return nil
+	}
+	if a.busy() {
+		return s.sink.busy(a)
 	}
 	return a.error()
 }
@@ -416,7 +457,7 @@ func (s *hecSession) post(ctx context.Context, body []byte) (hecAnswer, error) {
 			wait = min(2*wait, hecLongWait)
 		}
 		if time.Now().Add(pause).After(end) {
-			return a, a.error()
+			return a, s.sink.busy(a)
 		}
 		if err := s.sleep(ctx, pause); err != nil {
 			return a, err
@@ -467,7 +508,7 @@ func (s *hecSession) acknowledged(ctx context.Context) error {
 		case time.Now().Add(wait).After(end) && err != nil:
 			return fmt.Errorf("ask for acknowledgements: %w", err)
 		case time.Now().Add(wait).After(end):
-			return &hintedError{fmt.Errorf("the receiver took the records but did not acknowledge within %v that those of %d requests are indexed", hecBusyFor, len(s.pending)),
+			return &hintedError{fmt.Errorf("the receiver took the records but did not acknowledge within %v that they are indexed (requests that are not acknowledged: %d)", hecBusyFor, len(s.pending)),
 				"see whether the indexers are behind or down; " + hecOneChannel}
 		}
 		if err := s.sleep(ctx, wait); err != nil {
@@ -539,16 +580,24 @@ func (s *hecSession) request(ctx context.Context, method, address string, body [
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // the address is in every message of ours
 	}
+	_, told := errors.AsType[*timedOut](err)
 	switch {
-	case err == nil || ctx.Err() != nil:
-		return a, err // of the latter the caller tells the cause
+	case err == nil || ctx.Err() != nil || told:
+		return a, err // of the end of ctx the caller tells the cause
 	case s.over.Load():
 		return a, errOver
+	case strings.HasSuffix(err.Error(), "TLS handshake timeout"): // net/http's, of no exported type
+		return a, timeoutError("no TLS handshake", s.sink.opts.DialTimeout)
+	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`): // an alert
+		return a, &PermanentError{errors.New("the receiver answers in TLS"), hecNeedsTLS}
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return a, &PermanentError{errors.New("the receiver does not speak TLS on this port"), "use its TLS port, or set plaintext: true"}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return a, &hintedError{errors.New("the receiver ended the connection without an answer"),
-			"the receiver's log may say why; a proxy does so when what is behind it is down"}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), s.handshake == nil && (errors.Is(err, errReset) || errors.Is(err, errPipe)):
+		hint := "the receiver's log may say why; a proxy does so when what is behind it is down"
+		if s.handshake == nil {
+			hint += "; a port that expects TLS does so always: then remove plaintext"
+		}
+		return a, &hintedError{errors.New("the receiver ended the connection without an answer"), hint}
 	case isTimeout(err) || limited.Err() != nil:
 		return a, timeoutError("the receiver gave no answer", timeout)
 	}
@@ -667,7 +716,7 @@ func (a *hecAnswer) error() error {
 	case a.status >= 300 && a.status < 400:
 		return final("the receiver sends us elsewhere, where the token must not follow: configure the address that takes events")
 	case a.status == http.StatusBadRequest && bytes.Contains(a.raw, []byte("HTTP request")) && bytes.Contains(a.raw, []byte("HTTPS")):
-		return final("this port expects TLS: remove plaintext")
+		return final(hecNeedsTLS)
 	}
 	return &hintedError{fmt.Errorf("the receiver answered %s", said), "the receiver's log may say why"}
 }

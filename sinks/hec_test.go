@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -185,12 +186,78 @@ func TestHECBusy(t *testing.T) {
 				return true
 			}}
 			start := time.Now()
+			want := `the receiver answered 503 "Server is busy"`
+			if after == "7200" {
+				want += ", and asks to be left alone for 2h0m0s"
+			}
 			_, err := sinks.Deliver(t.Context(), hec(t, h), batch("{}\n"))
-			if err == nil || !strings.HasSuffix(err.Error(), `the receiver answered 503 "Server is busy"`) || permanent(err) {
+			if err == nil || !strings.HasSuffix(err.Error(), want) || permanent(err) {
 				t.Error(err)
 			}
 			if d := time.Since(start); d > 2*time.Minute {
 				t.Errorf("it took %v", d)
+			}
+		})
+	}
+}
+
+// A collector that says for how long it wants to be left alone gets no request before:
+// the server is down, and no page is to blame.
+func TestHECLeftAlone(t *testing.T) {
+	inVirtualTime(t, "sent", func(t *testing.T) {
+		h := &sinktest.HEC{Before: func(n int, w http.ResponseWriter, _ []sinktest.HECEvent) bool {
+			if n == 0 {
+				w.Header().Set("Retry-After", "600")
+				sinktest.HECSay(w, 429, 9, "Server is busy")
+			}
+			return n == 0
+		}}
+		s := hec(t, h)
+		g := sinks.NewGroup(t.Context(), s)
+		_, _, err := g.Send(t.Context(), batch("{}\n"), 0)
+		if failed, ok := errors.AsType[*sinks.SessionError](err); !ok || !failed.Down {
+			t.Fatalf("%v, want a session that failed because the server is down", err)
+		}
+		g.Close()
+		time.Sleep(10*time.Minute - time.Second)
+		_, err = s.Open(t.Context())
+		_, checked := s.Check(t.Context())
+		for _, err := range []error{err, checked} {
+			if err == nil || !strings.HasSuffix(err.Error(), `the receiver answered 429 "Server is busy", and asks to be left alone for 10m0s`) {
+				t.Errorf("a second before: %v", err)
+			}
+		}
+		if n := h.Requests(); n != 1 {
+			t.Errorf("%d requests for events", n)
+		}
+		time.Sleep(time.Second)
+		if _, err := sinks.Deliver(t.Context(), s, batch("{}\n")); err != nil {
+			t.Errorf("after that: %v", err)
+		}
+	})
+}
+
+// What a collector's wrong port does is named, and so is the time that was waited.
+func TestHECWrongPort(t *testing.T) {
+	cert := sinktest.WriteFile(t, sinktest.NewAuthority(t).CertPEM())
+	inTheClear := func(o *sinks.Options) { o.HEC.Token, o.HEC.Plaintext = token, true }
+	overTLS := func(o *sinks.Options) { o.HEC.Token, o.CertFile, o.DialTimeout = token, cert, 7*time.Second }
+	reads := func(c net.Conn) { c.Read(make([]byte, 64<<10)) }
+	for _, tt := range []struct {
+		name      string
+		change    func(*sinks.Options)
+		serve     func(net.Conn)
+		err, hint string // parts of them
+	}{
+		{"ends it", inTheClear, func(c net.Conn) { reads(c); c.Close() }, "ended the connection without an answer", "remove plaintext"},
+		{"an alert of TLS", inTheClear, func(c net.Conn) { reads(c); c.Write([]byte("\x15\x03\x01\x00\x02\x02F")); c.Close() }, "answers in TLS", "remove plaintext"},
+		{"no handshake", overTLS, func(c net.Conn) { io.Copy(io.Discard, c) }, "no TLS handshake within 7s", "not stuck"},
+		{"no TLS", overTLS, func(c net.Conn) { reads(c); c.Write([]byte("220 ready\r\n")); c.Close() }, "TLS", "or plaintext: true"},
+	} {
+		inVirtualTime(t, tt.name, func(t *testing.T) {
+			_, err := newSink(t, sinks.HEC, tt.serve, tt.change).Check(t.Context())
+			if err == nil || !strings.Contains(err.Error(), tt.err) || !strings.Contains(sinks.Hint(err), tt.hint) {
+				t.Errorf("error %v, hint %q", err, sinks.Hint(err))
 			}
 		})
 	}
@@ -214,7 +281,7 @@ func TestHECAcknowledged(t *testing.T) {
 		s := hec(t, h, func(o *sinks.Options) { o.HEC.MaxBatchBytes = 1000 })
 		start := time.Now()
 		_, err := sinks.Deliver(t.Context(), s, sinks.Batch{Lines: page("a", 40, 100)})
-		if err == nil || !strings.HasSuffix(err.Error(), "the receiver took the records but did not acknowledge within 2m0s that those of 1 requests are indexed") {
+		if err == nil || !strings.HasSuffix(err.Error(), "the receiver took the records but did not acknowledge within 2m0s that they are indexed (requests that are not acknowledged: 1)") {
 			t.Error(err)
 		}
 		if !strings.Contains(sinks.Hint(err), "index") {

@@ -179,7 +179,7 @@ func (s *tcpSession) classify(err error) error {
 	}
 	ended := errors.Is(err, errClosedEarly) || errors.Is(err, errReset) || errors.Is(err, errPipe)
 	if early, ok := errors.AsType[*earlyError](err); ended && (!ok || early.after < time.Second) {
-		return &hintedError{err, Hint(err) + "; a port that expects TLS needs protocol TCPSSL"}
+		return &hintedError{bare(err), Hint(err) + "; a port that expects TLS needs protocol TCPSSL"}
 	}
 	return err
 }

@@ -29,6 +29,7 @@ type trust struct {
 	listed        map[[32]byte]bool // digests of the trusted certificates: one of them is accepted whatever its name
 	client        *tls.Certificate  // ours; nil: none
 	name          string            // that the receiver's certificate must have
+	protocol      Protocol          // for hints
 	warnings      []string          // about the files
 	warned        atomic.Bool       // the user was told of the receiver's certificate
 }
@@ -41,7 +42,7 @@ type trust struct {
 // receiver and client is the usual file. Without CertFile the system's roots are
 // trusted.
 func newTrust(o *Options) (*trust, error) {
-	t := &trust{intermediates: x509.NewCertPool(), listed: make(map[[32]byte]bool), name: o.ServerName}
+	t := &trust{intermediates: x509.NewCertPool(), listed: make(map[[32]byte]bool), name: o.ServerName, protocol: o.Protocol}
 	if t.name == "" {
 		t.name, _, _ = strings.Cut(o.Hostname, "%") // a zone is in no certificate
 	}
@@ -220,7 +221,7 @@ func (h *handshake) classify(err error) error {
 	if err == nil || h == nil {
 		return err
 	}
-	return classify(err, h.asked.Load() && h.trust.client == nil)
+	return classify(err, h.trust.protocol, h.asked.Load() && h.trust.client == nil)
 }
 
 // judge accepts the certificates that a receiver presents, or says why not. A
@@ -331,6 +332,9 @@ func otherForm(data []byte) (what, command string) {
 	}
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) || bytes.Contains(data, []byte("-\x00-\x00-\x00")) {
 		return "text in UTF-16", "iconv -f UTF-16 -t UTF-8 OLD >NEW; in PowerShell: Get-Content OLD | Set-Content -Encoding ascii NEW"
+	}
+	if _, err := parseKey(data); err == nil {
+		return "a private key in DER form", "openssl pkey -inform der -in OLD -out NEW; make NEW readable to the job's user only"
 	}
 	var whole, first asn1.RawValue
 	if _, err := asn1.Unmarshal(data, &whole); err != nil || whole.Tag != asn1.TagSequence {

@@ -206,6 +206,8 @@ func TestCertificateForms(t *testing.T) {
 	if negative[i-1] == 0 { // the padding of a positive number
 		negative[i-1] = 0x80
 	}
+	key, _ := pem.Decode(server.KeyPEM(t))
+	keyDER := key.Bytes
 	utf16 := []byte{0xff, 0xfe}
 	for _, b := range ca.CertPEM() {
 		utf16 = append(utf16, b, 0)
@@ -220,6 +222,7 @@ func TestCertificateForms(t *testing.T) {
 		{name: "line ends of Windows", file: bytes.ReplaceAll(ca.CertPEM(), []byte("\n"), []byte("\r\n"))},
 		{name: "TRUSTED CERTIFICATE", file: trusted},
 		{name: "DER", file: der, err: "DER", hint: "openssl x509 -inform der"},
+		{name: "private key, DER", file: keyDER, err: "a private key in DER", hint: "openssl pkey -inform der"},
 		{name: "UTF-16", file: utf16, err: "UTF-16", hint: "iconv"},
 		{name: "PKCS #7", file: pem.EncodeToMemory(&pem.Block{Type: "PKCS7", Bytes: []byte("x")}), err: "PKCS #7", hint: "openssl pkcs7 -in"},
 		{name: "PKCS #7, DER", file: []byte("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0\x00"), err: "PKCS #7 in DER", hint: "openssl pkcs7 -inform der"},
@@ -260,12 +263,14 @@ func TestNoCommonTLSVersion(t *testing.T) {
 }
 
 func TestTLSToAPlainPort(t *testing.T) {
-	tr := transport{protocol: sinks.TCPSSL, host: "127.0.0.1"}
-	tr.options.CertFile = sinktest.WriteFile(t, sinktest.NewAuthority(t).CertPEM())
-	s, _ := tr.start(t, func(c *sinktest.Conn) { c.TCP.Write([]byte("220 ready\r\n")); sinktest.ReadAll(c) })
-	err := deliver(t.Context(), s, []byte("a\n"))
-	if e, ok := errors.AsType[*sinks.PermanentError](err); !ok || !strings.Contains(e.Hint, "protocol TCP") {
-		t.Errorf("error %v, hint %q", err, sinks.Hint(err))
+	for protocol, clear := range map[sinks.Protocol]string{sinks.TCPSSL: "protocol TCP", sinks.RELPSSL: "protocol RELP"} {
+		tr := transport{protocol: protocol, host: "127.0.0.1"}
+		tr.options.CertFile = sinktest.WriteFile(t, sinktest.NewAuthority(t).CertPEM())
+		s, _ := tr.start(t, func(c *sinktest.Conn) { c.TCP.Write([]byte("220 ready\r\n")); sinktest.ReadAll(c) })
+		err := deliver(t.Context(), s, []byte("a\n"))
+		if e, ok := errors.AsType[*sinks.PermanentError](err); !ok || !strings.HasSuffix(e.Hint, "or "+clear) {
+			t.Errorf("%s: error %v, hint %q", protocol, err, sinks.Hint(err))
+		}
 	}
 }
 

@@ -80,6 +80,7 @@ type sources struct {
 	credential   string   // the name of the file in $CREDENTIALS_DIRECTORY, or empty
 	variables    []string // without their dollar signs
 	origin       string   // where a good copy is, for messages
+	word         bool     // the secret is of letters, digits and signs of ASCII, without blanks
 }
 
 // read returns the secret, and the file when that is the one of fileKey.
@@ -186,6 +187,10 @@ func (p *sources) checked(name, text string) Secret {
 			hint = "write it alone, without any quotes"
 		}
 		p.fail(name, p.what+" "+ruleQuotes, hint)
+		return Secret{}
+	}
+	if p.word && strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		p.fail(name, p.what+" has a blank in it, or a letter that is not ASCII", "write it alone: no word such as Splunk stands before it; or "+p.origin)
 		return Secret{}
 	}
 	return NewSecret(text)

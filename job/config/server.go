@@ -216,7 +216,7 @@ func (s *section) token(id string, only bool, variables map[string]string) (toke
 	}
 	sources := &sources{
 		section: s, what: "the token", key: "token", fileKey: "token_filepath",
-		origin: "copy it again from the collector's settings",
+		origin: "copy it again from the collector's settings", word: true,
 	}
 	if filepath.IsLocal(id) && filepath.Base(id) == id {
 		sources.credential = id + ".token"

@@ -126,7 +126,7 @@ func TestServerErrors(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"b.2.token": "of a credential\n", "file": "of a file\n"} {
+	for name, text := range map[string]string{"b.2.token": "of-a-credential\n", "file": "of-a-file\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -144,10 +144,12 @@ func TestTokens(t *testing.T) {
 		vars map[string]string
 		want string // the tokens, or the error
 	}{
-		{"each source", servers("a-1", "b.2"), map[string]string{"DLS_TOKEN_A_1": "of a variable", "CREDENTIALS_DIRECTORY": dir}, "of a variable|of a credential|of a file"},
+		{"each source", servers("a-1", "b.2"), map[string]string{"DLS_TOKEN_A_1": "of-a-variable", "CREDENTIALS_DIRECTORY": dir}, "of-a-variable|of-a-credential|of-a-file"},
 		{"the only one", edit(t, "TCP", "HEC"), map[string]string{"DLS_TOKEN": "t"}, "t"},
 		{"not the only one", servers("a"), map[string]string{"DLS_TOKEN": "t"}, "c.yml:3: servers[0].token: the token is required (give it by one of servers[0].token, servers[0].token_filepath, $CREDENTIALS_DIRECTORY/a.token, $DLS_TOKEN_A)"},
 		{"two sources", edit(t, "TCP", "HEC"), map[string]string{"DLS_TOKEN": "t", "DLS_TOKEN_SIEM": "u"}, "c.yml:3: servers[0].token: the token is given by $DLS_TOKEN_SIEM and by $DLS_TOKEN (keep one)"},
+		{"a word before it", edit(t, "TCP", "HEC\n    token: Splunk 1111"), nil, "c.yml:7: servers[0].token: the token has a blank in it, or a letter that is not ASCII (write it alone: no word such as Splunk stands before it; or copy it again from the collector's settings)"},
+		{"not ASCII", edit(t, "TCP", "HEC"), map[string]string{"DLS_TOKEN": "tökén"}, "c.yml:3: servers[0].token: the token has a blank in it, or a letter that is not ASCII (write it alone: no word such as Splunk stands before it; or copy it again from the collector's settings)"},
 		{"one variable for two", servers("a.1", "A-1"), map[string]string{"DLS_TOKEN_A_1": "t"}, `c.yml:4: servers[1].id: "A-1": has its token in $DLS_TOKEN_A_1, as servers[0] has (give the servers ids that differ in letters and digits)`},
 		{"an id that is a path", servers("'../x'"), nil, "c.yml:3: servers[0].token: the token is required (give it by one of servers[0].token, servers[0].token_filepath, $DLS_TOKEN____X)"},
 	} {
