@@ -167,8 +167,14 @@ func bare(err error) error {
 			err = e.Err
 		case *os.SyscallError:
 			err = e.Err
-		default:
+		case *PermanentError, *hintedError:
 			return err
+		default:
+			inner := errors.Unwrap(err)
+			if inner == nil || inner.Error() != err.Error() {
+				return err
+			}
+			err = inner // it adds nothing, as crypto/tls marks what ends a connection
 		}
 	}
 }

@@ -592,7 +592,9 @@ func (s *hecSession) request(ctx context.Context, method, address string, body [
 		return a, &PermanentError{errors.New("the receiver answers in TLS"), hecNeedsTLS}
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return a, &PermanentError{errors.New("the receiver does not speak TLS on this port"), "use its TLS port, or set plaintext: true"}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), s.handshake == nil && (errors.Is(err, errReset) || errors.Is(err, errPipe)):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		err.Error() == "http: server closed idle connection", // net/http's, of no exported type
+		s.handshake == nil && (errors.Is(err, errReset) || errors.Is(err, errPipe)):
 		hint := "the receiver's log may say why; a proxy does so when what is behind it is down"
 		if s.handshake == nil {
 			hint += "; a port that expects TLS does so always: then remove plaintext"

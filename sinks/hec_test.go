@@ -250,6 +250,7 @@ func TestHECWrongPort(t *testing.T) {
 		err, hint string // parts of them
 	}{
 		{"ends it", inTheClear, func(c net.Conn) { reads(c); c.Close() }, "ended the connection without an answer", "remove plaintext"},
+		{"ends it at once", inTheClear, func(c net.Conn) { c.Close() }, "ended the connection without an answer", "a proxy does so"},
 		{"an alert of TLS", inTheClear, func(c net.Conn) { reads(c); c.Write([]byte("\x15\x03\x01\x00\x02\x02F")); c.Close() }, "answers in TLS", "remove plaintext"},
 		{"no handshake", overTLS, func(c net.Conn) { io.Copy(io.Discard, c) }, "no TLS handshake within 7s", "not stuck"},
 		{"no TLS", overTLS, func(c net.Conn) { reads(c); c.Write([]byte("220 ready\r\n")); c.Close() }, "TLS", "or plaintext: true"},

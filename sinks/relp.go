@@ -157,7 +157,7 @@ func (s *relpSession) greet() error {
 	case isTimeout(err):
 		return timeoutError("the receiver did not answer RELP's open", timeout)
 	case errors.Is(err, io.EOF):
-		hint := "check that the receiver's RELP input listens on this port"
+		hint := "check that the receiver's RELP input listens on this port; a proxy does so when what is behind it is down"
 		if s.handshake == nil {
 			hint += "; a port that expects TLS needs protocol RELPSSL"
 		}
