@@ -32,6 +32,7 @@ const (
 	defaultHECBatch = 1_000_000 // bytes; Splunk Cloud's advice
 
 	hecMaxAnswer  = 64 << 10         // bytes that are read of an answer
+	hecMostAsked  = 1000             // acknowledgements that are asked for at a time: hecMaxAnswer holds them
 	hecMaxRefused = 100              // records of a batch that a receiver may refuse before the fault is elsewhere
 	hecBusyFor    = 2 * time.Minute  // how long a receiver may be busy, or leave a batch unacknowledged
 	hecFirstWait  = time.Second      // before a repetition
@@ -519,9 +520,10 @@ func (s *hecSession) acknowledged(ctx context.Context) error {
 	return nil
 }
 
-// poll asks once which requests are acknowledged.
+// poll asks once which requests are acknowledged, the first ones where they are many.
 func (s *hecSession) poll(ctx context.Context) error {
-	body, err := json.Marshal(map[string][]int64{"acks": slices.Sorted(maps.Keys(s.pending))})
+	ids := slices.Sorted(maps.Keys(s.pending))
+	body, err := json.Marshal(map[string][]int64{"acks": ids[:min(len(ids), hecMostAsked)]})
 	if err != nil {
 		return err
 	}

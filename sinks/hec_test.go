@@ -277,6 +277,13 @@ func TestHECAcknowledged(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	inVirtualTime(t, "more than one answer holds", func(t *testing.T) {
+		h := &sinktest.HEC{Acks: true, FirstAck: 1 << 60}
+		s := hec(t, h, func(o *sinks.Options) { o.HEC.MaxBatchBytes = 1 })
+		if _, err := sinks.Deliver(t.Context(), s, sinks.Batch{Lines: page("a", 2500, 20)}); err != nil {
+			t.Error(err)
+		}
+	})
 	inVirtualTime(t, "not one of them", func(t *testing.T) {
 		h := &sinktest.HEC{Acks: true, Indexed: func(id int64, n int) bool { return id != 3 }}
 		s := hec(t, h, func(o *sinks.Options) { o.HEC.MaxBatchBytes = 1000 })

@@ -46,8 +46,9 @@ type HEC struct {
 	T     testing.TB // is told what a client does wrong
 	Token string     // any when empty
 
-	MaxBytes int  // of a body, unzipped; 1,000,000 when 0
-	Acks     bool // indexer acknowledgement
+	MaxBytes int   // of a body, unzipped; 1,000,000 when 0
+	Acks     bool  // indexer acknowledgement
+	FirstAck int64 // the first ackId
 	// Indexed tells whether a request is indexed when that is asked for the n-th
 	// time, from 0. Nil: it is.
 	Indexed func(id int64, n int) bool
@@ -234,7 +235,7 @@ func (h *HEC) collect(w http.ResponseWriter, r *http.Request, store func(HECEven
 		}
 	}
 	if h.Acks {
-		fmt.Fprintf(w, `{"text":"Success","code":0,"ackId":%d}`, h.next)
+		fmt.Fprintf(w, `{"text":"Success","code":0,"ackId":%d}`, h.FirstAck+h.next)
 		h.next++
 		return
 	}
@@ -250,7 +251,7 @@ func (h *HEC) acknowledge(w http.ResponseWriter, r *http.Request) {
 	}
 	acks := make(map[string]bool)
 	for _, id := range q.Acks {
-		acks[strconv.FormatInt(id, 10)] = id < h.next && (h.Indexed == nil || h.Indexed(id, h.asked[id]))
+		acks[strconv.FormatInt(id, 10)] = id < h.FirstAck+h.next && (h.Indexed == nil || h.Indexed(id, h.asked[id]))
 		h.asked[id]++
 	}
 	json.NewEncoder(w).Encode(map[string]any{"acks": acks})
