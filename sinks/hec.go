@@ -351,13 +351,15 @@ func (s *hecSession) answered() int {
 // sendEvents sends all events but those that the collector refuses one by one. An
 // event counts as refused only when it was alone in its request: what a collector
 // says of an event among others may count from 0 or from 1, and whether it has
-// stored those before is not promised, so they go again.
+// stored those before is not promised, so they go again. One that names an event
+// and takes it alone names none: halves find the one that it refuses.
 func (s *hecSession) sendEvents(ctx context.Context, events []hecEvent, metadata string) (refused []Refused, err error) {
 	var body []byte
 	most := len(events) // events in a request
+	var named, misled bool
 	refuse := func(why string) error {
 		refused = append(refused, Refused{events[0].index, why})
-		events, most = events[1:], len(events)
+		events, most, named = events[1:], len(events), false
 		if len(refused) > hecMaxRefused {
 			return fmt.Errorf("the receiver refuses one record after the other: %d so far: %s", len(refused), why)
 		}
@@ -376,8 +378,8 @@ func (s *hecSession) sendEvents(ctx context.Context, events []hecEvent, metadata
 		case a.status == http.StatusRequestEntityTooLarge:
 			err = refuse(fmt.Sprintf("the receiver does not take a request of its %d bytes", len(body)))
 		case a.refusesEvent() && n > 1:
-			if i := a.invalid(n); i >= 0 {
-				events[0], events[i], most = events[i], events[0], 1
+			if i := a.invalid(n); i >= 0 && !misled {
+				events[0], events[i], most, named = events[i], events[0], 1, true
 			} else {
 				most = n / 2
 			}
@@ -391,7 +393,8 @@ func (s *hecSession) sendEvents(ctx context.Context, events []hecEvent, metadata
 					}
 					s.pending[*id] = s.sent
 				}
-				events, most = events[n:], len(events)
+				misled = misled || named
+				events, most, named = events[n:], len(events), false
 			}
 		}
 		if err != nil {

@@ -149,6 +149,18 @@ func TestHECRefusesRecords(t *testing.T) {
 			}
 		})
 	}
+	for _, fromOne := range []bool{false, true} {
+		inVirtualTime(t, fmt.Sprintf("one of many, counted from one: %t", fromOne), func(t *testing.T) {
+			h := &sinktest.HEC{Refuse: bad, FromOne: fromOne}
+			refused, err := sinks.Deliver(t.Context(), hec(t, h), sinks.Batch{Lines: join(page("a", 500, 100), page("bad", 1, 100), page("b", 400, 100))})
+			if err != nil || len(refused) != 1 || refused[0].Index != 500 {
+				t.Fatal(err, refused)
+			}
+			if n := h.Requests(); n > 60 {
+				t.Errorf("it took %d requests", n)
+			}
+		})
+	}
 	inVirtualTime(t, "all", func(t *testing.T) {
 		s := hec(t, &sinktest.HEC{Refuse: func([]byte) bool { return true }})
 		_, err := sinks.Deliver(t.Context(), s, sinks.Batch{Lines: page("a", 1000, 100)})

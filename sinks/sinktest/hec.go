@@ -54,8 +54,9 @@ type HEC struct {
 	Indexed func(id int64, n int) bool
 	// Refuse tells whether an event is refused as one of invalid data.
 	Refuse func(event []byte) bool
-	// Unnamed leaves the number of a refused event out of the answer.
-	Unnamed bool
+	// Unnamed leaves the number of a refused event out of the answer; FromOne counts
+	// from 1 there.
+	Unnamed, FromOne bool
 	// Before handles the n-th request for events, from 0, if it returns true.
 	// It is given the events that the request has.
 	Before func(n int, w http.ResponseWriter, events []HECEvent) bool
@@ -224,6 +225,9 @@ func (h *HEC) collect(w http.ResponseWriter, r *http.Request, store func(HECEven
 			if h.Unnamed {
 				HECSay(w, 400, 6, "Invalid data format")
 				return
+			}
+			if h.FromOne {
+				i++
 			}
 			w.WriteHeader(400)
 			fmt.Fprintf(w, `{"text":"Invalid data format","code":6,"invalid-event-number":%d}`, i)
