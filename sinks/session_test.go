@@ -112,6 +112,21 @@ func TestSettle(t *testing.T) {
 	}
 }
 
+// A connection that ends at once may be that of a receiver which wants the length before
+// each record: the hint says so where it is not sent.
+func TestHintOfFraming(t *testing.T) {
+	for _, framing := range []sinks.Framing{sinks.NewlineFraming, sinks.OctetCounted} {
+		inBubble(t, func(t *testing.T, tr transport) {
+			tr.options.Syslog.Framing = framing
+			s, _ := tr.start(t, sinktest.CloseAfter(0))
+			err := deliver(t.Context(), s, page("a", 3, 200))
+			if named := strings.Contains(sinks.Hint(err), "framing: octet-counted"); err == nil || named != (framing != sinks.OctetCounted) {
+				t.Errorf("%s: error %v, hint %q", framing, err, sinks.Hint(err))
+			}
+		})
+	}
+}
+
 // A session carries pages one after another, with pauses, and counts as a whole.
 func TestSessionOfSeveralPages(t *testing.T) {
 	inBubble(t, func(t *testing.T, tr transport) {

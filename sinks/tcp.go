@@ -171,17 +171,23 @@ func (s *tcpSession) end(ctx context.Context) error {
 // classify gives an error the hints that hang on the protocol, and marks the
 // faults of TLS that a repetition does not mend.
 func (s *tcpSession) classify(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case s.handshake != nil:
-		return s.handshake.classify(err)
+	err = s.handshake.classify(err)
+	_, hinted := errors.AsType[*hintedError](err)
+	if err == nil || hinted || isPermanent(err) {
+		return err
 	}
 	ended := errors.Is(err, errClosedEarly) || errors.Is(err, errReset) || errors.Is(err, errPipe)
-	if early, ok := errors.AsType[*earlyError](err); ended && (!ok || early.after < time.Second) {
-		return &hintedError{bare(err), Hint(err) + "; a port that expects TLS needs protocol TCPSSL"}
+	if early, ok := errors.AsType[*earlyError](err); !ended || ok && early.after >= time.Second {
+		return err
 	}
-	return err
+	hint := Hint(err)
+	if s.handshake == nil {
+		hint += "; a port that expects TLS needs protocol TCPSSL"
+	}
+	if w := s.sink.wrapper; w == nil || !w.counted {
+		hint += "; one that expects the length before each record needs framing: octet-counted"
+	}
+	return &hintedError{bare(err), hint}
 }
 
 // confirm proves what is sent, in four steps: everything is acknowledged where

@@ -144,6 +144,9 @@ func (s *section) wrap(server *Server) {
 	if i, ok := s.choice("framing", "", string(Newline), string(OctetCounted)); ok {
 		server.Syslog.Framing = []Framing{Newline, OctetCounted}[i]
 	}
+	if server.Syslog.Framing == OctetCounted && server.Syslog.Envelope == Bare {
+		s.warn("framing", "counts records that are no messages of syslog: a receiver may take their start for a header; set envelope: rfc5424")
+	}
 	if facility, ok := s.facility(); ok {
 		server.Syslog.Facility = facility
 		if server.Protocol != "" && server.Syslog.Envelope == Bare {

@@ -30,6 +30,9 @@ func TestServer(t *testing.T) {
 		{"facility without an envelope", "TCP\n    facility: 0", func(s *Server) { s.Syslog.Facility = 0 }, []string{
 			"c.yml:7: servers[0].facility: has no effect without an envelope (rfc5424 or rfc3164)",
 		}},
+		{"counted without an envelope", "TCP\n    framing: octet-counted", func(s *Server) { s.Syslog.Framing = OctetCounted }, []string{
+			"c.yml:7: servers[0].framing: counts records that are no messages of syslog: a receiver may take their start for a header; set envelope: rfc5424",
+		}},
 		{"RELP", "RELP\n    server_name: x", func(s *Server) {
 			s.Protocol, s.Syslog.Envelope, s.ServerName = RELP, RFC5424, "x"
 		}, []string{"c.yml:7: servers[0].server_name: has no effect with protocol RELP"}},
