@@ -120,6 +120,54 @@ func TestNeighbourPlants(t *testing.T) {
 			t.Errorf("error %v, hint %q", err, job.Hint(err))
 		}
 	})
+	t.Run("lock where others can write", func(t *testing.T) {
+		w, siem := newWorld(t)
+		w.fill(parent, 3, time.Now().Add(-time.Hour), 1)
+		w.config()
+		const alice = 61001
+		dls, lock := program(t), w.path("state", state.LockName)
+		mallory, err := os.OpenFile(lock, os.O_RDWR|os.O_CREATE, 0o666)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer mallory.Close()
+		err = errors.Join(
+			mallory.Chown(61002, 61002), syscall.Flock(int(mallory.Fd()), syscall.LOCK_EX),
+			os.Chmod(w.path("state"), 0o777|os.ModeSticky),
+			os.Chmod(filepath.Dir(w.dir), 0o755), os.Chmod(w.dir, 0o755), os.Chmod(filepath.Dir(dls), 0o755),
+			os.Chown(w.path("config.yml"), alice, alice), os.Chown(w.path("ca.pem"), alice, alice))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{"sync", w.path("config.yml")}, {"check", "--offline", w.path("config.yml")}} {
+			cmd := exec.Command(dls, args...)
+			cmd.Dir = "/"
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: alice, Gid: alice}}
+			out, err := cmd.CombinedOutput()
+			if err != nil || strings.Count(string(out), "other users can write there") != 1 {
+				t.Errorf("%q: %v, want one warning:\n%s", args, err, out)
+			}
+			if args[0] == "check" && !strings.Contains(string(out), fmt.Sprintf("lock %q: it belongs to another user (uid 61002)", lock)) {
+				t.Errorf("the check does not tell of the lock:\n%s", out)
+			}
+		}
+		if len(siem.Lines()) == 0 {
+			t.Error("nothing was delivered")
+		}
+		other, err := state.Open(w.path("state"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		unlock, err := other.Lock(state.LockName)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unlock()
+		if _, err := w.try(); !errors.Is(err, state.ErrLocked) {
+			t.Errorf("two runs of one user: %v, want %v", err, state.ErrLocked)
+		}
+	})
 	t.Run("a thousand accounts", func(t *testing.T) {
 		w, _ := newWorld(t)
 		w.text.msp = true

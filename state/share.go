@@ -70,6 +70,7 @@ func shareLock(s Share) string {
 
 // lockShare tells whose lock a file is by its name.
 func lockShare(name string) (s Share, ok bool) {
+	name = lockOf(name)
 	if name == LockName {
 		return s, true
 	}
@@ -129,19 +130,18 @@ func (d *Dir) claimOwn(ctx context.Context, s Share) (release func(), err error)
 	if err != nil {
 		return nil, err
 	}
+	looked := map[Share]bool{{}: true}
 	for _, name := range names {
 		other, ok := lockShare(name)
-		if !ok || other.N == 0 || other.N == s.N {
+		if !ok || looked[other] || other.N == s.N {
 			continue
 		}
-		free, err := d.Lock(name)
-		if errors.Is(err, ErrLocked) {
+		looked[other] = true
+		if err := d.free(names, shareLock(other)); errors.Is(err, ErrLocked) {
 			return nil, fmt.Errorf("%w: share %v is running", err, other)
-		}
-		if err != nil {
+		} else if err != nil {
 			return nil, err
 		}
-		free()
 	}
 	return d.lock(shareLock(s), true, true)
 }
@@ -154,7 +154,7 @@ func stamp(f *os.File) {
 }
 
 // Shares returns when the whole and each share was last at work, by this machine's
-// clock.
+// clock. What is somebody else's tells nothing.
 func (d *Dir) Shares() ([]ShareRun, error) {
 	times, err := d.Times()
 	if err != nil {
@@ -162,7 +162,7 @@ func (d *Dir) Shares() ([]ShareRun, error) {
 	}
 	var runs []ShareRun
 	for name, at := range times {
-		if s, ok := lockShare(name); ok {
+		if s, ok := lockShare(name); ok && d.dir.Look(name) == nil {
 			runs = append(runs, ShareRun{s, at})
 		}
 	}

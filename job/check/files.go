@@ -146,7 +146,6 @@ func (c *checker) directory() {
 		c.skip("this system does not tell who can read and write", "permissions of files and directories")
 	}
 	if c.cfg.Checkpointing {
-		c.lock(dir)
 		c.checkpoints()
 	}
 }
@@ -201,36 +200,33 @@ func notPrivate(dir *safefile.Dir, access safefile.Access) string {
 
 // lock tells whether a run is under way, for information. The lock itself is
 // left alone: a run that began at that moment would find it taken.
-func (c *checker) lock(dir *safefile.Dir) {
+func (c *checker) lock(dir *state.Dir) {
 	f := Finding{Name: "run lock"}
 	defer func() { c.tell(f) }()
-	file, err := dir.OpenFile(state.LockName, os.O_RDONLY)
-	if errors.Is(err, fs.ErrNotExist) {
-		f.Detail = "free: there was no run yet"
-		return
-	}
+	files, foreign, err := dir.LockFiles(state.LockName)
 	if err != nil {
-		err = &state.LockError{Path: dir.Path(state.LockName), Err: err}
 		f.Outcome, f.Detail, f.Hint = Failed, err.Error(), job.Hint(err)
 		return
 	}
-	defer file.Close() // it is only looked at
-	info, err := file.Stat()
-	if err != nil {
-		f.Outcome, f.Detail = Failed, err.Error()
+	if len(foreign) > 0 {
+		f.Outcome, f.Detail, f.Hint = Warning, "runs lock another file: "+foreign[0].Error(), job.Hint(foreign[0])
 		return
 	}
-	switch pid, known := holder(info); {
-	case !known:
-		f.Outcome, f.Detail = Skipped, "this system tells it only to who takes the lock"
-	case pid != "":
-		f.Detail = "held by process " + pid + ": a run is under way"
-	default:
-		f.Detail = "free"
+	f.Detail = "free"
+	if len(files) == 0 {
+		f.Detail = "free: there was no run yet"
+	}
+	for _, file := range files {
+		pid, known := holder(file)
+		if !known {
+			f.Outcome, f.Detail = Skipped, "this system tells it only to who takes the lock"
+		} else if pid != "" {
+			f.Detail = "held by process " + pid + ": a run is under way"
+		}
 	}
 }
 
-// checkpoints loads the checkpoint of each stream: for an MSP, whose children are
+// checkpoints looks at the run lock, and loads the checkpoint of each stream: for an MSP, whose children are
 // not known yet, of those that have one.
 func (c *checker) checkpoints() {
 	dir, err := state.Open(c.cfg.Directory)
@@ -239,6 +235,7 @@ func (c *checker) checkpoints() {
 		return
 	}
 	defer dir.Close()
+	c.lock(dir)
 	c.elsewhere()
 	c.streams(dir)
 }

@@ -101,14 +101,14 @@ func (d *Dir) openOnce(name string, flag int) (*os.File, error) {
 	})
 	if err != nil {
 		// What it is says more than that it cannot be opened.
-		if why := d.Look(name); why != nil && !errors.Is(why, fs.ErrNotExist) {
+		if why := d.look(name, writes(flag)); why != nil && !errors.Is(why, fs.ErrNotExist) {
 			return nil, why
 		}
 		return nil, Cause(err)
 	}
 	info, err := f.Stat()
 	if err == nil {
-		err = d.judge(f, info, flag&(os.O_WRONLY|os.O_RDWR) != 0)
+		err = d.judge(f, info, writes(flag))
 	}
 	if err != nil {
 		f.Close()
@@ -133,7 +133,9 @@ func (d *Dir) judge(f *os.File, info fs.FileInfo, writing bool) error {
 
 // Look says why [Dir.OpenFile] would refuse what has the name, or nil. It is for
 // messages and for what is not opened: what counts is judged once it is open.
-func (d *Dir) Look(name string) error {
+func (d *Dir) Look(name string) error { return d.look(name, false) }
+
+func (d *Dir) look(name string, writing bool) error {
 	info, err := d.root.Lstat(name)
 	switch {
 	case err != nil:
@@ -141,8 +143,10 @@ func (d *Dir) Look(name string) error {
 	case info.Mode()&fs.ModeSymlink != 0:
 		return ErrSymlink
 	}
-	return d.judge(nil, info, false)
+	return d.judge(nil, info, writing)
 }
+
+func writes(flag int) bool { return flag&(os.O_WRONLY|os.O_RDWR) != 0 }
 
 // Stat returns the facts of what has the name, which is not followed.
 func (d *Dir) Stat(name string) (fs.FileInfo, error) {
