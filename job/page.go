@@ -21,6 +21,15 @@ type slot struct {
 	of   *stream // that has it, or had it last
 }
 
+// trim gives back what an uncommonly large page has left behind: the next one may be
+// long in coming. The slot is that of l's stream from now on.
+func (s *slot) trim(l *lines) {
+	if s.Trim() || cap(s.page.bytes) > feed.Kept {
+		s.page = page{}
+	}
+	s.page.use(l)
+}
+
 // Reset and Read implement [feed.Reader].
 func (s *stream) Reset(call window.Call) { s.slot.page.reset(call) }
 
@@ -70,6 +79,9 @@ func (p *page) use(l *lines) {
 
 // read takes the record at body[i] and writes its line.
 func (p *page) read(body []byte, i int) (end int, err error) {
+	if room := len(body) + len(body)/8; len(p.entries) == 0 && cap(p.bytes) < room {
+		p.bytes = make([]byte, 0, room) // in one piece: to grow bit by bit takes as much once more
+	}
 	if p.bytes, end, err = p.of.append(p.writer, p.bytes, body, i); err != nil {
 		return 0, fmt.Errorf("record %d: %w", len(p.entries)+1, err)
 	}

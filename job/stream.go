@@ -147,6 +147,7 @@ func (s *stream) next(ctx context.Context, w *window.Window) error {
 	if err := s.turn(ctx); err != nil {
 		return err
 	}
+	s.slot.trim(s.lines)
 	meta, err := s.feed.Next(ctx, w.Call(time.Now()), s)
 	if old, ok := errors.AsType[*feed.TooOldError](err); ok && w.TooOld() {
 		s.lastErr = old

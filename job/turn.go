@@ -40,6 +40,7 @@ func (s *stream) release() {
 		s.feed.Buffers = nil
 		slot := s.slot
 		s.slot = nil
+		slot.trim(s.lines)
 		s.run.line.leave(slot)
 	}
 }

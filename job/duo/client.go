@@ -387,7 +387,7 @@ func readChild(body []byte, i int) (child Child, end int, err error) {
 		case "api_hostname":
 			child.Host = strings.ToLower(record.Text(body[i:end]))
 		case "name":
-			child.Name = record.Text(body[i:end])
+			child.Name = cut(record.Text(body[i:end]), 200)
 		}
 		return end, nil
 	})
@@ -405,8 +405,17 @@ func plain(id string) string {
 		}
 		return '?'
 	}, id)
-	if r := []rune(id); len(r) > 64 {
-		return string(r[:64]) + "…"
+	return cut(id, 64)
+}
+
+// cut is a text of n characters at most, and holds on to no longer one.
+func cut(text string, n int) string {
+	count := 0
+	for i := range text {
+		if count == n {
+			return strings.Clone(text[:i]) + "…"
+		}
+		count++
 	}
-	return id
+	return text
 }

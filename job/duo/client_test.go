@@ -51,8 +51,8 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // What no call may be made of says why, and stops nobody else.
 func TestChildren(t *testing.T) {
-	const list = `{"stat":"OK","response":[
-		{"account_id":"DA1","api_hostname":"api-2.duo.example","name":"one"},
+	list := `{"stat":"OK","response":[
+		{"account_id":"DA1","api_hostname":"api-2.duo.example","name":"` + strings.Repeat("é", 100000) + `"},
 		{"account_id":"DA2","api_hostname":"169.254.169.254","name":"two"},
 		{"account_id":"DA3","api_hostname":"api.other.example:8443","name":"three"},
 		{"account_id":"DA4","api_hostname":"api.evil.example"},
@@ -72,6 +72,9 @@ func TestChildren(t *testing.T) {
 	var got []string
 	for _, child := range children {
 		got = append(got, fmt.Sprintf("%s %s %v", child.ID, child.Host, child.Wrong))
+		if len(child.Name) > 1000 {
+			t.Errorf("%s: a name of %d bytes is kept", child.ID, len(child.Name))
+		}
 	}
 	const outside = "lies outside the domain of account.hostname, and is not called"
 	want := []string{

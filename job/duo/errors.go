@@ -1,17 +1,20 @@
 package duo
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
+
+	"dls/job/record"
 )
 
 // APIError is an answer of Duo, or of something before Duo, that is no page of
@@ -86,10 +89,7 @@ func short(s string) string {
 		}
 		return r
 	}, s)
-	if r := []rune(s); len(r) > 200 {
-		return string(r[:200]) + "…"
-	}
-	return s
+	return cut(s, 200)
 }
 
 // BodyError is an answer of status 200 whose body is not what Duo sends: cut
@@ -141,20 +141,36 @@ func Untrusted(err error) bool {
 	return ok
 }
 
-// failure turns the body of an answer that is not a success into an APIError.
+// maxText bounds a text of an answer that is kept: many streams may each keep one.
+const maxText = 4 << 10
+
+// failure turns the body of an answer that is not a success into an APIError. A text that
+// is longer than any of Duo's is left out.
 func failure(status int, body []byte) *APIError {
 	e := &APIError{Status: status}
-	var answer struct {
-		Code    json.Number `json:"code"`
-		Message string      `json:"message"`
-		Detail  string      `json:"message_detail"`
-	}
-	if json.Unmarshal(body, &answer) == nil {
-		if n, err := answer.Code.Int64(); err == nil && n > 0 && n < 1e6 {
-			e.Code = int(n)
+	var code, message, detail string
+	end, err := record.Object(body, 0, func(key []byte, i int) (int, error) {
+		end, err := record.Skip(body, i)
+		if err != nil || end-i > maxText {
+			return end, err
 		}
-		e.Message, e.Detail = answer.Message, answer.Detail
+		switch text := record.Text(body[i:end]); string(key) {
+		case "code":
+			code = text
+		case "message":
+			message = text
+		case "message_detail":
+			detail = text
+		}
+		return end, nil
+	})
+	if err != nil || len(bytes.TrimSpace(body[end:])) > 0 {
+		return e
 	}
+	if n, err := strconv.Atoi(code); err == nil && n > 0 && n < 1e6 {
+		e.Code = n
+	}
+	e.Message, e.Detail = message, detail
 	return e
 }
 

@@ -152,6 +152,9 @@ func TestReadPageRefuses(t *testing.T) {
 		{"response an object in place of a list", "adminaction", `{"stat":"OK","response":{}}`, nil},
 		{"FAIL", "auth", `{"code":40002,"message":"Invalid request parameters","message_detail":"limit","stat":"FAIL"}`,
 			&APIError{Status: 200, Code: 40002, Message: "Invalid request parameters", Detail: "limit"}},
+		{"FAIL with long texts", "auth", `{"stat":"FAIL","code":40301,"message":"` + strings.Repeat("m", 1<<20) + `","message_detail":"d"}`,
+			&APIError{Status: 200, Code: 40301, Detail: "d"}},
+		{"FAIL with a code of another shape", "auth", `{"stat":"FAIL","code":[4],"message":{"a":1}}`, &APIError{Status: 200}},
 		{"FAIL with a response", "auth", `{"response":"","code":50001,"message":"x","stat":"FAIL"}`, &APIError{Status: 200, Code: 50001, Message: "x"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -161,7 +164,7 @@ func TestReadPageRefuses(t *testing.T) {
 			if diff := cmp.Diff(tt.fail, api); diff != "" || broken != (tt.fail == nil) {
 				t.Errorf("error %v (-want +got):\n%s", err, diff)
 			}
-			if want := tt.fail == nil || tt.fail.Code >= 50000; Temporary(err) != want {
+			if want := tt.fail == nil || tt.fail.Code == 0 || tt.fail.Code >= 50000; Temporary(err) != want {
 				t.Errorf("temporary %v, want %v: %v", Temporary(err), want, err)
 			}
 		})

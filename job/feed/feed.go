@@ -81,6 +81,21 @@ type Buffers struct {
 	turn   int
 }
 
+// Kept is how much of a buffer stays for the next page: more than any of Duo's needs.
+const Kept = 4 << 20
+
+// Trim gives back what is larger than [Kept]: the budget knows of pages under way, and
+// not of what stays behind them. A page that was handed out is no longer valid, but for
+// one that is fetched ahead. It tells whether something was.
+func (b *Buffers) Trim() (trimmed bool) {
+	for i, body := range b.bodies {
+		if cap(body) > Kept {
+			b.bodies[i], trimmed = nil, true
+		}
+	}
+	return trimmed
+}
+
 // Feed is what Duo has of one stream. It is not safe for concurrent use.
 type Feed struct {
 	Options
