@@ -100,46 +100,47 @@ func windowsState(n int32) tcpState {
 	return stateUnknown
 }
 
-var getExtendedTCPTable = windows.NewLazySystemDLL("iphlpapi.dll").NewProc("GetExtendedTcpTable")
+// tcpTable is one of the system's two tables of connections: the call that gets it, and
+// the layout of its rows (MIB_TCPROW, MIB_TCP6ROW): the offsets of their fields in bytes.
+// The calls that also tell whose each connection is take far longer.
+type tcpTable struct {
+	get                                                        *windows.LazyProc
+	size, state, local, localPort, remote, remotePort, addrLen int
+}
+
+var (
+	helper = windows.NewLazySystemDLL("iphlpapi.dll")
+	tcp4   = tcpTable{get: helper.NewProc("GetTcpTable"), size: 20, state: 0, local: 4, localPort: 8, remote: 12, remotePort: 16, addrLen: 4}
+	tcp6   = tcpTable{get: helper.NewProc("GetTcp6Table"), size: 52, state: 0, local: 4, localPort: 24, remote: 28, remotePort: 48, addrLen: 16}
+)
 
 // tableState looks a connection up in the table of the system's connections.
 func tableState(local, remote net.Addr) tcpState {
-	from, to := addrPort(local), addrPort(remote)
-	if !from.IsValid() || !to.IsValid() || getExtendedTCPTable.Find() != nil {
-		return stateUnknown
-	}
-	const all = 5 // TCP_TABLE_OWNER_PID_ALL
-	family, row := uintptr(windows.AF_INET), tcpRow
+	from, to, table := addrPort(local), addrPort(remote), tcp4
 	if from.Addr().Is6() {
-		family, row = windows.AF_INET6, tcp6Row
+		table = tcp6
+	}
+	if !from.IsValid() || !to.IsValid() || table.get.Find() != nil {
+		return stateUnknown
 	}
 	for size, tries := uint32(16<<10), 0; tries < 5; tries++ {
 		buf := make([]byte, size)
-		status, _, _ := getExtendedTCPTable.Call(uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&size)), 0, family, all, 0)
+		status, _, _ := table.get.Call(uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&size)), 0)
 		switch windows.Errno(status) {
 		case windows.ERROR_INSUFFICIENT_BUFFER:
 			size += 4 << 10 // the table may grow meanwhile
 			continue
 		case 0:
-			return row.find(buf, from, to)
+			return table.find(buf, from, to)
 		}
 		break
 	}
 	return stateUnknown
 }
 
-// tableRow is the layout of MIB_TCPROW_OWNER_PID and MIB_TCP6ROW_OWNER_PID: the
-// offsets of their fields in bytes.
-type tableRow struct{ size, state, local, localPort, remote, remotePort, addr int }
-
-var (
-	tcpRow  = tableRow{size: 24, state: 0, local: 4, localPort: 8, remote: 12, remotePort: 16, addr: 4}
-	tcp6Row = tableRow{size: 56, local: 0, localPort: 20, remote: 24, remotePort: 44, state: 48, addr: 16}
-)
-
 // find returns the state of a connection in a table, which begins with the number
 // of its rows.
-func (r tableRow) find(table []byte, local, remote netip.AddrPort) tcpState {
+func (r tcpTable) find(table []byte, local, remote netip.AddrPort) tcpState {
 	n := int(binary.LittleEndian.Uint32(table))
 	for table = table[4:]; n > 0 && len(table) >= r.size; n, table = n-1, table[r.size:] {
 		if r.at(table, r.local, r.localPort) == local && r.at(table, r.remote, r.remotePort) == remote {
@@ -150,8 +151,8 @@ func (r tableRow) find(table []byte, local, remote netip.AddrPort) tcpState {
 	return stateUnknown
 }
 
-func (r tableRow) at(row []byte, addr, port int) netip.AddrPort {
-	ip, _ := netip.AddrFromSlice(row[addr : addr+r.addr])
+func (r tcpTable) at(row []byte, addr, port int) netip.AddrPort {
+	ip, _ := netip.AddrFromSlice(row[addr : addr+r.addrLen])
 	return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(row[port:]))
 }
 
