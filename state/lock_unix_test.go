@@ -10,8 +10,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"dls/state/filetest"
 	"dls/state/safefile"
@@ -57,7 +58,7 @@ var plants = map[string]struct {
 		give(t, path)
 	}, safefile.ErrSymlink},
 	"FIFO": {func(t *testing.T, path string) {
-		if err := syscall.Mkfifo(path, 0o666); err != nil {
+		if err := unix.Mkfifo(path, 0o666); err != nil {
 			t.Skip("no FIFOs here:", err)
 		}
 		give(t, path)
