@@ -163,7 +163,10 @@ func (c *syncCommand) openLog(cfg *config.Config, console slog.Handler) *slog.Lo
 	}
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.LogLevel)) // one of the flag's words
-	return slog.New(slog.NewMultiHandler(console, report.NewFile(file, report.LogFormat(c.LogFormat), level)))
+	w := report.Watch(file, func(err error) {
+		log.Warn(fmt.Sprintf("write log file %q: %v; what the run says is missing in it", cfg.LogFile, err))
+	})
+	return slog.New(slog.NewMultiHandler(console, report.NewFile(w, report.LogFormat(c.LogFormat), level)))
 }
 
 // sync runs the job, and returns the exit code and what is known of each stream.

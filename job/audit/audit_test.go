@@ -3,8 +3,10 @@ package audit_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -300,4 +302,36 @@ func TestGzip(t *testing.T) {
 	if got := result(t, all, b.String()); got.Missing != 0 {
 		t.Errorf("%d missing", got.Missing)
 	}
+}
+
+// A line that has no end is not read beyond the end of the context.
+func TestLookEnds(t *testing.T) {
+	why := errors.New("enough")
+	for name, head := range map[string]string{"plain": "", "within a file": "{}\n"} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		endless := io.MultiReader(strings.NewReader(head), reads(func(n int) {
+			if n == 100 {
+				cancel(why)
+			}
+		}))
+		x := audit.New(temp(t))
+		t.Cleanup(x.Close)
+		if _, err := x.Look(ctx, endless); !errors.Is(err, why) {
+			t.Errorf("%s: error %v, want %v", name, err, why)
+		}
+	}
+}
+
+// reads is what has no end; the function is called with how often it was read.
+func reads(each func(n int)) io.Reader { return &endless{each: each} }
+
+type endless struct {
+	n    int
+	each func(n int)
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.n++
+	e.each(e.n)
+	return copy(p, bytes.Repeat([]byte("x"), len(p))), nil
 }

@@ -78,13 +78,13 @@ func (x *Index) Look(ctx context.Context, file io.Reader) (seen Seen, err error)
 		return seen, err
 	}
 	x.lines.names, x.lines.kinds = nil, nil
-	in := bufio.NewReaderSize(file, 256<<10)
+	in := bufio.NewReaderSize(until{ctx, file}, 256<<10)
 	if head, _ := in.Peek(2); string(head) == "\x1f\x8b" {
 		z, err := gzip.NewReader(in)
 		if err != nil {
 			return seen, err
 		}
-		in = bufio.NewReaderSize(z, 256<<10)
+		in = bufio.NewReaderSize(until{ctx, z}, 256<<10)
 	}
 	head, err := in.Peek(512)
 	if err != nil && err != io.EOF {
@@ -98,9 +98,6 @@ func (x *Index) Look(ctx context.Context, file io.Reader) (seen Seen, err error)
 	}
 	t := table{index: x}
 	for buf := []byte(nil); ; {
-		if seen.Lines%1024 == 0 && ctx.Err() != nil {
-			return seen, context.Cause(ctx)
-		}
 		line, long, err := readLine(in, &buf)
 		if len(line) == 0 && !long && err != nil {
 			if err == io.EOF {
@@ -201,6 +198,19 @@ func (r *elementReader) Read(p []byte) (int, error) {
 	n, err := r.in.Read(p[:min(len(p), r.left)])
 	r.left -= n
 	return n, err
+}
+
+// until reads until ctx ends: a line may have no end.
+type until struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (u until) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.r.Read(p)
 }
 
 // table reads lines that may be rows of a table, in which a cell may have several lines.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 
 	"dls/state/safefile"
 )
@@ -26,6 +27,24 @@ func NewFile(w io.Writer, format LogFormat, least slog.Leveler) slog.Handler {
 		return slog.NewJSONHandler(w, o)
 	}
 	return slog.NewTextHandler(w, o)
+}
+
+// Watch returns a writer to w that calls failed once, with the error of the first write
+// that fails: package slog drops it.
+func Watch(w io.Writer, failed func(error)) io.Writer { return &watched{w: w, failed: failed} }
+
+type watched struct {
+	w      io.Writer
+	once   sync.Once
+	failed func(error)
+}
+
+func (w *watched) Write(line []byte) (int, error) {
+	n, err := w.w.Write(line)
+	if err != nil {
+		w.once.Do(func() { w.failed(safefile.Cause(err)) })
+	}
+	return n, err
 }
 
 // inUTC makes the time of a message one in UTC, as those in its text are.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -298,3 +299,19 @@ func TestNewFile(t *testing.T) {
 		t.Errorf("json (-want +got):\n%s", diff)
 	}
 }
+
+// A log that cannot be written is told of once, and the run's messages go on.
+func TestWatch(t *testing.T) {
+	var told []error
+	full := &fs.PathError{Op: "write", Path: "log", Err: errors.New("no room")}
+	log := slog.New(NewFile(Watch(broken{full}, func(err error) { told = append(told, err) }), LogText, slog.LevelInfo))
+	log.Info("one")
+	log.Info("two")
+	if len(told) != 1 || told[0] != full.Err {
+		t.Errorf("told %v, want %v once", told, full.Err)
+	}
+}
+
+type broken struct{ err error }
+
+func (b broken) Write([]byte) (int, error) { return 0, b.err }
