@@ -58,6 +58,10 @@ type page struct {
 	longest int         // the length of the longest line to be delivered, without its newline
 }
 
+// maxRecords is how many records a page may have: fifty of Duo's largest. What is kept of
+// a record takes more memory than a small one itself.
+const maxRecords = 50_000
+
 // entry is one record of a page.
 type entry struct {
 	end  int // where its line ends; it begins where the one before ends
@@ -79,6 +83,9 @@ func (p *page) use(l *lines) {
 
 // read takes the record at body[i] and writes its line.
 func (p *page) read(body []byte, i int) (end int, err error) {
+	if len(p.entries) == maxRecords {
+		return 0, fmt.Errorf("it has more than %d records", maxRecords)
+	}
 	if room := len(body) + len(body)/8; len(p.entries) == 0 && cap(p.bytes) < room {
 		p.bytes = make([]byte, 0, room) // in one piece: to grow bit by bit takes as much once more
 	}

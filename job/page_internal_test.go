@@ -45,3 +45,18 @@ func TestSlotTrim(t *testing.T) {
 		}
 	}
 }
+
+// A page of more records than any of Duo's is no page: what is kept of each takes more
+// memory than a small record.
+func TestPageOfTooManyRecords(t *testing.T) {
+	row := duo.Named("auth")
+	var p page
+	p.use(&lines{endpoint: row, fields: row.ID, delivered: new(state.Delivered)})
+	p.reset(window.Call{})
+	body := []byte("{}")
+	for n := range maxRecords + 1 {
+		if _, err := p.read(body, 0); (err != nil) != (n == maxRecords) {
+			t.Fatalf("record %d: error %v", n+1, err)
+		}
+	}
+}

@@ -308,6 +308,9 @@ func (e *EntryError) Error() string {
 	return fmt.Sprintf("account_id %q has not the form of Duo's", e.ID)
 }
 
+// maxChildren bounds the list of child accounts, which is kept whole.
+const maxChildren = 100_000
+
 // ErrNoHost is a child account of which Duo tells no API host.
 var ErrNoHost = errors.New("no API host: Duo's list of child accounts names none for it")
 
@@ -338,7 +341,9 @@ func (c *Client) Children(ctx context.Context, host string, domains []string) ([
 	n := 0
 	stat, err := answer(body, func(i int) (int, error) {
 		return record.Array(body, i, func(i int) (int, error) {
-			n++
+			if n++; n > maxChildren {
+				return 0, fmt.Errorf("it lists more than %d child accounts", maxChildren)
+			}
 			child, end, err := readChild(body, i)
 			if err != nil {
 				return 0, err

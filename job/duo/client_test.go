@@ -92,3 +92,17 @@ func TestChildren(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// A list of more accounts than anybody has is none.
+func TestChildrenTooMany(t *testing.T) {
+	for n, ok := range map[int]bool{100_000: true, 100_001: false} {
+		c, err := duo.New(duo.Options{Transport: answers(`{"stat":"OK","response":[` + strings.Repeat("{},", n-1) + `{}]}`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		children, err := c.Children(t.Context(), "api-1.duo.example", nil)
+		if _, broken := errors.AsType[*duo.BodyError](err); broken == ok || ok && len(children) != n {
+			t.Errorf("%d: %d children, error %v", n, len(children), err)
+		}
+	}
+}

@@ -181,6 +181,9 @@ func cursor(value []byte) (text string, unreadable bool) {
 	if string(value) == "null" {
 		return "", false
 	}
+	if len(value) > maxText {
+		return "", true
+	}
 	if value[0] != '[' {
 		text = record.Text(value)
 		return text, text == "" && string(value) != `""`

@@ -94,7 +94,8 @@ func TestForesee(t *testing.T) {
 
 // Odd metadata keeps back no record.
 func TestReadPageOddMetadata(t *testing.T) {
-	for _, metadata := range []string{`null`, `7`, `[]`, `{"next_offset":{}}`, `{"next_offset":true}`, `{"next_offset":["1",null]}`, `{"next_offset":[["1","a"]]}`} {
+	for _, metadata := range []string{`null`, `7`, `[]`, `{"next_offset":{}}`, `{"next_offset":true}`, `{"next_offset":["1",null]}`, `{"next_offset":[["1","a"]]}`,
+		`{"next_offset":"` + strings.Repeat("1", 5000) + `"}`, `{"next_offset":[` + strings.Repeat(`"1",`, 2000) + `"a"]}`} {
 		body := `{"stat":"OK","response":{"authlogs":[{"txid":"a"}],"metadata":` + metadata + `}}`
 		n := 0
 		meta, err := ReadPage(Named("auth"), []byte(body), func(i int) (int, error) { n++; return record.Skip([]byte(body), i) })
