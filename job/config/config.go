@@ -303,7 +303,8 @@ func (e Env) readFile(path string, limit int64) (data []byte, shared bool, err e
 // private says how a file becomes its owner's alone.
 func private() string {
 	if runtime.GOOS == "windows" {
-		return "take them off its access control list: icacls FILE /inheritance:r /remove:g Users"
+		// What is inherited is copied first: to take it away alone would shut everybody out.
+		return "take Users, Authenticated Users and Everyone off its access control list: icacls FILE /inheritance:d, then icacls FILE /remove:g *S-1-5-32-545 *S-1-5-11 *S-1-1-0"
 	}
 	return "chmod 600 it"
 }
