@@ -30,9 +30,12 @@ set -- "$DLS_CONFIG" --since "${DLS_SINCE:-24h}" --endpoint "${DLS_ENDPOINTS:-au
 code=0
 dls pull "$@" >"$records" || code=$?
 
-# Who was refused, and why: time, user, application, reason, address.
+# Who was refused, and why: time, user, application, reason, address. A name that a spreadsheet would take for a formula
+# gets an apostrophe: anybody may have typed it. A fetch that failed may have left half a record.
 jq --raw-output 'select(.event_type == "authentication" and .result != "success")
-	| [.isotimestamp, .user.name, .application.name, .result, .reason, .access_device.ip] | @csv' "$records" >"$out/denied.csv"
+	| [.isotimestamp, .user.name, .application.name, .result, .reason, .access_device.ip]
+	| map(if type == "string" and test("^\\s*[-=+@]") then "\u0027" + . else . end)
+	| @csv' "$records" >"$out/denied.csv" || [ "$code" -ne 0 ]
 
 # How many of what, the most frequent first.
 jq --raw-output '[.event_type // .action.name? // .action // .context // "other", .result // .outcome.result? // "-"] | @tsv' "$records" |
