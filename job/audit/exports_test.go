@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf16"
 
 	"dls/job/audit"
@@ -230,6 +231,43 @@ func TestArrayCut(t *testing.T) {
 			defer x.Close()
 			if seen, err := x.Look(t.Context(), strings.NewReader(text)); err == nil || seen.Lines != 1 {
 				t.Errorf("%+v, %v", seen, err)
+			}
+		})
+	}
+}
+
+// A text of several lines in a cell of a table is no row, however many lines it has, and
+// also behind a row that is cut.
+func TestRowWithinACell(t *testing.T) {
+	const id, iso = "11111111-1111-1111-1111-111111111111", "2026-11-26T15:49:05.123456+00:00"
+	const other, cut = "22222222-2222-2222-2222-222222222222", "33333333-3333-3333-3333-333333333333,2026-11-26T15:47:05.1+00:00,\"cu\n"
+	for _, tt := range []struct {
+		name, before string
+		lines        int
+	}{
+		{"few lines", "", 3}, {"many lines", "", 3000}, {"behind a row that is cut", cut, 3}, {"behind two", cut + cut, 3000},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x := audit.New(temp(t))
+			defer x.Close()
+			at, err := time.Parse(time.RFC3339Nano, iso)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range []string{id, other} {
+				if err := x.Add(audit.Wanted{ID: id, Time: iso, At: at.UnixMilli()}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			written := "x" + strings.Repeat("\n", tt.lines) + id + "," + iso + ",y\n"
+			seen, err := x.Look(t.Context(), strings.NewReader("txid,isotimestamp,name\n"+tt.before+other+","+iso+","+cell(written)+"\n"))
+			r, wrong := x.Result()
+			if wrong != nil {
+				t.Fatal(wrong)
+			}
+			defer r.Close()
+			if err != nil || r.Found != 1 || r.Missing != 1 {
+				t.Errorf("%d found, %d missing; %+v, %v", r.Found, r.Missing, seen, err)
 			}
 		})
 	}

@@ -219,10 +219,8 @@ type table struct {
 	several int      // how many lines could be one of several records
 	names   int      // how many columns it has, 0 for none
 	open    [][]byte // the lines of a row whose last cell is not closed yet
+	size    int      // of those lines
 }
-
-// maxOpen is how many lines a row may have.
-const maxOpen = 256
 
 // begin takes the first line, which names the columns of a table.
 func (t *table) begin(line []byte) {
@@ -242,26 +240,33 @@ func (t *table) begin(line []byte) {
 // line takes a line.
 func (t *table) line(line []byte) error {
 	closed := bytes.Count(line, []byte{'"'})%2 == 0
-	switch {
-	case t.names == 0 || closed && t.open == nil:
+	begins := t.open == nil
+	if t.names == 0 || closed && begins {
 		return t.read(line)
-	case !closed && t.open == nil, closed && len(t.open) < maxOpen:
-		t.open = append(t.open, bytes.Clone(line))
+	}
+	t.open, t.size = append(t.open, bytes.Clone(line)), t.size+len(line)
+	if begins || closed && t.size <= maxLine { // what a cell holds may look like a row
 		return nil
 	}
-	t.open = append(t.open, bytes.Clone(line))
 	row := bytes.Join(t.open, []byte{'\n'})
-	if values, err := cells(row); err != nil || len(values) != t.names {
+	if values, err := cells(row); err == nil && len(values) == t.names {
+		t.open, t.size = nil, 0
+		return t.read(row)
+	}
+	if closed {
 		return t.flush()
 	}
-	t.open = nil
-	return t.read(row)
+	t.open = t.open[:len(t.open)-1] // a row that was cut: this line begins one of its own
+	if err := t.flush(); err != nil {
+		return err
+	}
+	return t.line(line)
 }
 
 // flush reads the lines of a row that is none by themselves.
 func (t *table) flush() error {
 	open := t.open
-	t.open = nil
+	t.open, t.size = nil, 0
 	for _, line := range open {
 		if err := t.read(line); err != nil {
 			return err
