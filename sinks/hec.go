@@ -498,7 +498,8 @@ func (s *hecSession) acknowledged(ctx context.Context) error {
 	end, wait := time.Now().Add(hecBusyFor), hecFirstPoll
 	for len(s.pending) > 0 {
 		before := len(s.pending)
-		err := s.poll(ctx)
+		asked, err := s.poll(ctx)
+		next := max(wait, asked)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -509,13 +510,13 @@ func (s *hecSession) acknowledged(ctx context.Context) error {
 		case len(s.pending) < before:
 			end, wait = time.Now().Add(hecBusyFor), hecFirstPoll
 			continue
-		case time.Now().Add(wait).After(end) && err != nil:
+		case time.Now().Add(next).After(end) && err != nil:
 			return fmt.Errorf("ask for acknowledgements: %w", err)
-		case time.Now().Add(wait).After(end):
+		case time.Now().Add(next).After(end):
 			return &hintedError{fmt.Errorf("the receiver took the records but did not acknowledge within %v that they are indexed (requests that are not acknowledged: %d)", hecBusyFor, len(s.pending)),
 				"see whether the indexers are behind or down; " + hecOneChannel}
 		}
-		if err := s.sleep(ctx, wait); err != nil {
+		if err := s.sleep(ctx, next); err != nil {
 			return err
 		}
 		wait = min(2*wait, hecLongPoll)
@@ -523,26 +524,27 @@ func (s *hecSession) acknowledged(ctx context.Context) error {
 	return nil
 }
 
-// poll asks once which requests are acknowledged, the first ones where they are many.
-func (s *hecSession) poll(ctx context.Context) error {
+// poll asks once which requests are acknowledged, the first ones where they are many, and
+// returns for how long the receiver then asks to be left alone.
+func (s *hecSession) poll(ctx context.Context) (asked time.Duration, err error) {
 	ids := slices.Sorted(maps.Keys(s.pending))
 	body, err := json.Marshal(map[string][]int64{"acks": ids[:min(len(ids), hecMostAsked)]})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	a, err := s.request(ctx, http.MethodPost, s.sink.acks+"?channel="+s.channel, body, false)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if a.status != http.StatusOK || a.Acks == nil {
-		return a.error()
+		return a.retryAfter, a.error()
 	}
 	for id, stored := range a.Acks {
 		if n, err := strconv.ParseInt(id, 10, 64); err == nil && stored {
 			delete(s.pending, n)
 		}
 	}
-	return nil
+	return 0, nil
 }
 
 // request makes one request and reads its answer. The body must not be changed

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -296,6 +297,24 @@ func TestHECAcknowledged(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	for after, want := range map[int]time.Duration{40: 40 * time.Second, 600: 0} {
+		inVirtualTime(t, fmt.Sprintf("asked too soon, Retry-After %d", after), func(t *testing.T) {
+			var first, last time.Time
+			h := &sinktest.HEC{Acks: true, Asked: func(n int, w http.ResponseWriter) bool {
+				if last = time.Now(); n > 0 {
+					return false
+				}
+				first = last
+				w.Header().Set("Retry-After", strconv.Itoa(after))
+				sinktest.HECSay(w, 503, 9, "Server is busy")
+				return true
+			}}
+			_, err := sinks.Deliver(t.Context(), hec(t, h), batch("{}\n"))
+			if d := last.Sub(first); d != want || (err == nil) != (want > 0) {
+				t.Errorf("asked again after %v, want %v; error %v", d, want, err)
+			}
+		})
+	}
 	inVirtualTime(t, "not one of them", func(t *testing.T) {
 		h := &sinktest.HEC{Acks: true, Indexed: func(id int64, n int) bool { return id != 3 }}
 		s := hec(t, h, func(o *sinks.Options) { o.HEC.MaxBatchBytes = 1000 })

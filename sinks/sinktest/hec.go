@@ -52,6 +52,8 @@ type HEC struct {
 	// Indexed tells whether a request is indexed when that is asked for the n-th
 	// time, from 0. Nil: it is.
 	Indexed func(id int64, n int) bool
+	// Asked handles the n-th request for acknowledgements, from 0, if it returns true.
+	Asked func(n int, w http.ResponseWriter) bool
 	// Refuse tells whether an event is refused as one of invalid data.
 	Refuse func(event []byte) bool
 	// Unnamed leaves the number of a refused event out of the answer; FromOne counts
@@ -71,6 +73,7 @@ type HEC struct {
 	events   []HECEvent
 	channels map[string]bool
 	asked    map[int64]int // how often the ackIds were asked for
+	polls    int
 	next     int64
 }
 
@@ -252,6 +255,10 @@ func (h *HEC) acknowledge(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 		h.T.Errorf("HEC: ack: %v", err)
+	}
+	h.polls++
+	if h.Asked != nil && h.Asked(h.polls-1, w) {
+		return
 	}
 	acks := make(map[string]bool)
 	for _, id := range q.Acks {
