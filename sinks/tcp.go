@@ -184,7 +184,10 @@ func (s *tcpSession) classify(err error) error {
 	if s.handshake == nil {
 		hint += "; a port that expects TLS needs protocol TCPSSL"
 	}
-	if w := s.sink.wrapper; w == nil || !w.counted {
+	switch w := s.sink.wrapper; {
+	case w == nil:
+		hint += "; one that expects the length before each record needs framing: octet-counted, and an envelope"
+	case !w.counted:
 		hint += "; one that expects the length before each record needs framing: octet-counted"
 	}
 	return &hintedError{bare(err), hint}
