@@ -272,7 +272,7 @@ func (x *Index) observe() (several bool, err error) {
 		case outer && (g.depth > 0 || !g.exact), named && !outer && g.depth > 0 && !lines.named(g.id):
 		case g.id == nil:
 			if x.keyed(g.key) {
-				x.hit(hit{g.key, 0, true, string(g.key[:])})
+				x.hit(hit{g.key, 0, true, g.name()})
 			}
 		case g.exact:
 			x.record(g.id, lines.owns[g.from:g.to])
@@ -285,7 +285,7 @@ func (x *Index) observe() (several bool, err error) {
 			x.record(id.text, lines.times)
 		}
 	}
-	if !outer && !x.one() {
+	if !outer && !x.one(named) {
 		return true, nil
 	}
 	for _, h := range x.hits {
@@ -327,14 +327,26 @@ func (x *Index) record(id []byte, times ...[]instant) {
 }
 
 // one leaves the hits of one id, if there is one: of those for which a time stands as Duo
-// wrote it, or else of all.
-func (x *Index) one() bool {
+// wrote it, or else of all. A record that stands in the line as it was delivered counts among
+// the former, also where nobody looks for it: what else the line holds may be its texts.
+func (x *Index) one(named bool) bool {
+	if len(x.hits) == 0 {
+		return true
+	}
 	id, sure := "", false
+	take := func(other string, certain bool) bool {
+		if id == "" || certain && !sure {
+			id, sure = other, certain
+		}
+		return id == other || certain != sure
+	}
+	for _, g := range x.lines.groups {
+		if g.exact && (!named || x.lines.named(g.id)) && !take(g.name(), true) {
+			return false
+		}
+	}
 	for _, h := range x.hits {
-		switch {
-		case id == "" || h.sure && !sure:
-			id, sure = h.id, h.sure
-		case h.sure == sure && h.id != id:
+		if !take(h.id, h.sure) {
 			return false
 		}
 	}

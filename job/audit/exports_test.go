@@ -272,3 +272,40 @@ func TestRowWithinACell(t *testing.T) {
 		})
 	}
 }
+
+// What stands beside a record as it was delivered, such as its texts as members or columns
+// of their own, proves nothing: not of another record either, when the line's own is none
+// of those that are looked for.
+func TestBesideTheRecord(t *testing.T) {
+	const id, iso = "11111111-1111-1111-1111-111111111111", "2026-11-26T15:49:05.123456+00:00"
+	at, err := time.Parse(time.RFC3339Nano, iso)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const record = `{"isotimestamp":"2026-11-26T15:47:05.654321+00:00","txid":"22222222-2222-2222-2222-222222222222","user":{"name":"x"}}`
+	for name, written := range map[string]string{"words": id + " " + iso, "an object": `{"txid":"` + id + `","isotimestamp":"` + iso + `"}`} {
+		for form, line := range map[string]string{
+			"members":  `{"result":{"_raw":` + quoted(record) + `,"name":` + quoted(written) + `}}`,
+			"before":   `{"result":{"name":` + quoted(written) + `,"_raw":` + quoted(record) + `}}`,
+			"columns":  "name,_raw\n" + cell(written) + "," + cell(record),
+			"elements": `[` + quoted(written) + `,` + quoted(record) + `]`,
+		} {
+			t.Run(name+", "+form, func(t *testing.T) {
+				x := audit.New(temp(t))
+				defer x.Close()
+				if err := x.Add(audit.Wanted{ID: id, Time: iso, At: at.UnixMilli()}); err != nil {
+					t.Fatal(err)
+				}
+				seen, err := x.Look(t.Context(), strings.NewReader(line+"\n"))
+				r, wrong := x.Result()
+				if wrong != nil {
+					t.Fatal(wrong)
+				}
+				defer r.Close()
+				if err != nil || r.Missing != 1 {
+					t.Errorf("%d found; %+v, %v", r.Found, seen, err)
+				}
+			})
+		}
+	}
+}

@@ -53,6 +53,14 @@ type group struct {
 	depth    int      // how many texts it stands in
 }
 
+// name tells it from others.
+func (g *group) name() string {
+	if g.id == nil {
+		return string(g.key[:])
+	}
+	return string(g.id)
+}
+
 // kind is what a member or a column holds.
 type kind byte
 
