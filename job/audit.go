@@ -343,20 +343,20 @@ func (e *examination) collect(s *stream, p *page) error {
 	if len(p.marks) == 0 {
 		return nil
 	}
-	err := e.take(s, p)
-	if err != nil && !errors.Is(err, errNoLedger) && !errors.Is(err, state.ErrLedger) { // these are the stream's own
+	number, due, err := e.number(s)
+	if err != nil {
+		return err // of the stream's own checkpoint or ledger
+	}
+	if err := e.take(s, p, number, due); err != nil {
 		e.mu.Lock()
 		e.failed = cmp.Or(e.failed, err)
 		e.mu.Unlock()
-	}
-	return err
-}
-
-func (e *examination) take(s *stream, p *page) error {
-	number, due, err := e.number(s)
-	if err != nil {
 		return err
 	}
+	return nil
+}
+
+func (e *examination) take(s *stream, p *page, number int, due int64) (err error) {
 	p.order(s.endpoint.Cursor == duo.NextOffset)
 	kept := 0
 	if e.spool != nil {

@@ -1,6 +1,7 @@
 package job_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -505,5 +506,31 @@ func TestAuditOfDamagedLedger(t *testing.T) {
 	}
 	if !strings.Contains(w.log.String(), "the daily audit: read ledger") {
 		t.Errorf("the log does not tell: %s", w.log.String())
+	}
+}
+
+// A checkpoint that is damaged fails its own stream, and no other one.
+func TestAuditOfDamagedCheckpoint(t *testing.T) {
+	t.Parallel()
+	w, siem := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth", "activity"}}
+	from := time.Now().Add(-20 * time.Hour)
+	for _, name := range []string{"auth", "activity"} {
+		w.add(parent, name, duosim.Generator{Seed: 1}.Generate(name, 30, from, 30*time.Minute)...)
+	}
+	w.clean(w.sync())
+	lines := siem.Take()
+	if err := os.WriteFile(w.path("state", state.ID{IKey: ikey, Endpoint: "auth"}.File()), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := job.AuditFile{Name: "export", Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(bytes.Join(lines, nil))), nil }}
+	for _, against := range [][]job.AuditFile{nil, {file}} {
+		a, err := job.Examine(context.Background(), w.config(), job.AuditOptions{Options: w.options(), Since: from.Add(-time.Hour), Against: against})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if failed := a.Read.Failed(); len(failed) != 1 || failed[0].Endpoint != "auth" || a.Found != 30 || a.Missing != 0 {
+			t.Errorf("against %d files: %+v, %+v", len(against), a, failed)
+		}
 	}
 }
