@@ -116,6 +116,35 @@ func TestTakeoverZones(t *testing.T) {
 	}
 }
 
+// A run that is killed between its first checkpoint and the retirement of duologsync's
+// file leaves both. A file whose time was off by a zone then says more than dls's own,
+// which was written later: nobody went back to duologsync.
+func TestTakeoverCutShort(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	w, siem := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"activity"}}
+	records := duosim.Generate("activity", 40, now.Add(-2*time.Hour), time.Minute)
+	w.add(parent, "activity", records...)
+	name := "activity_checkpoint_data.txt"
+	w.legacy(name, fmt.Sprintf(`"%d,%s"`, records[24].At.Add(5*time.Hour).UnixMilli()+1, records[24].ID))
+	w.clean(w.sync())
+	siem.Take()
+	if err := os.Rename(w.path("state", name+".imported"), w.path("state", name)); err != nil {
+		t.Fatal(err)
+	}
+	w.clean(w.sync())
+	exactly(t, nil, siem.Take())
+
+	later := now.Add(time.Hour) // somebody did
+	if err := os.Chtimes(w.path("state", name), later, later); err != nil {
+		t.Fatal(err)
+	}
+	if failed := w.sync().Failed(); len(failed) != 1 || !strings.Contains(failed[0].Err.Error(), "duologsync has gone on after dls") {
+		t.Errorf("failed: %v", failed)
+	}
+}
+
 // A duologsync that ran again after dls fails its stream until somebody says which
 // of the two checkpoints counts.
 func TestTakeoverAgain(t *testing.T) {

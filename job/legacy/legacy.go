@@ -196,7 +196,7 @@ func Newer(dir Dir, id state.ID, until, now time.Time) error {
 			continue // what cannot be read stops nothing: the stream has its own
 		}
 		p, _ := parse(kinds[id.Endpoint], data, info.ModTime())
-		if !p.At.After(until) {
+		if !p.At.After(until) || p.ID != "" && kinds[id.Endpoint] == millisIDKind && takenOver(dir, id, info) {
 			continue
 		}
 		own := dir.Path(id.File())
@@ -207,4 +207,14 @@ func Newer(dir Dir, id state.ID, until, now time.Time) error {
 		}}
 	}
 	return nil
+}
+
+// maxOwn is longer than any checkpoint.
+const maxOwn = 1 << 32
+
+// takenOver tells whether a file of duologsync was written before the stream's own
+// checkpoint was.
+func takenOver(dir Dir, id state.ID, info fs.FileInfo) bool {
+	_, own, err := dir.Read(id.File(), maxOwn)
+	return err == nil && info.ModTime().Before(own.ModTime())
 }
