@@ -18,6 +18,7 @@ import (
 func TestSimulationDirectory(t *testing.T) {
 	playDressed(t, "SimulationDirectory", func(sim *simulation) {
 		sim.directory = &simDirectory{sim: sim, path: t.TempDir(), seen: map[string][]byte{}, counts: map[string]int{}}
+		sim.directory.inherit()
 	})
 }
 
@@ -27,6 +28,8 @@ type simDirectory struct {
 	path   string
 	seen   map[string][]byte // what was last read of each checkpoint
 	counts map[string]int    // steps by name
+
+	takeovers map[*simStream]*simTakeover
 }
 
 // open opens the directory for a run.
@@ -43,7 +46,11 @@ func (d *simDirectory) open() (state.Store, error) {
 			continue
 		}
 		id := state.ID{IKey: ikey, Endpoint: s.endpoint.Name, Account: s.account}
-		d.sim.loaded(id, d.sim.disk.checkpoints[id.File()])
+		cp := d.sim.disk.checkpoints[id.File()]
+		if t := d.takeovers[s]; t != nil && t.right != "" && cp == nil {
+			d.sim.turnOf(s).rotten = "what duologsync has left: " + t.kind
+		}
+		d.sim.loaded(id, cp)
 	}
 	d.sim.mu.Unlock()
 	statetest.Break(d.path, d.step)
@@ -109,6 +116,9 @@ func (d *simDirectory) look(found func(state.ID, *state.Checkpoint)) {
 			sim.disk.ledgers[id.LedgerFile()] = ledger
 		}
 		d.seen[id.File()] = data
+		if now := time.Now(); os.Chtimes(filepath.Join(d.path, id.File()), now, now) != nil {
+			continue // it is being replaced
+		}
 		cp := new(state.Checkpoint)
 		if err := cp.Decode(data, id); err != nil {
 			sim.violation("%s: %v", id.File(), err)

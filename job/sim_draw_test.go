@@ -33,6 +33,10 @@ type scenario struct {
 // simEpoch is 2000-01-01, in milliseconds since 1970.
 const simEpoch = 946_684_800_000
 
+// simBegin is how long after the epoch scenarios begin: when times have thirteen digits, as
+// they have today, those of half a year before too.
+const simBegin = 3 * 365 * 24 * time.Hour
+
 const simHost = "api-parent.duosecurity.com"
 
 // simServerPlan is one server as drawn.
@@ -217,7 +221,7 @@ func draw(seed uint64) *scenario {
 		sc.cef.Bare = true
 	}
 	sc.offset = pick(d, 0, time.Hour, 24*time.Hour, 72*time.Hour, 180*24*time.Hour)
-	sc.begin = d.time(0, 48*time.Hour)
+	sc.begin = simBegin + d.time(0, 48*time.Hour)
 	span := sc.drawRuns(d)
 	accounts := []string{""}
 	if sc.msp {

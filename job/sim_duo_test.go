@@ -159,7 +159,7 @@ func (s *simStream) refuse(d simDuo, turn *simTurn) *http.Response {
 		return nil
 	}
 	turn.refused++
-	if now.Before(turn.barred) && !s.shape.shared { // a try whether accounts share the limit heeds the others' pace
+	if now.Before(turn.barred) {
 		d.sim.violation("%s calls again at %v, and Duo has said to wait until %v", s.name(), now, turn.barred)
 	}
 	d.sim.note("Duo refuses a call of %s, beyond %d a minute", s.name(), s.shape.limit)

@@ -37,7 +37,15 @@ func (sim *simulation) rot(r *simRun) (mended func()) {
 		id := state.ID{IKey: ikey, Endpoint: s.endpoint.Name, Account: s.account}
 		file := id.File()
 		cp := sim.disk.checkpoints[file]
-		if cp == nil || sim.bucket != nil || sim.directory != nil {
+		if sim.directory != nil {
+			if mended := sim.directory.relapse(s); mended != nil {
+				sim.turnOf(s).rotten = "older than what duologsync has left"
+				after = append(after, mended)
+				sim.note("duologsync went on after dls with %s", s.name())
+			}
+			continue
+		}
+		if cp == nil || sim.bucket != nil {
 			continue
 		}
 		switch what {

@@ -260,6 +260,7 @@ func (sim *simulation) once(r *simRun) (*job.Summary, error) {
 	sum, err := job.Sync(ctx, cfg, opts)
 	if sim.directory != nil {
 		sim.directory.close()
+		sim.directory.mend()
 	}
 	mended()
 	sim.judge(sum, err)
