@@ -118,8 +118,9 @@ func (b *simBucket) open(ctx context.Context) (state.Store, error) {
 	} else {
 		b.land()
 	}
+	dead := b.sim.cutOff()
 	for key := range b.model.Objects() {
-		if strings.Contains(key, "dls_lease") {
+		if strings.Contains(key, "dls_lease") && dead {
 			b.model.Put(key, nil)
 		}
 	}

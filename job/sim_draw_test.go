@@ -161,11 +161,14 @@ type simRun struct {
 	store    int                   // in a thousand steps, how many fail
 	rot      map[*simStream]string // what became of its checkpoint before the run: "cut", "gone", "old"
 	children bool                  // the list of child accounts has odd entries
+
+	twin    time.Duration // after which another run begins, while this one is at work; 0: none
+	doubled bool          // both were at work at once
 }
 
 // trouble tells whether anything may go wrong in the run.
 func (r *simRun) trouble() bool {
-	return r.kill > 0 || r.term > 0 || r.duo > 0 || len(r.tricks) > 0 || r.store > 0 || len(r.rot) > 0 ||
+	return r.doubled || r.kill > 0 || r.term > 0 || r.duo > 0 || len(r.tricks) > 0 || r.store > 0 || len(r.rot) > 0 ||
 		r.skew.Abs() > 4*time.Minute || slices.ContainsFunc(r.servers, func(s simServerTrouble) bool { return s != simServerTrouble{} })
 }
 
@@ -266,6 +269,9 @@ func draw(seed uint64) *scenario {
 	}
 	for i, r := range sc.runs {
 		sc.drawTricks(dicing(seed, "tricks", i), r)
+		if twin := dicing(seed, "twin", i); len(r.tricks) == 0 && twin.oneIn(5) {
+			r.twin = twin.time(time.Millisecond, pick(twin, time.Second, 10*time.Second, time.Minute))
+		}
 		if n > 0 && !shares.oneIn(4) {
 			r.shard = job.Shard{K: shares.IntN(n), N: n}
 		}

@@ -18,7 +18,10 @@ import (
 
 // simDuo is Duo in memory, in the place of the network: it answers what Duo documents,
 // as the scenario has drawn it.
-type simDuo struct{ sim *simulation }
+type simDuo struct {
+	sim *simulation
+	who int // of two runs at once: 0 the first, 1 the second
+}
 
 // simRetention is how long Duo keeps records.
 const simRetention = 180 * 24 * time.Hour
@@ -159,7 +162,7 @@ func (s *simStream) refuse(d simDuo, turn *simTurn) *http.Response {
 		return nil
 	}
 	turn.refused++
-	if now.Before(turn.barred) {
+	if now.Before(turn.barred) && !d.sim.plan.doubled { // neither of two runs knows what the other was told
 		d.sim.violation("%s calls again at %v, and Duo has said to wait until %v", s.name(), now, turn.barred)
 	}
 	d.sim.note("Duo refuses a call of %s, beyond %d a minute", s.name(), s.shape.limit)
@@ -264,7 +267,7 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 		sim.note("Duo refuses mintime %s of %s as too old", sim.clock(q.min), s.name())
 		return http.StatusBadRequest, `{"stat": "FAIL", "code": 40002, "message": "Invalid request parameters", "message_detail": "mintime: must be within the last 180 days"}`
 	}
-	records, all := s.window(turn, q, oldest, d.now())
+	records, all := s.window(turn, d.who, q, oldest, d.now())
 	most := q.limit
 	if s.shape.cap > 0 {
 		most = min(most, s.shape.cap)
@@ -286,7 +289,7 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 	}
 	cursor := ""
 	if len(page) > 0 {
-		cursor = s.cursor(turn, records, page, last)
+		cursor = s.cursor(turn, d.who, records, page, last)
 		turn.blank = turn.blank || cursor == "" && len(page) >= q.limit // as if there were more
 	}
 	if trick != nil && call >= trick.from {
@@ -304,10 +307,10 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 		turn.given = append(turn.given, cursor)
 	}
 	turn.answers++
-	audits := sim.auditing()
+	audits := sim.auditing(d.who)
 	for _, r := range page {
 		if !audits { // it looks at whole hours, and leaves the rest to the next run
-			turn.shown[r] = true
+			turn.shown[d.who][r] = true
 		}
 		r.shown = simShown{time.Now(), turn.answers, s.reading}
 	}
@@ -321,10 +324,10 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 
 // window returns the records that a call asks for, from its cursor on, and how many
 // there are with those before the cursor.
-func (s *simStream) window(turn *simTurn, q query, oldest, now int64) (records []*simRecord, all int) {
+func (s *simStream) window(turn *simTurn, who int, q query, oldest, now int64) (records []*simRecord, all int) {
 	after, seen := turn.places[q.cursor]
 	if q.cursor != "" && s.endpoint.Cursor == duo.Offset {
-		return turn.snapshot[min(after.index, len(turn.snapshot)):], len(turn.snapshot)
+		return turn.snapshot[who][min(after.index, len(turn.snapshot[who])):], len(turn.snapshot[who])
 	}
 	if q.cursor != "" && !seen { // of another run: nobody sends one
 		at, id, _ := strings.Cut(q.cursor, ",")
@@ -343,7 +346,7 @@ func (s *simStream) window(turn *simTurn, q query, oldest, now int64) (records [
 	if s.endpoint.Cursor == duo.Offset {
 		d := dicing(uint64(len(records)), s.name())
 		d.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
-		turn.snapshot = records
+		turn.snapshot[who] = records
 	}
 	return records, all
 }
@@ -356,7 +359,7 @@ type place struct {
 }
 
 // cursor is the cursor behind a page.
-func (s *simStream) cursor(turn *simTurn, records, page []*simRecord, last bool) string {
+func (s *simStream) cursor(turn *simTurn, who int, records, page []*simRecord, last bool) string {
 	switch s.endpoint.Cursor {
 	case duo.Mintime:
 		return ""
@@ -364,8 +367,8 @@ func (s *simStream) cursor(turn *simTurn, records, page []*simRecord, last bool)
 		if last {
 			return ""
 		}
-		at := len(turn.snapshot) - len(records) + len(page)
-		text := strconv.Itoa(1000 + at)
+		at := len(turn.snapshot[who]) - len(records) + len(page)
+		text := strconv.Itoa(1000 + 500_000*who + at)
 		turn.places[text] = place{index: at}
 		return text
 	}

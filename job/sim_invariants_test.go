@@ -32,9 +32,11 @@ type simTurn struct {
 	arrived                [2]int    // by server, the last page that came
 	given                  []string  // cursors, in order
 	places                 map[string]place
-	snapshot, repeated     []*simRecord
-	shown, before          map[*simRecord]bool // before: shown by earlier runs
-	since                  int64               // the mintime of the call that brought what is repeated
+	repeated               []*simRecord
+	snapshot               [2][]*simRecord        // by run, where there are two at once
+	shown                  [2]map[*simRecord]bool // the same
+	before                 map[*simRecord]bool    // of those shown: by earlier runs, too
+	since                  int64                  // the mintime of the call that brought what is repeated
 	tricked, blank, tooOld bool
 	rotten                 string           // what became of its checkpoint, where that must be noticed, or ""
 	doubts                 map[simDoubt]int // records that came again and may have
@@ -71,8 +73,9 @@ func (sim *simulation) turn(s *simStream) *simTurn {
 func (sim *simulation) turnOf(s *simStream) *simTurn {
 	t := sim.turns[sim.run][s]
 	if t == nil {
-		t = &simTurn{name: "the list of accounts", stream: s, places: map[string]place{}, shown: map[*simRecord]bool{}}
-		t.began, t.end = simDuo{sim}.now(), sim.start.Add(-window.Lag).UnixMilli()
+		t = &simTurn{name: "the list of accounts", stream: s, places: map[string]place{}}
+		t.shown = [2]map[*simRecord]bool{{}, {}}
+		t.began, t.end = simDuo{sim: sim}.now(), sim.start.Add(-window.Lag).UnixMilli()
 		if s != nil {
 			t.name = s.name()
 		}
@@ -121,7 +124,7 @@ func (sim *simulation) owed(t *simTurn, r *simRecord) bool {
 
 // kept tells whether Duo still shows a record.
 func (sim *simulation) kept(t *simTurn, r *simRecord) bool {
-	now := simDuo{sim}.now()
+	now := simDuo{sim: sim}.now()
 	return (r.gone == 0 || r.gone > now) && r.at > max(now, time.Now().UnixMilli())-(simRetention-t.margin()).Milliseconds()
 }
 
@@ -258,7 +261,7 @@ func (sim *simulation) audited(s *simStream, now state.Pass) {
 	sim.note("the audit of %s: %+v", s.name(), now)
 	if over && now.Missing == 0 {
 		sim.due(s, func(r *simRecord) bool {
-			return s.auditable(sim, r) && now.From <= r.at && r.at < now.End && r.visible <= simDuo{sim}.from(p.began)
+			return s.auditable(sim, r) && now.From <= r.at && r.at < now.End && r.visible <= simDuo{sim: sim}.from(p.began)
 		}, func(r *simRecord) {
 			sim.violation("an audit of %s from %s to %s finds nothing missing, and %s is not delivered", s.name(), sim.clock(now.From), sim.clock(now.End), sim.names([]*simRecord{r}))
 		})
@@ -390,6 +393,10 @@ func (sim *simulation) taken(one *simSession, endpoint, line string, page int) b
 // may not count.
 func (sim *simulation) deliver(k *simKind, one *simSession, page int) *simDelivery {
 	d, s := &simDelivery{run: sim.run, session: one, page: page}, k.stream
+	if sim.plan.doubled {
+		d.excused = "another run was at work"
+		return d
+	}
 	if shown := k.lately(); s.struck >= shown.reading || !s.waited.Before(shown.at) {
 		d.excused = s.struckBy
 	} else {
@@ -472,6 +479,8 @@ func (sim *simulation) keep(file, line string) {
 	d := &simDelivery{run: sim.run}
 	if sim.dead { // a write was under way when the process was killed
 		d.excused = "the process was killed"
+	} else if sim.plan.doubled {
+		d.excused = "another run was at work"
 	}
 	sim.again(k, k.kept[file], file, due)
 	k.kept[file] = append(k.kept[file], d)
@@ -492,12 +501,16 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 	defer sim.mu.Unlock()
 	for _, t := range sim.turns[sim.run] {
 		t.before = map[*simRecord]bool{}
-		for r := range t.shown {
-			t.before[r] = sim.everShown[r]
+		for _, shown := range t.shown {
+			for r := range shown {
+				t.before[r] = sim.everShown[r]
+			}
+		}
+		for r := range t.before {
 			sim.everShown[r] = true
 		}
 	}
-	if sim.dead || sim.plan.store > 0 || sim.plan.endpoints != nil || sim.plan.children || sim.plan.shard.N > 0 {
+	if sim.dead || sim.plan.twin > 0 || sim.plan.store > 0 || sim.plan.endpoints != nil || sim.plan.children || sim.plan.shard.N > 0 {
 		clear(sim.turned) // which turns are noted is not known
 	}
 	if sim.dead {
@@ -505,7 +518,7 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 	}
 	plan := sim.plan
 	if err != nil {
-		if !plan.trouble() && plan.maxRuntime == 0 {
+		if !plan.trouble() && plan.maxRuntime == 0 && !(sim.parties[1].started && errors.Is(err, state.ErrLocked)) {
 			sim.violation("the run fails without a cause: %v", err)
 		}
 		return
@@ -594,7 +607,7 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 		sim.violation("the run is done with %s, and %s is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
 	sim.due(s, func(r *simRecord) bool {
-		return t.shown[r] && sim.kept(t, r) && !(t.disturbed != "" && s.mayEnd(t)) || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t)
+		return t.shown[0][r] && sim.kept(t, r) && !(t.disturbed != "" && s.mayEnd(t)) || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t)
 	}, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s, which Duo has shown, is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
@@ -637,7 +650,7 @@ func (s *simStream) mayEnd(t *simTurn) bool {
 	if t.disturbed != "" {
 		return true // what was new may have been read and read again
 	}
-	for r := range t.shown {
+	for r := range t.shown[0] {
 		if !t.before[r] && r.at >= t.low && !r.kind.counted {
 			return false
 		}
@@ -666,6 +679,9 @@ var keptText = regexp.MustCompile(`^(\d+) records? (?:that the server does not t
 
 // judgeKept checks that the run tells of each record that it put into a file.
 func (sim *simulation) judgeKept(s *simStream, result *job.Result) {
+	if sim.plan.doubled {
+		return // each run tells of its own
+	}
 	n, failure := 0, false
 	for _, k := range s.kinds {
 		for file, kept := range k.kept {
@@ -697,7 +713,7 @@ func (sim *simulation) judgeCalls(s *simStream, t *simTurn) {
 	}
 	visible := 0
 	for _, r := range s.records {
-		if r.at >= min(t.low, t.until-sim.plan.overlap.Milliseconds())-1000 && r.visible <= (simDuo{sim}).now() {
+		if r.at >= min(t.low, t.until-sim.plan.overlap.Milliseconds())-1000 && r.visible <= (simDuo{sim: sim}).now() {
 			visible++
 		}
 	}
@@ -848,12 +864,14 @@ func (sim *simulation) judgeWarnings() {
 			}
 		case strings.Contains(w.text, "more records than Duo shows lie in the second"):
 			exempt := slices.ContainsFunc(t.stream.kinds, func(k *simKind) bool { return k.exempt != "" })
-			late := slices.ContainsFunc(t.stream.records, func(r *simRecord) bool { return r.visible > t.began && r.visible <= simDuo{sim}.now() })
+			late := slices.ContainsFunc(t.stream.records, func(r *simRecord) bool { return r.visible > t.began && r.visible <= simDuo{sim: sim}.now() })
 			if !exempt && !late && !t.tricked {
 				sim.violation("false: %s: %s", w.stream, w.text)
 			}
 		case strings.Contains(w.text, "no time, or one outside the time asked for"):
-			if !slices.ContainsFunc(t.stream.records, func(r *simRecord) bool { return (r.silent || r.odd && r.at < t.low+1000 || t.tricked) && t.shown[r] }) {
+			if !slices.ContainsFunc(t.stream.records, func(r *simRecord) bool {
+				return (r.silent || r.odd && r.at < t.low+1000 || t.tricked) && (t.shown[0][r] || t.shown[1][r])
+			}) {
 				sim.violation("false: %s: %s", w.stream, w.text)
 			}
 		case strings.Contains(w.text, "found by the daily audit and delivered"):
@@ -877,7 +895,7 @@ func (sim *simulation) judgeWarnings() {
 			if plan.store == 0 {
 				sim.violation("false: %s", w.text)
 			}
-		case plan.term > 0 || plan.kill > 0:
+		case plan.term > 0 || plan.kill > 0 || plan.doubled:
 		default:
 			sim.violation("a warning that nobody expects: %s: %s", w.stream, w.text)
 		}

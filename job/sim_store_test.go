@@ -277,6 +277,19 @@ func (s *simStore) Enrol(_, _ string, streams []string) error {
 	return nil
 }
 func (s *simStore) Claim(context.Context, state.Share) (func(), error) {
-	return func() {}, s.sim.step("lock")
+	if err := s.sim.step("lock"); err != nil {
+		return nil, err
+	}
+	s.sim.mu.Lock()
+	defer s.sim.mu.Unlock()
+	if s.sim.locked {
+		return nil, state.ErrLocked
+	}
+	s.sim.locked = true
+	return func() {
+		s.sim.mu.Lock()
+		defer s.sim.mu.Unlock()
+		s.sim.locked = false
+	}, nil
 }
 func (s *simStore) Close() error { return nil }

@@ -119,9 +119,12 @@ type simulation struct {
 	ledgers   map[*simStream]simLedger
 	passes    map[*simStream]*simPass
 	proved    map[*simStream]bool // the end was proved in an idle run
-	progress  *job.Progress
-	began     []time.Time        // the run before
-	turned    map[*simStream]int // one more than the run in which it had its last turn that is noted
+	progress  [2]*job.Progress    // of the run, and of one beside it
+	parties   [2]simParty         // the same
+	locked    bool                // the store in memory
+	unleased  bool                // the lease of a run is lost to another one
+	began     []time.Time         // the run before
+	turned    map[*simStream]int  // one more than the run in which it had its last turn that is noted
 	warnings  []simWarning
 	steps     int
 	trouble   [2]simFaults    // of the run, by server
@@ -226,7 +229,7 @@ func (sim *simulation) once(r *simRun) (*job.Summary, error) {
 	sim.turns = append(sim.turns, map[*simStream]*simTurn{})
 	sim.steps, sim.dead, sim.warnings, sim.trouble = 0, false, nil, [2]simFaults{}
 	sim.say("run %d: %s", sim.run, r)
-	sim.progress = new(job.Progress)
+	sim.parties, sim.locked, sim.unleased = [2]simParty{}, false, false
 	var ctx context.Context
 	ctx, sim.cancel = context.WithCancelCause(context.Background())
 	defer sim.cancel(nil)
@@ -245,25 +248,41 @@ func (sim *simulation) once(r *simRun) (*job.Summary, error) {
 		sim.violate("the run does not end")
 		sim.cancel(errEver)
 	}).Stop()
-	opts := job.Options{
-		Version: "sim", Parallel: r.parallel, MaxRuntime: r.maxRuntime, RetryFor: r.retryFor, Grace: 3 * time.Second,
-		Endpoints: r.endpoints, Shard: r.shard, Log: slog.New(&simHandler{sim: sim}), Progress: sim.progress,
-	}
-	opts.SetTransport(simDuo{sim})
-	opts.SetReceiver(sim.receiver)
-	opts.SetStore(sim.store)
 	mended := sim.rot(r)
-	cfg := sim.config(r)
-	if sim.directory != nil {
-		cfg.Directory, opts.Places = sim.directory.path, []string{sim.directory.path}
-	}
-	sum, err := job.Sync(ctx, cfg, opts)
+	twin := sim.beside(ctx)
+	sum, err := sim.sync(ctx, 0)
+	<-twin
+	sim.judgeParties()
 	if sim.directory != nil {
 		sim.directory.close()
 		sim.directory.mend()
 	}
 	mended()
 	sim.judge(sum, err)
+	return sum, err
+}
+
+// sync runs the job: the run, or the one beside it.
+func (sim *simulation) sync(ctx context.Context, who int) (*job.Summary, error) {
+	r, cfg := sim.plan, sim.config(sim.plan)
+	sim.mu.Lock()
+	sim.parties[who].started, sim.progress[who] = true, new(job.Progress)
+	opts := job.Options{
+		Version: "sim", Parallel: r.parallel, MaxRuntime: r.maxRuntime, RetryFor: r.retryFor, Grace: 3 * time.Second,
+		Endpoints: r.endpoints, Shard: r.shard, Log: slog.New(&simHandler{sim: sim}), Progress: sim.progress[who],
+		Begun: func() { sim.begins(who) },
+	}
+	sim.mu.Unlock()
+	opts.SetTransport(simDuo{sim, who})
+	opts.SetReceiver(sim.receiver)
+	opts.SetStore(sim.store)
+	if sim.directory != nil {
+		cfg.Directory, opts.Places = sim.directory.path, []string{sim.directory.path}
+	}
+	sum, err := job.Sync(ctx, cfg, opts)
+	sim.mu.Lock()
+	defer sim.mu.Unlock()
+	sim.parties[who].ended = time.Now()
 	return sum, err
 }
 
@@ -334,10 +353,10 @@ func (sim *simulation) waiting(s *simStream, server int, why string) {
 	s.open, s.struck, s.waited = earlier, struck, time.Now()
 }
 
-// auditing tells whether the run is done with the day's own records, and audits.
-func (sim *simulation) auditing() bool {
+// auditing tells whether a run is done with the day's own records, and audits.
+func (sim *simulation) auditing(who int) bool {
 	var done, all int
-	_, err := fmt.Sscanf(sim.progress.String(), "%d of %d streams done", &done, &all)
+	_, err := fmt.Sscanf(sim.progress[who].String(), "%d of %d streams done", &done, &all)
 	return sim.audit && err == nil && done == all
 }
 
