@@ -4,8 +4,9 @@
 //	go run ./job/testdata/mutants [-scenarios 1000] [-only TEXT]
 //
 // from the repository's root. Each fault is a block of mutants.txt: its name, the
-// file, the lines to be replaced (-) and what takes their place (+). One with a number
-// is played by the simulation though another test has found it.
+// file, the lines to be replaced (-) and what takes their place (+), and where the tests of
+// its package do not look at it, a package and the pattern of a test that does (=). One
+// with a number is played by the simulation though another test has found it.
 package main
 
 import (
@@ -35,7 +36,10 @@ var (
 // package.
 var packages = []string{"test", "-timeout", "3m", "-skip", "^Test(Proxy|Python)", "./job/window", "./job/feed", "./job/retry", "./state"}
 
-type mutant struct{ name, file, old, new string }
+type mutant struct {
+	name, file, old, new string
+	tests                []string // a package and a pattern, where others than the package's own look at it
+}
 
 func main() {
 	flag.Parse()
@@ -73,6 +77,8 @@ func parse() (all []mutant) {
 				m.old += line[1:] + "\n"
 			case strings.HasPrefix(line, "+"):
 				m.new += line[1:] + "\n"
+			case strings.HasPrefix(line, "="):
+				m.tests = strings.Fields(line[1:])
 			case m.name == "":
 				m.name = line
 			default:
@@ -107,6 +113,11 @@ func (m mutant) try(dir string) string {
 	}
 	if out, err := run(tests...); err != nil {
 		by = first(out, `(?m)^\s*--- FAIL: (\S+)`, "a test that does not end")
+	}
+	if by == "" && m.tests != nil {
+		if out, err := run("test", "-overlay", overlay, "-timeout", "3m", m.tests[0], "-run", m.tests[1]); err != nil {
+			by = first(out, `(?m)^\s+--- FAIL: (\S+)`, "a test that does not end")
+		}
 	}
 	if by != "" && !numbered(m.name) {
 		return by
