@@ -182,9 +182,14 @@ type simServerTrouble struct {
 
 // simTrick is how Duo misleads in a run, from a call of the stream on.
 type simTrick struct {
-	kind string // "circle", "back", "repeat", "same", "blank", "outside"
+	kind string // "circle", "back", "repeat", "same", "blank", "outside", "swapped", "ahead"
 	from int
 }
+
+// swaps tells whether each second page comes before the one whose place it has. The
+// cursors of "swapped" tell before which time all is shown, those of "ahead" the latest
+// time that was shown.
+func (t *simTrick) swaps() bool { return t != nil && (t.kind == "swapped" || t.kind == "ahead") }
 
 // dice draws.
 type dice struct{ *rand.Rand }
@@ -375,11 +380,11 @@ func (sc *scenario) drawTricks(d dice, r *simRun) {
 		if d.oneIn(3) {
 			continue
 		}
-		kind := pick(d, "circle", "back", "repeat", "same", "blank", "outside")
+		kind := pick(d, "circle", "back", "repeat", "same", "blank", "outside", "swapped", "ahead")
 		switch {
 		case s.endpoint.Cursor == duo.Mintime:
 			kind = "repeat"
-		case s.endpoint.Cursor == duo.Offset && kind == "outside":
+		case s.endpoint.Cursor == duo.Offset && (kind == "outside" || kind == "swapped" || kind == "ahead"):
 			kind = "circle"
 		case (s.texts || s.shape.varies || s.least() < 16) && s.endpoint.Cursor != duo.Offset && (kind == "blank" || kind == "same" || kind == "circle"):
 			kind = "repeat" // without a cursor, only what records tell is left

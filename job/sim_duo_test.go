@@ -267,7 +267,8 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 		sim.note("Duo refuses mintime %s of %s as too old", sim.clock(q.min), s.name())
 		return http.StatusBadRequest, `{"stat": "FAIL", "code": 40002, "message": "Invalid request parameters", "message_detail": "mintime: must be within the last 180 days"}`
 	}
-	records, all := s.window(turn, d.who, q, oldest, d.now())
+	trick := sim.plan.tricks[s]
+	records, all := s.window(turn, d.who, q, oldest, d.now(), trick.swaps())
 	most := q.limit
 	if s.shape.cap > 0 {
 		most = min(most, s.shape.cap)
@@ -275,7 +276,6 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 	if s.shape.varies {
 		most = dice.between((most+1)/2, most)
 	}
-	trick := sim.plan.tricks[s]
 	if q.cursor == "" && (s.endpoint.Cursor != duo.Mintime || q.min <= turn.since) {
 		turn.repeated = nil // the reading begins again
 	}
@@ -289,10 +289,12 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 	}
 	cursor := ""
 	if len(page) > 0 {
-		cursor = s.cursor(turn, d.who, records, page, last)
+		if cursor = s.cursor(turn, d.who, records, page, last); trick.swaps() {
+			cursor = s.swapped(turn, d.who, trick, records[len(page):])
+		}
 		turn.blank = turn.blank || cursor == "" && len(page) >= q.limit // as if there were more
 	}
-	if trick != nil && call >= trick.from {
+	if trick != nil && call >= trick.from && !trick.swaps() {
 		cursor = s.mislead(turn, trick, q, page, cursor, call)
 	}
 	meta := s.metadata(dice, cursor, all, len(page))
@@ -324,9 +326,9 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 
 // window returns the records that a call asks for, from its cursor on, and how many
 // there are with those before the cursor.
-func (s *simStream) window(turn *simTurn, who int, q query, oldest, now int64) (records []*simRecord, all int) {
+func (s *simStream) window(turn *simTurn, who int, q query, oldest, now int64, swaps bool) (records []*simRecord, all int) {
 	after, seen := turn.places[q.cursor]
-	if q.cursor != "" && s.endpoint.Cursor == duo.Offset {
+	if q.cursor != "" && (s.endpoint.Cursor == duo.Offset || swaps) {
 		return turn.snapshot[who][min(after.index, len(turn.snapshot[who])):], len(turn.snapshot[who])
 	}
 	if q.cursor != "" && !seen { // of another run: nobody sends one
@@ -348,7 +350,39 @@ func (s *simStream) window(turn *simTurn, who int, q query, oldest, now int64) (
 		d.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
 		turn.snapshot[who] = records
 	}
+	if swaps {
+		n := s.least()
+		for i := 0; i+n < len(records); i += 2 * n {
+			end := min(i+2*n, len(records))
+			copy(records[i:end], slices.Concat(records[i+n:end], records[i:i+n]))
+		}
+		turn.snapshot[who] = records
+	}
 	return records, all
+}
+
+// swapped is the cursor before the rest of the records, where pages are swapped.
+func (s *simStream) swapped(turn *simTurn, who int, trick *simTrick, rest []*simRecord) string {
+	if len(rest) == 0 && s.shape.lastNull {
+		return ""
+	}
+	shown := turn.snapshot[who][:len(turn.snapshot[who])-len(rest)]
+	at, left := int64(0), int64(1<<62)
+	for _, r := range shown {
+		at = max(at, r.at)
+	}
+	for _, r := range rest {
+		if trick.kind == "ahead" && r.at < at {
+			turn.passed[r] = true
+		}
+		left = min(left, r.at)
+	}
+	if trick.kind == "swapped" {
+		at = min(at, left)
+	}
+	text := fmt.Sprintf("%d,s%d", at, len(shown))
+	turn.places[text] = place{index: len(shown)}
+	return text
 }
 
 // place is where a cursor leads.

@@ -36,6 +36,7 @@ type simTurn struct {
 	snapshot               [2][]*simRecord        // by run, where there are two at once
 	shown                  [2]map[*simRecord]bool // the same
 	before                 map[*simRecord]bool    // of those shown: by earlier runs, too
+	passed                 map[*simRecord]bool    // cursors went past them before they were shown
 	since                  int64                  // the mintime of the call that brought what is repeated
 	tricked, blank, tooOld bool
 	rotten                 string           // what became of its checkpoint, where that must be noticed, or ""
@@ -73,7 +74,7 @@ func (sim *simulation) turn(s *simStream) *simTurn {
 func (sim *simulation) turnOf(s *simStream) *simTurn {
 	t := sim.turns[sim.run][s]
 	if t == nil {
-		t = &simTurn{name: "the list of accounts", stream: s, places: map[string]place{}}
+		t = &simTurn{name: "the list of accounts", stream: s, places: map[string]place{}, passed: map[*simRecord]bool{}}
 		t.shown = [2]map[*simRecord]bool{{}, {}}
 		t.began, t.end = simDuo{sim: sim}.now(), sim.start.Add(-window.Lag).UnixMilli()
 		if s != nil {
@@ -190,7 +191,7 @@ func (sim *simulation) committed(id state.ID, cp *state.Checkpoint, staged time.
 		return
 	}
 	sim.due(s, func(r *simRecord) bool {
-		return cp.DeliveredUntil > t.until && r.at < cp.DeliveredUntil && sim.owed(t, r)
+		return cp.DeliveredUntil > t.until && r.at < cp.DeliveredUntil && sim.owed(t, r) && !t.passed[r]
 	}, func(r *simRecord) {
 		t.blamed = true
 		sim.violation("the checkpoint of %s goes to %s, past %s, which is not delivered", s.name(), sim.clock(cp.DeliveredUntil), sim.names([]*simRecord{r}))
@@ -603,11 +604,12 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 		}
 		return
 	}
-	sim.due(s, func(r *simRecord) bool { return sim.owed(t, r) && !s.mayEnd(t) }, func(r *simRecord) {
+	cut := func(r *simRecord) bool { return t.passed[r] && t.disturbed != "" }
+	sim.due(s, func(r *simRecord) bool { return sim.owed(t, r) && !s.mayEnd(t) && !cut(r) }, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
 	sim.due(s, func(r *simRecord) bool {
-		return t.shown[0][r] && sim.kept(t, r) && !(t.disturbed != "" && s.mayEnd(t)) || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t)
+		return !cut(r) && (t.shown[0][r] && sim.kept(t, r) && !(t.disturbed != "" && s.mayEnd(t)) || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t))
 	}, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s, which Duo has shown, is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
@@ -806,7 +808,8 @@ func (sim *simulation) impatience(s *simStream, t *simTurn, result *job.Result) 
 func (sim *simulation) lie(t *simTurn, err error) string {
 	switch {
 	case errors.Is(err, window.ErrCircle), errors.Is(err, window.ErrRepeats), errors.Is(err, window.ErrStuck), errors.Is(err, window.ErrForgotten):
-		if !t.tricked && !t.blank {
+		passed := errors.Is(err, window.ErrForgotten) && len(t.passed) > 0
+		if !t.tricked && !t.blank && !passed {
 			return "Duo is blamed without a reason"
 		}
 	case isBodyError(err):
