@@ -511,7 +511,7 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 			sim.everShown[r] = true
 		}
 	}
-	if sim.dead || sim.plan.twin > 0 || sim.plan.store > 0 || sim.plan.endpoints != nil || sim.plan.children || sim.plan.shard.N > 0 {
+	if sim.dead || sim.plan.doubled || sim.plan.store > 0 || sim.plan.endpoints != nil || sim.plan.children || sim.plan.shard.N > 0 {
 		clear(sim.turned) // which turns are noted is not known
 	}
 	if sim.dead {

@@ -5,8 +5,8 @@
 //
 // from the repository's root. Each fault is a block of mutants.txt: its name, the
 // file, the lines to be replaced (-) and what takes their place (+), and where the tests of
-// its package do not look at it, a package and the pattern of a test that does (=). One
-// with a number is played by the simulation though another test has found it.
+// its package do not look at it, what to give go test for those that do (=). One with a
+// number is played by the simulation though another test has found it.
 package main
 
 import (
@@ -38,7 +38,7 @@ var packages = []string{"test", "-timeout", "3m", "-skip", "^Test(Proxy|Python)"
 
 type mutant struct {
 	name, file, old, new string
-	tests                []string // a package and a pattern, where others than the package's own look at it
+	tests                []string // of others than its package
 }
 
 func main() {
@@ -115,8 +115,8 @@ func (m mutant) try(dir string) string {
 		by = first(out, `(?m)^\s*--- FAIL: (\S+)`, "a test that does not end")
 	}
 	if by == "" && m.tests != nil {
-		if out, err := run("test", "-overlay", overlay, "-timeout", "3m", m.tests[0], "-run", m.tests[1]); err != nil {
-			by = first(out, `(?m)^\s+--- FAIL: (\S+)`, "a test that does not end")
+		if out, err := run(append([]string{"test", "-overlay", overlay, "-timeout", "3m"}, m.tests...)...); err != nil {
+			by = first(out, `(?m)(?:^\s*--- FAIL: \S+ .*\n)?^\s*--- FAIL: (\S+)`, "a test that does not end")
 		}
 	}
 	if by != "" && !numbered(m.name) {
