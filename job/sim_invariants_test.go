@@ -776,9 +776,6 @@ func (sim *simulation) impatience(s *simStream, t *simTurn, result *job.Result) 
 		return ""
 	}
 	end := t.turned.Add(result.Duration)
-	if sim.directory != nil {
-		end = end.Add(2 * time.Second) // when its turn began is not known better
-	}
 	var first, last time.Time
 	for _, i := range s.servers {
 		f := sim.trouble[i]
@@ -796,6 +793,7 @@ func (sim *simulation) impatience(s *simStream, t *simTurn, result *job.Result) 
 		if t.sessions < 5 {
 			return fmt.Sprintf("its page is blamed after %d sessions failed that carried some of it", t.sessions)
 		}
+	case sim.directory != nil: // when its turn began is not known
 	case sim.plan.retryFor > 0 && end.Sub(first) < sim.plan.retryFor:
 		return fmt.Sprintf("it gives up %v after the first fault of its servers", end.Sub(first))
 	case sim.plan.retryFor > 0 && end.Sub(last) > 3*time.Minute:
