@@ -115,10 +115,10 @@ func (d *simDirectory) look(found func(state.ID, *state.Checkpoint)) {
 		if ledger, err := os.ReadFile(filepath.Join(d.path, id.LedgerFile())); err == nil {
 			sim.disk.ledgers[id.LedgerFile()] = ledger
 		}
-		d.seen[id.File()] = data
 		if now := time.Now(); os.Chtimes(filepath.Join(d.path, id.File()), now, now) != nil {
 			continue // it is being replaced
 		}
+		d.seen[id.File()] = data
 		cp := new(state.Checkpoint)
 		if err := cp.Decode(data, id); err != nil {
 			sim.violation("%s: %v", id.File(), err)

@@ -213,7 +213,8 @@ func Newer(dir Dir, id state.ID, until, now time.Time) error {
 const maxOwn = 1 << 32
 
 // takenOver tells whether a file of duologsync was written before the stream's own
-// checkpoint was.
+// checkpoint was. So was one from which an audit has sent what was missing since: what
+// duologsync delivered meanwhile then comes again.
 func takenOver(dir Dir, id state.ID, info fs.FileInfo) bool {
 	_, own, err := dir.Read(id.File(), maxOwn)
 	return err == nil && info.ModTime().Before(own.ModTime())
