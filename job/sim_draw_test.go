@@ -20,6 +20,7 @@ import (
 type scenario struct {
 	seed    uint64
 	msp     bool
+	crowd   bool // many child accounts, whose calls Duo counts together
 	servers []*simServerPlan
 	streams []*simStream
 	offset  time.Duration
@@ -231,10 +232,15 @@ func draw(seed uint64) *scenario {
 	sc.offset = pick(d, 0, time.Hour, 24*time.Hour, 72*time.Hour, 180*24*time.Hour)
 	sc.begin = simBegin + d.time(0, 48*time.Hour)
 	span := sc.drawRuns(d)
+	sc.crowd = sc.msp && dicing(seed, "crowd").oneIn(8)
 	accounts := []string{""}
 	if sc.msp {
 		accounts = accounts[:0]
-		for i := range d.between(1, 4) {
+		n := d.between(1, 4)
+		if sc.crowd {
+			n = dicing(seed, "crowd").between(10, 20)
+		}
+		for i := range n {
 			accounts = append(accounts, fmt.Sprintf("DACHILD%d", i+1))
 		}
 	}
@@ -261,7 +267,7 @@ func draw(seed uint64) *scenario {
 			}
 			sc.streams = append(sc.streams, s)
 			s.draw(dicing(seed, "stream", s.name()), sc, span, shared)
-			if s.shape.limit > 0 && i == 0 && len(accounts) > 1 && d.oneIn(2) {
+			if s.shape.limit > 0 && i == 0 && len(accounts) > 1 && (d.oneIn(2) || sc.crowd) {
 				shared, s.shape.shared = s, true
 			}
 		}
@@ -407,7 +413,7 @@ func (s *simStream) draw(d dice, sc *scenario, span time.Duration, shared *simSt
 	sh.total = pick(d, "right", "right", "page", "zero", "null", "absent", "object", "text")
 	sh.lastNull, sh.array, sh.mixed, sh.compact = d.oneIn(3), d.oneIn(2), d.oneIn(6), d.oneIn(2)
 	sh.mixed = sh.mixed && !sh.lastNull && s.endpoint.Cursor == duo.NextOffset
-	if d.oneIn(4) {
+	if d.oneIn(4) || sc.crowd {
 		sh.limit = pick(d, 1, 2, 5, 10)
 		sh.fixed, sh.attempts, sh.ok, sh.after = d.oneIn(2), d.oneIn(3), d.oneIn(4), d.oneIn(4)
 		sh.after = sh.after && !sh.ok
@@ -431,7 +437,7 @@ func (s *simStream) draw(d dice, sc *scenario, span time.Duration, shared *simSt
 			s.addRecord(d, s.whole(oldest+(10*time.Minute).Milliseconds()+d.Int64N((20*time.Minute).Milliseconds())))
 		}
 	}
-	s.drawRecords(d, start, span.Milliseconds()+(2*time.Hour).Milliseconds())
+	s.drawRecords(d, sc.crowd, start, span.Milliseconds()+(2*time.Hour).Milliseconds())
 	sh.lastNull = sh.lastNull && s.together() < s.least() // else nobody could tell the end
 	s.exempt()
 }
@@ -447,7 +453,7 @@ func (s *simStream) together() (most int) {
 }
 
 // drawRecords draws records from two hours (or more) before the first run on.
-func (s *simStream) drawRecords(d dice, start, span int64) {
+func (s *simStream) drawRecords(d dice, crowd bool, start, span int64) {
 	from := start - pick(d, 10*time.Minute, 2*time.Hour, 30*time.Hour).Milliseconds()
 	n := len(s.records) + pick(d, 0, 3, 30, 100, 100, 300)
 	if s.texts && s.endpoint.Cursor == duo.Mintime {
@@ -455,6 +461,9 @@ func (s *simStream) drawRecords(d dice, start, span int64) {
 	}
 	if sh := s.shape; sh.limit > 0 {
 		n = min(n, 60) // else it takes days
+	}
+	if crowd {
+		n = min(n, 20)
 	}
 	for len(s.records) < n {
 		at := from + d.Int64N(span+start-from)

@@ -210,6 +210,11 @@ func (l simLedgers) ReadLedger(id state.ID, n int64) ([]byte, error) {
 	return state.LedgerEntries(l.sim.disk.ledgers[id.LedgerFile()], id, n)
 }
 
+// swapped tells whether Duo shows pages of the stream out of order in some run.
+func (sim *simulation) swapped(s *simStream) bool {
+	return slices.ContainsFunc(sim.runs, func(r *simRun) bool { return r.tricks[s].swaps() })
+}
+
 // booked checks the ledger of a checkpoint that counts: it can be read, whatever crashed
 // between the two, it loses nothing, and it has no record more than Duo has.
 func (sim *simulation) booked(s *simStream, id state.ID, cp *state.Checkpoint) {
@@ -228,7 +233,7 @@ func (sim *simulation) booked(s *simStream, id state.ID, cp *state.Checkpoint) {
 	}
 	sim.ledgers[s] = simLedger{cp.Ledger.Since, total}
 	// Equal records without an id may come again where Duo shows them in other numbers.
-	if most := int64(len(s.records)); total > most && len(s.endpoint.ID) > 0 && !s.idless && !s.texts {
+	if most := int64(len(s.records)); total > most && len(s.endpoint.ID) > 0 && !s.idless && !s.texts && !sim.swapped(s) {
 		sim.violation("the ledger of %s has %d records, and Duo has %d", s.name(), total, most)
 	}
 }
@@ -414,8 +419,10 @@ func (sim *simulation) again(k *simKind, before []*simDelivery, to string, times
 		t := sim.turns[d.run][s]
 		// Who shows equal records again says that there are more of them; and a page that
 		// is shown again is not known as such by records whose texts tell other times.
-		// A record whose text tells an earlier time than Duo's is forgotten earlier.
-		if d.excused == "" && !((s.idless || s.texts) && (t.tricked || sim.turnOf(s).tricked)) && !k.records[0].odd {
+		// A record whose text tells an earlier time than Duo's is forgotten earlier; so is one
+		// that an earlier run delivered, and that a cursor has passed over before it is shown.
+		passed := d.run != sim.run && sim.plan.tricks[s].swaps()
+		if d.excused == "" && !passed && !((s.idless || s.texts) && (t.tricked || sim.turnOf(s).tricked)) && !k.records[0].odd {
 			sure++
 		}
 	}
@@ -555,7 +562,32 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 		}
 	}
 	sim.judgeTurns()
+	sim.judgeShared()
 	sim.judgeWarnings()
+}
+
+// judgeShared checks that accounts whose calls Duo counts together soon call as one.
+func (sim *simulation) judgeShared() {
+	if sim.plan.trouble() || sim.audit {
+		return
+	}
+	all, accounts := map[*simPace]*simTurn{}, map[*simPace]int{}
+	for _, s := range sim.streams {
+		if s.shape.shared {
+			t := all[s.pace]
+			if t == nil {
+				t = &simTurn{stream: s}
+				all[s.pace] = t
+			}
+			t.calls, t.refused = t.calls+sim.turnOf(s).calls, t.refused+sim.turnOf(s).refused
+			accounts[s.pace]++
+		}
+	}
+	for pace, t := range all {
+		if learning := t.stream.shape.learning() + 3*accounts[pace]; t.refused > learning+t.calls/10 {
+			sim.violation("of %d calls of %s of all accounts Duo refused %d", t.calls, t.stream.endpoint.Name, t.refused)
+		}
+	}
 }
 
 // begun tells whether the stream had its turn.

@@ -148,7 +148,7 @@ func (s *stream) next(ctx context.Context, w *window.Window) error {
 		return err
 	}
 	s.slot.trim(s.lines)
-	meta, err := s.feed.Next(ctx, w.Call(time.Now()), s)
+	meta, err := s.feed.Next(ctx, func() window.Call { return w.Call(time.Now()) }, s)
 	if old, ok := errors.AsType[*feed.TooOldError](err); ok && w.TooOld() {
 		s.lastErr = old
 		return nil

@@ -137,13 +137,15 @@ func (e *TooOldError) Error() string { return e.Err.Error() }
 func (e *TooOldError) Unwrap() error { return e.Err }
 
 // Next fetches the page of the call, hands its records to r, and returns what stands
-// beside them. What r was given is valid until [Feed.Release] or the next Next. The
-// error is a *TooOldError, one of Duo's that no further try mends, the last one when
+// beside them. Of what to ask for ask tells anew after each wait, since what Duo keeps
+// depends on the time. What r was given is valid until [Feed.Release] or the next Next.
+// The error is a *TooOldError, one of Duo's that no further try mends, the last one when
 // the back-off has reached its limit, or the waiter's.
-func (f *Feed) Next(ctx context.Context, call window.Call, r Reader) (duo.Meta, error) {
+func (f *Feed) Next(ctx context.Context, ask func() window.Call, r Reader) (duo.Meta, error) {
 	f.Release()
 	for {
-		if err := f.pace(ctx, call); err != nil {
+		call, err := f.pace(ctx, ask)
+		if err != nil {
 			return duo.Meta{}, err
 		}
 		p, err := f.fetched(ctx, call)
@@ -178,19 +180,19 @@ func (f *Feed) Close() {
 	f.Release()
 }
 
-// pace waits until the limiter allows the call, unless it is under way.
-func (f *Feed) pace(ctx context.Context, call window.Call) error {
-	if f.ahead != nil && same(f.ahead.call, call) {
-		return nil
+// pace waits until the limiter allows the call, unless it is under way, and returns it.
+func (f *Feed) pace(ctx context.Context, ask func() window.Call) (window.Call, error) {
+	if call := ask(); f.ahead != nil && same(f.ahead.call, call) {
+		return call, nil
 	}
 	f.drop()
 	for {
 		wait := f.Limiter.Wait(time.Now())
 		if wait <= 0 {
-			return nil
+			return ask(), nil
 		}
 		if err := f.Waiter.Sleep(ctx, wait); err != nil {
-			return err
+			return window.Call{}, err
 		}
 	}
 }

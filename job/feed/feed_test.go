@@ -79,12 +79,12 @@ func TestAhead(t *testing.T) {
 				f.Buffers = new(Buffers)
 				defer f.Close()
 				var page shown
-				if _, err := f.Next(t.Context(), first, &page); err != nil {
+				if _, err := f.Next(t.Context(), func() window.Call { return first }, &page); err != nil {
 					t.Fatal(err)
 				}
 				f.Last, page = true, nil
 				synctest.Wait()
-				if _, err := f.Next(t.Context(), tt.call, &page); err != nil {
+				if _, err := f.Next(t.Context(), func() window.Call { return tt.call }, &page); err != nil {
 					t.Fatal(err)
 				}
 				if diff := cmp.Diff(append([]string{"1000 9000 "}, tt.want...), from.asked); diff != "" {
@@ -96,4 +96,37 @@ func TestAhead(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slow is a limiter that lets a call go after a minute, and a waiter that waits.
+type slow struct {
+	free
+	at time.Time
+}
+
+func (l slow) Wait(now time.Time) time.Duration { return l.at.Sub(now) }
+
+func (slow) Sleep(_ context.Context, d time.Duration) error { time.Sleep(d); return nil }
+
+// What to ask for is asked when the call is made, not when the wait for it begins.
+func TestAskAfterWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var from source
+		began := time.Now()
+		limit := slow{at: began.Add(time.Minute)}
+		f := New(Options{
+			Source: &from, Limiter: limit, Waiter: limit, Memory: NewMemory(), Backoff: new(retry.Backoff),
+			Row: duo.Named("auth"), Log: slog.New(slog.DiscardHandler), Stats: new(Stats),
+		})
+		f.Buffers = new(Buffers)
+		defer f.Close()
+		var page shown
+		ask := func() window.Call { return window.Call{Mintime: int64(time.Since(began).Seconds()), Maxtime: 9000} }
+		if _, err := f.Next(t.Context(), ask, &page); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"60 9000 "}, from.asked); diff != "" {
+			t.Errorf("calls (-want +got):\n%s", diff)
+		}
+	})
 }
