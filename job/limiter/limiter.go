@@ -35,8 +35,8 @@
 // Each account has a learner. The accounts of a [Group] share one instead once
 // refusals show that Duo counts them together: an account is refused that has no
 // answered call which a limit of its own could count, while others' are answered,
-// twice in turn; or one is refused, again and again, where its own allowance had
-// room. Then turns are handed out in the order in which they were asked for. From
+// twice in turn; or nobody is answered, and one is refused whose own call before is
+// long ago; or one is refused, again and again, where its own allowance had room. Then turns are handed out in the order in which they were asked for. From
 // time to time calls are let go beyond the shared allowance. If so many of them are
 // answered that no limit explains it, the accounts part.
 //
@@ -55,6 +55,7 @@
 package limiter
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -265,7 +266,7 @@ func (l *Limiter) Refused(now time.Time, after time.Duration) {
 	defer g.mu.Unlock()
 	l.end(now, refused)
 	l.barred = now.Add(min(after, g.most)) // whatever is learned from the refusal
-	if !g.shared && l.others(now) {
+	if !g.shared && (l.others(now) || l.stuck(now)) {
 		if l.alone() {
 			g.proofs++
 		} else if l.own.settled() {
@@ -318,6 +319,15 @@ func (g *Group) part() {
 // last one.
 func (l *Limiter) alone() bool {
 	return l.own.history.answered(l.made.Add(-longest), l.made.Add(-1)) == 0
+}
+
+// stuck tells whether nobody is answered, and the account's own call before is too long
+// ago to be the reason, while others have called since: where refused calls count, and
+// accounts share a limit, they keep each other out for ever.
+func (l *Limiter) stuck(now time.Time) bool {
+	h := &l.group.pool.history
+	return !l.last.IsZero() && l.made.Sub(l.last) >= 2*usual && h.answered(now.Add(-memory), now) == 0 &&
+		slices.ContainsFunc(h.calls, func(c call) bool { return c.at.After(l.last) && c.at.Before(l.made) })
 }
 
 // others tells whether another account's call was answered that was made after

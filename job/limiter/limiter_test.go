@@ -232,6 +232,38 @@ func TestParted(t *testing.T) {
 	}
 }
 
+// Accounts whose limit is used up when they begin are answered in the end, whether refused
+// calls count or not, and whether the limit is that of all or of each.
+func TestUsedUp(t *testing.T) {
+	for _, k := range kinds {
+		for _, after := range []time.Duration{0, time.Minute} {
+			for _, lat := range latencies {
+				for _, shared := range []bool{true, false} {
+					w := newWorld(k, 2, time.Minute, lat, 1)
+					w.after = after
+					_, all := group(w, 16, 2)
+					least := 16 * time.Minute
+					if !shared {
+						least = 2 * time.Minute
+					}
+					for i, a := range all {
+						if !shared {
+							a.limit = k.make(2, time.Minute, begin)
+						}
+						if !shared || i < 2 {
+							a.count(begin, true)
+							a.count(begin, true)
+						}
+					}
+					if r := runAll(all, 16, w, 24*time.Hour, nil); r.answered != 32 || r.took > 2*least+5*time.Minute {
+						t.Errorf("%s, retry after %v, shared %v, %v: %d answered, %d refused, in %v", k.name, after, shared, lat, r.answered, r.refused, r.took)
+					}
+				}
+			}
+		}
+	}
+}
+
 // Accounts with limits of their own do not delay each other.
 func TestOwnLimits(t *testing.T) {
 	for _, k := range kinds {

@@ -123,11 +123,12 @@ type world struct {
 	latency
 	dice  *rand.Rand
 	there time.Duration // what part of the time of a call is its way there, in percent
+	after time.Duration // for how long one who is refused is asked to leave accounts alone
 }
 
 func newWorld(k kind, n int, window time.Duration, lat latency, seed uint64) *world {
 	dice := rand.New(rand.NewPCG(seed, 7))
-	return &world{k.make(n, window, begin.Add(-time.Duration(dice.Int64N(int64(window))))), lat, dice, 50}
+	return &world{k.make(n, window, begin.Add(-time.Duration(dice.Int64N(int64(window))))), lat, dice, 50, 0}
 }
 
 // result is what became of a simulation.
@@ -251,7 +252,7 @@ func runAll(accounts []*account, workers int, w *world, limit time.Duration, ser
 					r.note(made, ok, now)
 					a.act = ask
 					if !ok {
-						a.Refused(now, 0)
+						a.Refused(now, w.after)
 						return now
 					}
 					a.Answered(now)
