@@ -584,7 +584,7 @@ func (sim *simulation) judgeShared() {
 		}
 	}
 	for pace, t := range all {
-		if learning := t.stream.shape.learning() + 5*accounts[pace]; t.refused > learning+t.calls/10 {
+		if learning := t.stream.shape.learning() + 3*accounts[pace]; t.refused > learning+t.calls/10 {
 			sim.violation("of %d calls of %s of all accounts Duo refused %d", t.calls, t.stream.endpoint.Name, t.refused)
 		}
 	}

@@ -35,10 +35,11 @@
 // Each account has a learner. The accounts of a [Group] share one instead once
 // refusals show that Duo counts them together: an account is refused that has no
 // answered call which a limit of its own could count, while others' are answered,
-// twice in turn; or nobody is answered, and one is refused whose own call before is
-// long ago; or one is refused, again and again, where its own allowance had room. Then turns are handed out in the order in which they were asked for. From
+// twice in turn; or one is refused, again and again, where its own allowance had
+// room. Then turns are handed out in the order in which they were asked for. From
 // time to time calls are let go beyond the shared allowance. If so many of them are
-// answered that no limit explains it, the accounts part.
+// answered that no limit explains it, the accounts part. While nobody is answered, as where
+// the run before has used up what Duo allows, one account at a time tries for all.
 //
 // # What cannot be had
 //
@@ -55,7 +56,6 @@
 package limiter
 
 import (
-	"slices"
 	"sync"
 	"time"
 )
@@ -86,6 +86,10 @@ type Group struct {
 	proofs int        // refusals in turn that only other accounts' calls explain
 	doubt  int        // how many it takes
 	queue  []*Limiter // those that wait for a turn, while shared; the longest waiting first
+
+	unheard int       // refusals in turn since a call of any account was answered, while not shared
+	probe   time.Time // no call before, because of them
+	told    time.Time // the last of them
 
 	test test
 }
@@ -142,7 +146,13 @@ func (l *Limiter) Wait(now time.Time) time.Duration {
 	l.beyond = false
 	if !g.shared {
 		l.queued = false
-		return max(0, later(g.cap(&l.own, l.own.ready(0, now)), l.barred).Sub(now))
+		at := g.cap(&l.own, l.own.ready(0, now))
+		if g.unheard > 0 {
+			if at = later(at, g.probe); g.pool.pending > 0 { // one call at a time
+				at = later(at, now.Add(time.Second))
+			}
+		}
+		return max(0, later(at, l.barred).Sub(now))
 	}
 	if !l.queued {
 		l.queued = true
@@ -228,6 +238,7 @@ func (l *Limiter) Answered(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l.end(now, answered)
+	g.unheard = 0
 	g.leave(l)
 	if l.alone() {
 		g.proofs = 0
@@ -266,7 +277,10 @@ func (l *Limiter) Refused(now time.Time, after time.Duration) {
 	defer g.mu.Unlock()
 	l.end(now, refused)
 	l.barred = now.Add(min(after, g.most)) // whatever is learned from the refusal
-	if !g.shared && (l.others(now) || l.stuck(now)) {
+	if !g.shared {
+		g.refused(l.made, now)
+	}
+	if !g.shared && l.others(now) {
 		if l.alone() {
 			g.proofs++
 		} else if l.own.settled() {
@@ -321,13 +335,15 @@ func (l *Limiter) alone() bool {
 	return l.own.history.answered(l.made.Add(-longest), l.made.Add(-1)) == 0
 }
 
-// stuck tells whether nobody is answered, and the account's own call before is too long
-// ago to be the reason, while others have called since: where refused calls count, and
-// accounts share a limit, they keep each other out for ever.
-func (l *Limiter) stuck(now time.Time) bool {
-	h := &l.group.pool.history
-	return !l.last.IsZero() && l.made.Sub(l.last) >= 2*usual && h.answered(now.Add(-memory), now) == 0 &&
-		slices.ContainsFunc(h.calls, func(c call) bool { return c.at.After(l.last) && c.at.Before(l.made) })
+// refused notes that the call made then was refused. Where nobody is answered one account
+// tries for all: where refused calls count, and accounts share a limit, they would keep
+// each other out for ever.
+func (g *Group) refused(made, now time.Time) {
+	if made.Before(g.told) || g.pool.history.answered(now.Add(-memory), now) > 0 {
+		return // it was under way when another was refused
+	}
+	g.unheard, g.told = g.unheard+1, now
+	g.probe = made.Add(min(time.Second<<min(g.unheard, 16), g.most))
 }
 
 // others tells whether another account's call was answered that was made after
