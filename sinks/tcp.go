@@ -100,6 +100,7 @@ type tcpSession struct {
 	conn      *conn
 	wait      bool // whether the peer's close is waited for
 	closed    bool // whether it came, after Confirm
+	told      bool // whether the system has ever told the connection's state
 
 	over atomic.Bool
 	once sync.Once // for closing conn
@@ -216,7 +217,7 @@ func (s *tcpSession) acknowledged(ctx context.Context) error {
 	c, stall := s.conn, s.sink.opts.StallTimeout
 	var w watch
 	for {
-		seen, err := look(c.tcp)
+		seen, err := s.look()
 		switch {
 		case err != nil:
 			return s.because(err)
@@ -235,6 +236,13 @@ func (s *tcpSession) acknowledged(ctx context.Context) error {
 		case <-time.After(min(rest, w.interval())):
 		}
 	}
+}
+
+// look is what the system knows of the connection.
+func (s *tcpSession) look() (sight, error) {
+	seen, err := look(s.conn.tcp)
+	s.told = s.told || seen.known()
+	return seen, err
 }
 
 // settle holds the connection open. The peer must not end it meanwhile.
@@ -260,7 +268,7 @@ func (s *tcpSession) settle(ctx context.Context) error {
 func (s *tcpSession) halfClose() error {
 	c := s.conn
 	// The kernel is ahead of a goroutine that reads.
-	seen, err := look(c.tcp)
+	seen, err := s.look()
 	switch {
 	case err != nil:
 		return s.because(err)
@@ -274,7 +282,7 @@ func (s *tcpSession) halfClose() error {
 		return s.because(err)
 	}
 	// Over TLS the peer may end at our close_notify, which is before our end.
-	if seen, err := look(c.tcp); err != nil {
+	if seen, err := s.look(); err != nil {
 		return s.because(err)
 	} else if seen.state == statePeerEnded && c.tls == nil {
 		return errClosedEarly
@@ -299,11 +307,12 @@ func (s *tcpSession) finish(ctx context.Context) error {
 		}
 		// After the end of the peer's stream, so that the reset by which a system
 		// answers data that nobody will read is in the answer.
-		seen, err := look(c.tcp)
+		seen, err := s.look()
 		if err != nil {
 			return s.because(err)
 		}
-		proved := seen.acknowledged() || s.closed && !seen.known()
+		// A connection that the system knew, and knows no more, was reset.
+		proved := seen.acknowledged() || s.closed && !s.told
 		if proved && (s.closed || !s.wait) {
 			return nil
 		}
@@ -315,7 +324,7 @@ func (s *tcpSession) finish(ctx context.Context) error {
 		switch {
 		case rest <= 0 && proved:
 			return nil
-		case rest <= 0 && seen.known():
+		case rest <= 0 && s.told:
 			return fmt.Errorf("%w within %v", errUnacknowledged, limit)
 		case rest <= 0:
 			return fmt.Errorf("%w within %v", errUnproved, limit)
