@@ -65,12 +65,12 @@ func Hint(err error) string {
 		return "what was delivered is checkpointed; if it happens again, tell Duo's support"
 	case errors.Is(err, errNoChildren):
 		return "check in Duo's Admin Panel that the Accounts API application may still see them; if there are none, is_msp is not for this account"
-	case errors.Is(err, duo.ErrNoHost):
-		return "ask Duo's support about this account, or leave it out with account.block_list"
 	}
-	if entry, ok := errors.AsType[*duo.EntryError](err); ok && entry.ID == "" {
+	entry, odd := errors.AsType[*duo.EntryError](err)
+	switch {
+	case odd && entry.ID == "":
 		return "ask Duo's support about this entry of the list; the other accounts are read"
-	} else if ok {
+	case odd, errors.Is(err, duo.ErrNoHost):
 		return "ask Duo's support about this account, or leave it out with account.block_list"
 	}
 	if _, ok := errors.AsType[*duo.DomainError](err); ok {

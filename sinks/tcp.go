@@ -313,7 +313,7 @@ func (s *tcpSession) finish(ctx context.Context) error {
 		}
 		// A connection that the system knew, and knows no more, was reset. Over TLS the
 		// peer may have ended first, at our close_notify: then nothing of it is left, either.
-		proved := seen.acknowledged() || s.closed && (!s.told || c.tls != nil && !seen.known())
+		proved := seen.acknowledged() || s.closed && !seen.known() && (!s.told || c.tls != nil)
 		if proved && (s.closed || !s.wait) {
 			return nil
 		}

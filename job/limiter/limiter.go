@@ -339,8 +339,9 @@ func (l *Limiter) alone() bool {
 // tries for all: where refused calls count, and accounts share a limit, they would keep
 // each other out for ever.
 func (g *Group) refused(made, now time.Time) {
-	if made.Before(g.told) || g.pool.history.answered(now.Add(-memory), now) > 0 {
-		return // it was under way when another was refused
+	underWay := made.Before(g.told) // when another was refused
+	if underWay || g.pool.history.answered(now.Add(-memory), now) > 0 {
+		return
 	}
 	g.unheard, g.told = g.unheard+1, now
 	g.probe = made.Add(min(time.Second<<min(g.unheard, 16), g.most))

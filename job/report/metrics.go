@@ -110,12 +110,7 @@ var streamMetrics = []streamMetric{
 	{"last_run_timestamp_seconds", "When the stream's last run ended.",
 		func(r *state.StreamRun) float64 { return seconds(r.Ended) }},
 	{"last_run_success", "1 when the stream's last run delivered everything, else 0.",
-		func(r *state.StreamRun) float64 {
-			if r.Outcome == state.Done {
-				return 1
-			}
-			return 0
-		}},
+		func(r *state.StreamRun) float64 { return truth(r.Outcome == state.Done) }},
 	{"last_run_duration_seconds", "How long the stream's last run took for it, waits included.",
 		func(r *state.StreamRun) float64 { return r.Duration.Seconds() }},
 	{"last_run_fetched_records", "Records that the stream's last run received from Duo.",
@@ -161,12 +156,8 @@ func (m Metrics) append(b []byte) []byte {
 	single("duration_seconds", "How long the last run took.", m.End.Sub(m.Start).Seconds())
 	single("exit_code", "The last run's exit code: 0 everything delivered, 1 nothing got through, 2 usage or configuration error, 3 some streams failed, 75 another run was going on, from 128 on a signal.", float64(m.ExitCode))
 
-	daily := 0.0
-	if m.Audit {
-		daily = 1
-	}
 	b = appendHead(b, "dls_audit_daily", "1 when dls_settings.audit is daily, else 0.")
-	b = appendValue(append(b, "dls_audit_daily"...), daily)
+	b = appendValue(append(b, "dls_audit_daily"...), truth(m.Audit))
 	b = appendHead(b, "dls_streams", "The streams by the outcome of their last run.")
 	for _, o := range []state.Outcome{state.Done, state.Failed, state.Unfinished} {
 		b = appendValue(appendLabels(append(b, "dls_streams"...), "outcome", string(o)), float64(outcomes[o]))
@@ -219,6 +210,14 @@ func appendLabels(b []byte, pairs ...string) []byte {
 func appendValue(b []byte, v float64) []byte {
 	b = strconv.AppendFloat(append(b, ' '), v, 'f', -1, 64)
 	return append(b, '\n')
+}
+
+// truth is 1 for what is true, else 0.
+func truth(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // seconds is a time in seconds since the epoch, to the millisecond; 0 for none.
