@@ -82,6 +82,9 @@ func (l *learner) answered(made, now time.Time) {
 		return
 	}
 	if l.window == 0 {
+		if l.search.early {
+			return // what it tells depends on how many more are answered
+		}
 		l.found(made)
 	}
 	t := &l.trial
@@ -171,6 +174,10 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 	}
 	l.told = now
 	l.refusals++
+	early := l.window == 0 && l.search.early
+	if early && made.Sub(l.search.refused) > memory {
+		l.n, early = 0, false
+	}
 	switch {
 	case l.n == 0:
 		from := made.Add(-memory)
@@ -182,6 +189,9 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 		l.n = n
 		l.search = search{first: l.oldest(from), refused: made, heard: now}
 		l.next = l.search.step(&l.history, n, made, now)
+	case early && l.history.answered(l.search.refused, now) > 0:
+		l.n = l.history.answered(l.search.refused, now)
+		l.next = l.search.again(&l.history, l.n, made, now)
 	case l.window == 0:
 		l.next = l.search.step(&l.history, l.n, made, now)
 	case l.window < l.trial.proven:

@@ -17,6 +17,10 @@ const (
 	// to be tried. A try that is refused may take a place in the window, and with
 	// many calls in it, all at its begin, the last of a backlog waits for that place.
 	fewCalls = 5
+	// manyCalls is how many calls a burst has at least for a call to be tried soon after
+	// the refusal. A bucket has tokens again by then, and with so many calls in a window
+	// the place that a refused try may take is free a few seconds before the next one.
+	manyCalls, soon = 13, 10 * time.Second
 )
 
 // search looks for the window, from the first refusal until a call is answered.
@@ -26,6 +30,8 @@ type search struct {
 	heard   time.Time     // and when it was
 	window  time.Duration // the one that is tried
 	low     time.Duration // the longest that was refused
+	tried   bool          // soon after the refusal
+	early   bool          // so soon that no place in a usual window can be free
 }
 
 // step returns the time of the next try, after the call made then was refused.
@@ -35,6 +41,12 @@ func (s *search) step(h *history, n int, made, now time.Time) time.Time {
 		s.first = at
 	}
 	late := h.lag / 2 // one call may take so much longer to arrive than another
+	s.early = false
+	if at := s.refused.Add(soon + late); n >= manyCalls && !s.tried && at.Before(s.first.Add(2*usual+late)) {
+		s.tried, s.early = true, at.Before(s.first.Add(2*usual-late))
+		s.window = 2 * usual
+		return at
+	}
 	for _, w := range ladder {
 		if n > 1 && w < usual || n > fewCalls && w == usual {
 			continue
@@ -48,9 +60,9 @@ func (s *search) step(h *history, n int, made, now time.Time) time.Time {
 			}
 			return at
 		}
-		// Where windows are fixed, one may have begun between the first call and the
-		// refusal: most have ended by five eighths of a window after it, all by a window.
-		for _, since := range []time.Duration{w * 5 / 8, w} {
+		// Where windows are fixed, the one that the refusal fell in ends within a window
+		// after it.
+		for _, since := range []time.Duration{w / 3, w / 2, w * 3 / 4, w} {
 			if at := s.refused.Add(since + late); (n > fewCalls || n > 1 && since == w) && at.Sub(now) > 4*time.Second {
 				s.window = w
 				return at
@@ -59,6 +71,15 @@ func (s *search) step(h *history, n int, made, now time.Time) time.Time {
 	}
 	s.window = ladder[len(ladder)-1]
 	return now.Add(s.window)
+}
+
+// again returns the time of the next try, where the early one was answered, n calls with
+// it, and the one made then was refused: what lay between both refusals is as long as a
+// bucket takes for n tokens, and so that is tried first.
+func (s *search) again(h *history, n int, made, now time.Time) time.Time {
+	between := made.Sub(s.refused)
+	*s = search{first: h.oldest(s.refused), refused: made, heard: now, window: between, low: between / 2, tried: true}
+	return made.Add(between/time.Duration(n) + h.lag/2)
 }
 
 // later returns the later time.
