@@ -33,6 +33,7 @@ type history struct {
 	pending int           // calls neither answered nor refused nor lost
 	lag     time.Duration // the longest time that an answer took
 	fastest time.Duration // the shortest, of the calls that are remembered
+	free    bool          // a refused call takes no place where one call is the allowance
 }
 
 // add notes that a call is being made. It forgets those older than age, but for
@@ -97,10 +98,25 @@ func (h *history) oldest(from time.Time) time.Time {
 
 // back returns when the n-th last call arrived.
 func (h *history) back(n int) (at time.Time, ok bool) {
-	if n > len(h.calls) {
+	i := len(h.calls) - n
+	for n == 1 && h.free && i >= 0 && h.calls[i].outcome == refused {
+		i--
+	}
+	if i < 0 {
 		return time.Time{}, false
 	}
-	return h.arrived(h.calls[len(h.calls)-n]), true
+	return h.arrived(h.calls[i]), true
+}
+
+// follows tells whether the call made then followed a refused one within so much time.
+func (h *history) follows(made time.Time, within time.Duration) bool {
+	for i := len(h.calls) - 1; i > 0; i-- {
+		if h.calls[i].at.Equal(made) {
+			before := h.calls[i-1]
+			return before.outcome == refused && made.Sub(before.at) < within
+		}
+	}
+	return false
 }
 
 // since returns the time from the arrival of the n-th call before the one made then to

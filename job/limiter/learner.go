@@ -7,6 +7,9 @@ const (
 	proofMost = 32
 	// small is the part by which the window changes when nothing more is known.
 	small = 32
+	// fine is the same where a refused call costs little, and the window is shorter than
+	// quick: a trial comes every few minutes.
+	fine, quick = 56, 10 * time.Second
 	// large is the largest part by which it changes.
 	large = 4
 )
@@ -24,6 +27,7 @@ type learner struct {
 	spread bool          // n and window were made smaller together
 	burst  int           // n as it was found
 	whole  time.Duration // and its window
+	credit int           // what speaks against it that Duo counts refused calls
 
 	next     time.Time     // no call before, because of a refusal
 	heard    time.Time     // the last answer or refusal
@@ -87,6 +91,9 @@ func (l *learner) answered(made, now time.Time) {
 		}
 		l.found(made)
 	}
+	if l.n == 1 && l.follows(made, l.window*7/8) { // so soon nobody is answered whose refused calls count
+		l.free, l.credit = true, min(l.credit+1, 4)
+	}
 	t := &l.trial
 	if made.Before(t.begun) {
 		return // it tells nothing of the window
@@ -101,11 +108,11 @@ func (l *learner) answered(made, now time.Time) {
 	}
 	lasted := made.Sub(t.since) >= least
 	if l.window < t.proven {
-		if t.answers < max(min(l.n, 4), t.down/8) || !lasted {
+		if t.answers < max(min(l.n, 4), min(t.down, small)/8) || !lasted {
 			return
 		}
 		if l.window < t.low || t.low == 0 { // Duo allows more than it did
-			t.low, t.down = 0, max(t.down/2, large)
+			t.low, t.down = 0, max(min(t.down, small)/2, large)
 		}
 		t.proven, t.since, t.begun, t.answers = l.window, made, now, 0
 		lasted = false
@@ -146,13 +153,21 @@ func (l *learner) found(made time.Time) {
 func (l *learner) shorter() time.Duration {
 	t := &l.trial
 	switch between := l.window - t.low; {
-	case t.low == 0 || between <= l.window/48:
+	case t.low == 0 || between <= l.window*2/3/l.step():
 		return l.window - l.window/time.Duration(t.down)
 	case t.doubt && l.search.window < usual:
 		return l.window - between*2/5
 	default:
 		return max(l.window*5/8, l.window-between/2)
 	}
+}
+
+// step is the part by which the window changes when it is known well.
+func (l *learner) step() time.Duration {
+	if l.free && l.n == 1 && l.window < quick {
+		return fine
+	}
+	return small
 }
 
 // answersBefore is how many answers it takes before w is tried: what a refusal costs is
@@ -178,6 +193,11 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 	if early && made.Sub(l.search.refused) > memory {
 		l.n, early = 0, false
 	}
+	again := l.n == 1 && l.free && l.follows(made, l.window)
+	if again { // the refusal before explains this one, if it counts
+		l.credit--
+		l.free = l.credit > 0
+	}
 	switch {
 	case l.n == 0:
 		from := made.Add(-memory)
@@ -196,6 +216,13 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 		l.next = l.search.step(&l.history, l.n, made, now)
 	case l.window < l.trial.proven:
 		l.withdraw()
+		if l.n == 1 && l.credit == 0 && !again && l.trial.low >= l.window*7/8 {
+			l.free = true // the next call shows whether it is so
+		}
+		if l.n > 1 || !l.free || again {
+			l.backOff(made)
+		}
+	case again:
 		l.backOff(made)
 	default:
 		l.tighten(made)
@@ -224,7 +251,7 @@ func (l *learner) withdraw() {
 			t.low = t.proven * 15 / 16
 		}
 	}
-	l.window, t.down, t.answers = t.proven, small, 0
+	l.window, t.down, t.answers = t.proven, int(l.step()), 0
 }
 
 // tighten allows less, because the call made then was refused, unexpectedly.

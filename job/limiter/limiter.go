@@ -16,7 +16,8 @@
 //   - Until the first refusal there is none, and no call waits.
 //   - Then n is what was answered until then, and the window is looked for: calls
 //     are tried after half a minute, a minute and two, and where n is 1 after two
-//     seconds and more.
+//     seconds and more. Where n is large, one is tried after ten seconds: if that one
+//     is answered, and another refused before long, what lay between both is the pace.
 //   - From then on a shorter window is tried now and then, after as many answers
 //     as make good what a refusal costs: in the middle of what was refused and what
 //     is proven, then by a thirty-second; and faster while Duo allows more than it
@@ -27,6 +28,8 @@
 //     room for more calls; or it spreads the calls, half of them in half of the
 //     window, if calls that follow each other closely are refused. A single call
 //     in an n-th of the window is legal wherever n calls in the window are.
+//   - Where n is 1, one call is made that is legal only if refused calls do not count.
+//     If it is answered, they take no place from then on, until that explains a refusal.
 //   - A refusal of a shorter window spreads the calls, too, if each call that was
 //     refused followed one more closely than any of the many that were answered.
 //

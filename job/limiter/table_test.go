@@ -157,8 +157,7 @@ func backlogs(t *testing.T, k kind, n int) string {
 			if s > goal {
 				text += fmt.Sprintf(" (of %.2f)", fastest(k, n, pages, time.Minute, lat))
 			}
-			told := k.name == "sliding window" || k.name == "attempts counted"
-			if n == 10 && i == 3 && (k.name == "leaky" || pages == 20 && !told) {
+			if n == 10 && i == 3 && (k.name == "leaky" || k.name == "fixed windows" && pages == 20) {
 				goal = slowerUneven
 			}
 			if s > goal {
