@@ -54,8 +54,8 @@
 //   - Until the first refusal, and often after it, kinds of limits look the same, and what
 //     suits one is refused by another.
 //   - One who never tries for more never learns of a higher limit. With a trial in
-//     32 calls, of which a refused one costs two, 6 % are lost; at 2 calls a minute
-//     it takes a quarter of an hour to notice.
+//     32 calls, of which a refused one costs two if it counts, 6 % are lost; at 2 calls
+//     a minute it takes a quarter of an hour to notice.
 package limiter
 
 import (
