@@ -183,7 +183,7 @@ type simServerTrouble struct {
 
 // simTrick is how Duo misleads in a run, from a call of the stream on.
 type simTrick struct {
-	kind string // "circle", "back", "repeat", "same", "blank", "outside", "swapped", "ahead"
+	kind string // "circle", "turns", "back", "repeat", "same", "blank", "outside", "swapped", "ahead"
 	from int
 }
 
@@ -394,6 +394,9 @@ func (sc *scenario) drawTricks(d dice, r *simRun) {
 			kind = "circle"
 		case (s.texts || s.shape.varies || s.least() < 16) && s.endpoint.Cursor != duo.Offset && (kind == "blank" || kind == "same" || kind == "circle"):
 			kind = "repeat" // without a cursor, only what records tell is left
+		}
+		if kind == "circle" && dicing(sc.seed, "turns", r.gap, s.name()).oneIn(2) {
+			kind = "turns"
 		}
 		r.tricks[s] = &simTrick{kind: kind, from: d.between(1, 4)}
 	}

@@ -67,7 +67,11 @@ func (d simDuo) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if dice.permille(sim.plan.duo) {
 		turn.failedCall(sim)
-		return d.fail(req.Context(), dice, turn)
+		resp, err := d.fail(req.Context(), dice, turn)
+		if err == nil {
+			d.talk(resp, dicing(sim.seed, "talk", sim.run, req.URL.Path, values.Get("account_id"), call))
+		}
+		return resp, err
 	}
 	if s == nil {
 		return answer(http.StatusOK, d.accounts(dice)), nil
@@ -138,6 +142,16 @@ func (d simDuo) fail(ctx context.Context, dice dice, turn *simTurn) (*http.Respo
 		return resp, nil
 	}
 	return answer(pick(dice, 500, 502, 503, 504, 408), `{"stat": "FAIL", "code": 50301, "message": "unavailable"}`), nil
+}
+
+// talk makes one in three failures one of many words, which say nothing more.
+func (d simDuo) talk(resp *http.Response, dice dice) {
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && dice.oneIn(3) {
+		words := strings.Repeat("again ", dice.between(500, 20_000))
+		body = bytes.Replace(body, []byte(`"message": "`), []byte(pick(dice, `"message": "`, `"message_detail": "`)+words), 1)
+	}
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 }
 
 // refuse answers a call beyond the stream's limit.
@@ -261,6 +275,7 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 		s.reading++
 	}
 	turn.asked = q.min
+	sim.judgeCircle(s, turn, q.cursor)
 	oldest := d.now() - simRetention.Milliseconds()
 	if q.min < oldest && sim.refuses {
 		turn.tooOld = true
@@ -422,6 +437,17 @@ func (s *simStream) mislead(turn *simTurn, trick *simTrick, q query, page []*sim
 	case "circle":
 		if len(turn.given) > 0 {
 			return turn.given[0]
+		}
+	case "turns":
+		switch at, led := turn.places[q.cursor]; {
+		case !led:
+			return cursor
+		case strings.HasSuffix(q.cursor, "9009"):
+			return turn.given[0]
+		default:
+			text := turn.given[0] + "9009" // another one, that leads to where the page's own does
+			turn.places[text] = at
+			return text
 		}
 	case "same":
 		if q.cursor != "" {

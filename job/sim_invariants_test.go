@@ -38,6 +38,7 @@ type simTurn struct {
 	before                 map[*simRecord]bool    // of those shown: by earlier runs, too
 	passed                 map[*simRecord]bool    // cursors went past them before they were shown
 	since                  int64                  // the mintime of the call that brought what is repeated
+	circle                 simCircle
 	tricked, blank, tooOld bool
 	rotten                 string           // what became of its checkpoint, where that must be noticed, or ""
 	doubts                 map[simDoubt]int // records that came again and may have
@@ -561,6 +562,7 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 			sim.violation("the summary tells of %s, which nobody asked for", r.Name())
 		}
 	}
+	sim.judgeWords(sum)
 	sim.judgeTurns()
 	sim.judgeShared()
 	sim.judgeWarnings()
@@ -763,6 +765,30 @@ func (sim *simulation) judgeCalls(s *simStream, t *simTurn) {
 	}
 	if learning := s.shape.learning(); t.refused > learning+t.calls/10 {
 		sim.violation("%s: of %d calls Duo refused %d", s.name(), t.calls, t.refused)
+	}
+}
+
+// simCircle is the cursors with which a stream has asked since it last asked without one,
+// and how many pages it has asked for more than once.
+type simCircle struct {
+	asked       map[string]bool
+	again, lost int
+}
+
+// judgeCircle checks that a stream does not go round where Duo's cursors lead in a circle:
+// of the pages that it has it asks for one again, which it may have fetched ahead, and
+// notices. What did not arrive is asked for again.
+func (sim *simulation) judgeCircle(s *simStream, t *simTurn, cursor string) {
+	c := &t.circle
+	if cursor == "" || c.lost != t.failed+t.refused || sim.plan.doubled {
+		*c = simCircle{lost: t.failed + t.refused, asked: map[string]bool{}}
+	}
+	if c.asked[cursor] && cursor != "" {
+		c.again++
+	}
+	c.asked[cursor] = true
+	if c.again == 2 {
+		sim.violation("%s goes round in a circle of Duo's cursors: it asks for a second page that it has", s.name())
 	}
 }
 

@@ -420,6 +420,7 @@ func (h *simHandler) Handle(_ context.Context, r slog.Record) error {
 		return nil
 	}
 	h.sim.note("dls %s: %s %s", strings.ToLower(r.Level.String()), r.Message, strings.Join(attrs, " "))
+	h.sim.said(r.Message + strings.Join(attrs, " "))
 	if r.Level >= slog.LevelWarn {
 		h.sim.warnings = append(h.sim.warnings, simWarning{stream, r.Message})
 	}
