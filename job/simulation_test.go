@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"dls/job"
-	"dls/job/config"
 	"dls/state"
 )
 
@@ -105,6 +104,7 @@ func playSim(t *testing.T, sim *simulation, seed uint64) {
 type simulation struct {
 	*scenario
 	lines map[string]*simKind // by endpoint and line
+	file  simFile
 
 	run   int // counts from 0
 	plan  *simRun
@@ -147,6 +147,7 @@ type simEvent struct {
 func newSimulation(seed uint64) *simulation {
 	sim := &simulation{scenario: draw(seed), lines: map[string]*simKind{}, everShown: map[*simRecord]bool{}, turned: map[*simStream]int{}, proved: map[*simStream]bool{}, ledgers: map[*simStream]simLedger{}, passes: map[*simStream]*simPass{}, run: -1}
 	sim.disk = simDisk{checkpoints: map[string]*state.Checkpoint{}, history: map[string][]simCopy{}, turns: map[string]time.Time{}, ledgers: map[string][]byte{}}
+	sim.file = sim.drawFile()
 	for _, s := range sim.streams {
 		for _, k := range s.kinds {
 			sim.lines[s.endpoint.Name+" "+k.line] = k
@@ -157,6 +158,7 @@ func newSimulation(seed uint64) *simulation {
 
 // play plays the drawn runs, and clean ones until all is delivered.
 func (sim *simulation) play() {
+	sim.misread()
 	time.Sleep(sim.begin)
 	for _, r := range sim.runs {
 		time.Sleep(r.gap)
@@ -284,26 +286,6 @@ func (sim *simulation) sync(ctx context.Context, who int) (*job.Summary, error) 
 	defer sim.mu.Unlock()
 	sim.parties[who].ended = time.Now()
 	return sum, err
-}
-
-// config is the configuration of a run.
-func (sim *simulation) config(r *simRun) *config.Config {
-	cfg := &config.Config{
-		Audit: sim.audit, Offset: sim.offset, Overlap: r.overlap, Timeout: 2 * time.Minute, Checkpointing: true, Directory: "/state",
-		Account: config.Account{IKey: ikey, SKey: config.NewSecret(skey), Hostname: simHost, MSP: sim.msp},
-	}
-	if sim.cef != nil {
-		cfg.Format = config.CEF
-	}
-	for i, s := range sim.servers {
-		cfg.Servers = append(cfg.Servers, config.Server{ID: s.id, Hostname: "localhost", Port: 1024 + i, Protocol: s.protocol})
-	}
-	for _, s := range sim.streams {
-		if !slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.Endpoint == s.endpoint }) {
-			cfg.Routes = append(cfg.Routes, config.Route{Endpoint: s.endpoint, Servers: s.servers})
-		}
-	}
-	return cfg
 }
 
 // step is a point at which the process may be killed: an error means that it is, and
