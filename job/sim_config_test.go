@@ -13,19 +13,15 @@ import (
 
 // simFile is a scenario's configuration file, as its user writes it.
 type simFile struct {
-	spare   []string // servers to which no endpoint is mapped, as they stand there
-	first   bool     // before the others
-	wrong   string   // an overlap that no run can have, which is tried first, or ""
-	offset  time.Duration
-	forgets bool // without checkpoints
-	audit   bool
-	servers []*simServerPlan
+	spare []string // servers to which no endpoint is mapped, as they stand there
+	first bool     // before the others
+	wrong string   // an overlap that no run can have, which is tried first, or ""
 }
 
 // drawFile draws what a configuration file has beside what the runs are about.
 func (sc *scenario) drawFile() (f simFile) {
 	d := dicing(sc.seed, "file")
-	f = simFile{first: d.oneIn(2), offset: sc.offset, audit: sc.audit, servers: sc.servers}
+	f = simFile{first: d.oneIn(2)}
 	for i := range pick(d, 0, 0, 1, 2) {
 		f.spare = append(f.spare, fmt.Sprintf("{id: 'spare%d', hostname: 'localhost', port: %d, protocol: '%s'%s}",
 			i, 2000+i, pick(d, "UDP", "UDP", "TCP", "RELP"), pick(d, "", ", max_record_bytes: 2000")))
@@ -43,14 +39,14 @@ func (f *simFile) text(sim *simulation, overlap string) string {
 	say("version: '1.0.0'")
 	say("dls_settings:")
 	say("  log_format: '%s'", map[bool]string{false: "JSON", true: "CEF"}[sim.cef != nil])
-	if f.audit {
+	if sim.audit {
 		say("  audit: daily")
 	}
-	say("  api: {offset: %s, overlap: %s, timeout: 120}", strconv.FormatFloat(f.offset.Hours()/24, 'f', -1, 64), overlap)
-	say("  checkpointing: {enabled: %v, directory: '/state'}", !f.forgets)
+	say("  api: {offset: %s, overlap: %s, timeout: 120}", strconv.FormatFloat(sim.offset.Hours()/24, 'f', -1, 64), overlap)
+	say("  checkpointing: {enabled: %v, directory: '/state'}", sim.forgetful == nil)
 	say("servers:")
 	var servers []string
-	for i, s := range f.servers {
+	for i, s := range sim.scenario.servers {
 		servers = append(servers, fmt.Sprintf("{id: '%s', hostname: 'localhost', port: %d, protocol: '%s'}", s.id, 1024+i, s.protocol))
 	}
 	all := slices.Concat(servers, f.spare)
@@ -63,7 +59,7 @@ func (f *simFile) text(sim *simulation, overlap string) string {
 	say("account:")
 	say("  ikey: '%s'\n  skey: '%s'\n  hostname: '%s'\n  is_msp: %v", ikey, skey, simHost, sim.msp)
 	say("  endpoint_server_mappings:")
-	for i, s := range f.servers {
+	for i, s := range sim.scenario.servers {
 		var names []string
 		for _, stream := range sim.streams {
 			if slices.Contains(stream.servers, i) && !slices.Contains(names, stream.endpoint.Name) {
@@ -84,8 +80,8 @@ func (sim *simulation) config(r *simRun) *config.Config {
 	if err != nil {
 		panic(fmt.Sprintf("seed %d: %v in\n%s", sim.seed, err, text))
 	}
-	if cfg.Overlap != r.overlap || (cfg.Offset-sim.file.offset).Abs() > time.Millisecond {
-		sim.violate("the file says an overlap of %v and an offset of %v, and dls reads %v and %v", r.overlap, sim.file.offset, cfg.Overlap, cfg.Offset)
+	if cfg.Overlap != r.overlap || (cfg.Offset-sim.offset).Abs() > time.Millisecond {
+		sim.violate("the file says an overlap of %v and an offset of %v, and dls reads %v and %v", r.overlap, sim.offset, cfg.Overlap, cfg.Offset)
 	}
 	for i, route := range cfg.Routes {
 		for _, s := range sim.streams {
@@ -107,13 +103,19 @@ func (sim *simulation) misread() {
 	sim.refused("an overlap of "+sim.file.wrong+" minutes", err, "dls_settings.api.overlap")
 }
 
-// refused checks that dls refuses a file for one key, and returns what it says of it.
-func (sim *simulation) refused(what string, err error, key string) (said string) {
+// refused checks that dls refuses a file for one of these keys, the first among them, and
+// returns what it says.
+func (sim *simulation) refused(what string, err error, keys ...string) (said string) {
 	wrong, ok := errors.AsType[*config.Errors](err)
-	if !ok || len(wrong.List) != 1 || wrong.List[0].Key != key || wrong.List[0].Line == 0 {
+	if !ok || !slices.ContainsFunc(wrong.List, func(e *config.Error) bool { return e.Key == keys[0] }) {
 		sim.violate("%s is not refused by its key: %v", what, err)
 		return ""
 	}
+	for _, e := range wrong.List {
+		if !slices.Contains(keys, e.Key) || e.Line == 0 {
+			sim.violate("%s is refused for something else: %v", what, e)
+		}
+	}
 	sim.say("dls refuses %s: %v", what, err)
-	return wrong.List[0].Rule + " " + wrong.List[0].Hint
+	return err.Error()
 }

@@ -600,7 +600,7 @@ func (t *simTurn) begun() bool { return t.loaded || t.calls > 0 }
 // need.
 func (sim *simulation) judgeTurns() {
 	plan := sim.plan
-	noted := plan.store == 0 && plan.endpoints == nil && !plan.children && plan.shard.N == 0 && len(sim.streams) > plan.parallel
+	noted := sim.forgetful == nil && plan.store == 0 && plan.endpoints == nil && !plan.children && plan.shard.N == 0 && len(sim.streams) > plan.parallel
 	for _, a := range sim.streams {
 		for _, b := range sim.streams {
 			passed := slices.ContainsFunc(b.servers, func(i int) bool { return !slices.Contains(a.servers, i) })
@@ -629,7 +629,7 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 	}
 	sim.judgeKept(s, result)
 	if result.Err != nil {
-		cause := t.rotten != "" || plan.trouble() || plan.maxRuntime > 0 || t.overtaken || t.tricked || t.blank || s.shape.limit > 0 && plan.retryFor < time.Hour
+		cause := sim.keepless(s, result.Err) || t.rotten != "" || plan.trouble() || plan.maxRuntime > 0 || t.overtaken || t.tricked || t.blank || s.shape.limit > 0 && plan.retryFor < time.Hour
 		if !cause {
 			sim.violation("%s fails without a cause: %v", s.name(), result.Err)
 		}
@@ -851,7 +851,7 @@ func (sim *simulation) impatience(s *simStream, t *simTurn, result *job.Result) 
 		if t.sessions < 5 {
 			return fmt.Sprintf("its page is blamed after %d sessions failed that carried some of it", t.sessions)
 		}
-	case sim.directory != nil: // when its turn began is not known
+	case sim.directory != nil, sim.forgetful != nil: // when its turn began is not known
 	case sim.plan.retryFor > 0 && end.Sub(first) < sim.plan.retryFor:
 		return fmt.Sprintf("it gives up %v after the first fault of its servers", end.Sub(first))
 	case sim.plan.retryFor > 0 && end.Sub(last) > 3*time.Minute:

@@ -108,6 +108,9 @@ func (simStaged) Discard() {}
 // store opens the store of a run.
 func (sim *simulation) store(*config.Config) (state.Store, error) {
 	switch {
+	case sim.forgetful != nil && !sim.needsStore():
+		sim.violate("a run without memory needs a checkpoint directory")
+		return nil, errNoDirectory
 	case sim.bucket != nil:
 		return sim.bucket.open(sim.ctx)
 	case sim.directory != nil:
@@ -120,6 +123,9 @@ var errDisk = errors.New("the disk is full")
 
 // fails is a step of the store that may fail.
 func (s *simStore) fails(what string, id state.ID) error {
+	if s.sim.forgetful != nil && what != "append" {
+		s.sim.violate("a run without memory does something to checkpoints: %s", what)
+	}
 	if err := s.sim.step(what); err != nil {
 		return err
 	}
@@ -277,6 +283,9 @@ func (s *simStore) Enrol(_, _ string, streams []string) error {
 	return nil
 }
 func (s *simStore) Claim(context.Context, state.Share) (func(), error) {
+	if s.sim.forgetful != nil {
+		s.sim.violate("a run without memory locks")
+	}
 	if err := s.sim.step("lock"); err != nil {
 		return nil, err
 	}
