@@ -249,15 +249,28 @@ func (f *Feed) begin(ctx context.Context, call window.Call) *fetch {
 	return p
 }
 
-// drop ends the call that was made ahead, if there is one.
+// drop ends the call that was made ahead, if there is one. That Duo has refused it counts
+// though nobody waits for it any more.
 func (f *Feed) drop() {
-	if p := f.ahead; p != nil {
-		p.cancel()
-		<-p.done
-		p.room.Release()
-		f.Limiter.Lost(time.Now())
-		f.ahead = nil
+	p := f.ahead
+	if p == nil {
+		return
 	}
+	f.ahead = nil
+	p.cancel()
+	<-p.done
+	p.room.Release()
+	if api, ok := errors.AsType[*duo.APIError](p.err); ok && api.Limited() {
+		f.refused(time.Now(), api)
+	} else {
+		f.Limiter.Lost(time.Now())
+	}
+}
+
+// refused notes that a call was beyond Duo's limit.
+func (f *Feed) refused(now time.Time, api *duo.APIError) {
+	f.Stats.Limited++
+	f.Limiter.Refused(now, api.RetryAfter)
 }
 
 // read takes the answer apart. Before it looks at the records it asks for the next
@@ -303,8 +316,7 @@ func (f *Feed) failed(ctx context.Context, p *fetch, err error) error {
 	switch {
 	case p.told: // what came could not be read
 	case api != nil && api.Limited(): // whatever its status is
-		f.Stats.Limited++
-		f.Limiter.Refused(now, api.RetryAfter)
+		f.refused(now, api)
 	case api != nil:
 		f.Limiter.Answered(now)
 	default:

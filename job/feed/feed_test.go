@@ -98,6 +98,46 @@ func TestAhead(t *testing.T) {
 	}
 }
 
+// refusing answers the first call with a page, and the next with Duo's limit.
+type refusing struct{ source }
+
+func (s *refusing) Get(ctx context.Context, host, path string, v url.Values, buf []byte, room func(int) error) ([]byte, error) {
+	if len(s.asked) > 0 {
+		return nil, &duo.APIError{Status: 429, Code: 42901, RetryAfter: time.Minute}
+	}
+	return s.source.Get(ctx, host, path, v, buf, room)
+}
+
+// told is a limiter that notes for how long Duo asks to be left alone.
+type told struct {
+	free
+	after []time.Duration
+}
+
+func (l *told) Refused(_ time.Time, after time.Duration) { l.after = append(l.after, after) }
+
+// What Duo says to a call that was made ahead is heard though the page is not wanted any
+// more: whoever reads on may not call before the time that it tells.
+func TestRefusedAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var limit told
+		f := New(Options{
+			Source: new(refusing), Limiter: &limit, Waiter: free{}, Memory: NewMemory(), Backoff: new(retry.Backoff),
+			Row: duo.Named("auth"), Log: slog.New(slog.DiscardHandler), Stats: new(Stats),
+		})
+		f.Buffers = new(Buffers)
+		var page shown
+		if _, err := f.Next(t.Context(), func() window.Call { return window.Call{Mintime: 1000, Maxtime: 9000, More: true} }, &page); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		f.Close()
+		if diff := cmp.Diff([]time.Duration{time.Minute}, limit.after); diff != "" || f.Stats.Limited != 1 {
+			t.Errorf("refused %d times, for (-want +got):\n%s", f.Stats.Limited, diff)
+		}
+	})
+}
+
 // slow is a limiter that lets a call go after a minute, and a waiter that waits.
 type slow struct {
 	free
