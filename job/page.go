@@ -3,6 +3,7 @@ package job
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"dls/cef"
@@ -213,7 +214,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 	running, latest := w.Bounds(p.facts)
 	p.bounds = window.Span{Min: running, Max: latest}
 	ahead := state.HourOf(time.Now().Add((aheadHours - 1) * time.Hour).UnixMilli())
-	start, kept := 0, 0
+	start, kept, behind, unwanted := 0, 0, s.behind(span), 0
 	for i := range p.entries {
 		e := &p.entries[i]
 		line := p.bytes[start:e.end]
@@ -232,10 +233,14 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		} else if newer {
 			until = min(at, time.Now().Add(window.Skew).UnixMilli()) // a run may be long
 		}
-		verdict, count, shown := r.Judge(e.id)
-		p.facts.Repeated = p.facts.Repeated && shown
 		p.facts.Newest = p.facts.Newest || e.id.Key == newest
 		p.facts.Last = e.id.Key
+		if newer && i >= behind {
+			unwanted++ // the next page may show that it is
+			continue
+		}
+		verdict, count, shown := r.Judge(e.id)
+		p.facts.Repeated = p.facts.Repeated && shown
 		if verdict == state.Known {
 			continue
 		}
@@ -269,9 +274,26 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 	}
 	p.bytes = p.bytes[:kept]
 	p.facts.Fresh = len(p.marks)
-	s.result.Fetched += len(p.entries)
-	s.result.Already += len(p.entries) - len(p.marks)
+	s.result.Fetched += len(p.entries) - unwanted
+	s.result.Already += len(p.entries) - unwanted - len(p.marks)
 	return p
+}
+
+// behind is the index from which on records of a page that tell a later time than the span
+// are not wanted. A run delivers them, since the next one would have to. Of a pull with an
+// end they are those behind the last record that tells a time of the span, since Duo's
+// order is that of time: what only one text tells takes nothing away before it.
+func (s *stream) behind(span window.Span) int {
+	entries := s.slot.page.entries
+	if !s.run.bounded {
+		return len(entries)
+	}
+	for i, e := range slices.Backward(entries) {
+		if _, within := e.believed(span, s.unit()); within {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // since is the time before which delivered records need not be remembered once the

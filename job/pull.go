@@ -31,8 +31,10 @@ type PullOptions struct {
 // are as for Sync.
 func Pull(ctx context.Context, cfg *config.Config, opts PullOptions) (*Summary, error) {
 	now := time.Now()
-	if opts.Until.IsZero() || opts.Until.After(now.Add(-window.Lag)) {
-		opts.Until = now.Add(-window.Lag)
+	newest := now.Add(-window.Lag)
+	bounded := !opts.Until.IsZero() && opts.Until.Before(newest)
+	if !bounded {
+		opts.Until = newest
 	}
 	switch {
 	case !opts.Since.Before(opts.Until):
@@ -70,6 +72,6 @@ func Pull(ctx context.Context, cfg *config.Config, opts PullOptions) (*Summary, 
 	if r.store != nil {
 		defer r.store.Close()
 	}
-	own.Offset, r.end = r.start.Sub(opts.Since), opts.Until.UnixMilli()
+	own.Offset, r.end, r.bounded = r.start.Sub(opts.Since), opts.Until.UnixMilli(), bounded
 	return r.work(ctx)
 }

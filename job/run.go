@@ -105,6 +105,7 @@ type run struct {
 	log     *slog.Logger
 	start   time.Time
 	end     int64 // of the run's window, in milliseconds since the epoch
+	bounded bool  // what lies behind it is not wanted: a pull's
 	client  *duo.Client
 	store   state.Store // nil when checkpointing is off and no server needs it
 	commits *commits

@@ -31,9 +31,10 @@ func (sim *simulation) forget() {
 	}
 }
 
-// simForgetful is what is known of a host without memory.
+// simForgetful is what is known of a host without memory, or of a pull.
 type simForgetful struct {
 	covered map[*simStream]simCovered
+	pull    *simPull // or nil
 }
 
 // simCovered is the time that the last runs of a stream have covered, where they were done
@@ -106,6 +107,9 @@ func (sim *simulation) startsAfresh() {
 		sim.forgets(s, 0, "nothing is remembered")
 		if plan.shard.Has(s.account) && (plan.endpoints == nil || slices.Contains(plan.endpoints, s.endpoint.Name)) {
 			sim.loaded(state.ID{IKey: ikey, Endpoint: s.endpoint.Name, Account: s.account}, nil)
+			if p := sim.forgetful.pull; p != nil {
+				sim.turnOf(s).end = p.end(sim.start)
+			}
 		}
 	}
 }

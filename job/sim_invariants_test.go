@@ -639,11 +639,11 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 		return
 	}
 	cut := func(r *simRecord) bool { return t.passed[r] && t.disturbed != "" }
-	sim.due(s, func(r *simRecord) bool { return sim.owed(t, r) && !s.mayEnd(t) && !cut(r) }, func(r *simRecord) {
+	sim.due(s, func(r *simRecord) bool { return sim.owed(t, r) && sim.wanted(t, r) && !s.mayEnd(t) && !cut(r) }, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})
 	sim.due(s, func(r *simRecord) bool {
-		return !cut(r) && (t.shown[0][r] && sim.kept(t, r) && !(t.disturbed != "" && s.mayEnd(t)) || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t))
+		return !cut(r) && sim.wanted(t, r) && (t.shown[0][r] && sim.kept(t, r) && !(t.disturbed != "" && s.mayEnd(t)) || sim.everShown[r] && sim.owed(t, r) && !s.mayEnd(t))
 	}, func(r *simRecord) {
 		sim.violation("the run is done with %s, and %s, which Duo has shown, is not delivered", s.name(), sim.names([]*simRecord{r}))
 	})

@@ -65,10 +65,18 @@ func TestSimulation(t *testing.T) {
 func play1(t *testing.T, seed uint64) *simulation {
 	sim := newSimulation(seed)
 	playSim(t, sim, seed, sim.play)
-	if len(sim.wrong) == 0 && dicing(seed, "hosts").oneIn(3) {
+	others := dicing(seed, "hosts")
+	if len(sim.wrong) == 0 && others.oneIn(3) {
 		other := newSimulation(seed)
 		other.forget()
 		playSim(t, other, seed, other.playForgetful)
+		if len(other.wrong) > 0 {
+			return other
+		}
+	}
+	if len(sim.wrong) == 0 && others.oneIn(3) {
+		other := newSimulation(seed)
+		playSim(t, other, seed, other.playPulls)
 		if len(other.wrong) > 0 {
 			return other
 		}
@@ -280,13 +288,16 @@ func (sim *simulation) once(r *simRun) (*job.Summary, error) {
 	sim.judge(sum, err)
 	if sim.forgetful != nil {
 		sim.judgeGaps(sum)
+		if sim.forgetful.pull != nil {
+			sim.judgePull()
+		}
 	}
 	return sum, err
 }
 
 // sync runs the job: the run, or the one beside it.
 func (sim *simulation) sync(ctx context.Context, who int) (*job.Summary, error) {
-	r, cfg := sim.plan, sim.config(sim.plan)
+	r := sim.plan
 	sim.mu.Lock()
 	sim.parties[who].started, sim.progress[who] = true, new(job.Progress)
 	opts := job.Options{
@@ -298,14 +309,23 @@ func (sim *simulation) sync(ctx context.Context, who int) (*job.Summary, error) 
 	opts.SetTransport(simDuo{sim, who})
 	opts.SetReceiver(sim.receiver)
 	opts.SetStore(sim.store)
-	if sim.directory != nil {
-		cfg.Directory, opts.Places = sim.directory.path, []string{sim.directory.path}
-	}
-	sum, err := job.Sync(ctx, cfg, opts)
+	sum, err := sim.work(ctx, opts)
 	sim.mu.Lock()
 	defer sim.mu.Unlock()
 	sim.parties[who].ended = time.Now()
 	return sum, err
+}
+
+// work runs the job, or pulls.
+func (sim *simulation) work(ctx context.Context, opts job.Options) (*job.Summary, error) {
+	if sim.forgetful != nil && sim.forgetful.pull != nil {
+		return sim.forgetful.pull.run(ctx, sim, opts)
+	}
+	cfg := sim.config(sim.plan)
+	if sim.directory != nil {
+		cfg.Directory, opts.Places = sim.directory.path, []string{sim.directory.path}
+	}
+	return job.Sync(ctx, cfg, opts)
 }
 
 // step is a point at which the process may be killed: an error means that it is, and
