@@ -34,7 +34,7 @@ const (
 	exitDone    = 0
 	exitNone    = 1  // no stream got through
 	exitUsage   = 2  // usage or configuration error, nothing was fetched
-	exitPartial = 3  // some streams failed, or records lie in a file that a server does not take; the rest is done
+	exitPartial = 3  // some streams failed or were not finished, or records lie in a file that a server does not take; something got through
 	exitLocked  = 75 // another run holds the lock
 	exitSignal  = 128
 )

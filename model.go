@@ -25,7 +25,7 @@ func program(app *kong.Application) usage.Program {
 			{Term: "0", Text: "Everything fetched is confirmed, or nothing was new."},
 			{Term: "1", Text: "No stream got through."},
 			{Term: "2", Text: "Usage or configuration error; nothing was fetched."},
-			{Term: "3", Text: "Some streams failed, the others are done."},
+			{Term: "3", Text: "Some streams failed or were not finished, but something got through."},
 			{Term: "75", Text: "Another run holds the lock."},
 			{Term: "130, 143", Text: "Interrupted by SIGINT or SIGTERM; what was confirmed is checkpointed."},
 		},

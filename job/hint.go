@@ -18,6 +18,13 @@ import (
 	"dls/state/bucket"
 )
 
+// Hints that hold where there are checkpoints.
+const (
+	goesOn    = "the next run goes on from there"
+	supports  = "if it happens again, tell Duo's support"
+	stopsHere = "what was delivered is checkpointed; " + supports
+)
+
 // Hint says what to do about an error of [Sync] or of a [Result], or "".
 func Hint(err error) string {
 	if api, ok := errors.AsType[*duo.APIError](err); ok {
@@ -58,11 +65,11 @@ func Hint(err error) string {
 	}
 	switch {
 	case errors.Is(err, ErrMaxRuntime), errors.Is(err, context.Canceled):
-		return "the next run goes on from there"
+		return goesOn
 	case errors.Is(err, state.ErrLocked):
 		return "wait for it to end; if it is a run for another account, give each account a checkpointing.directory of its own"
 	case errors.Is(err, window.ErrStuck), errors.Is(err, window.ErrCircle), errors.Is(err, window.ErrRepeats), errors.Is(err, window.ErrForgotten):
-		return "what was delivered is checkpointed; if it happens again, tell Duo's support"
+		return stopsHere
 	case errors.Is(err, errNoChildren):
 		return "check in Duo's Admin Panel that the Accounts API application may still see them; if there are none, is_msp is not for this account"
 	}
@@ -130,6 +137,14 @@ func callHint(err error) string {
 
 // Hint says what to do about Err, or "".
 func (r *Result) Hint() string {
+	if r.forgets {
+		switch hint := Hint(r.Err); hint {
+		case goesOn:
+			return "without checkpoints the next run sends everything again: give it more time, or set dls_settings.checkpointing.enabled to true"
+		case stopsHere:
+			return supports
+		}
+	}
 	row := duo.Named(r.Endpoint)
 	if api, ok := errors.AsType[*duo.APIError](r.Err); ok && row != nil {
 		switch {

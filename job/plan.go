@@ -67,7 +67,7 @@ func (r *run) stream(a account, route config.Route) *stream {
 	return &stream{
 		run: r, endpoint: row, servers: route.Servers, host: a.host, wrong: a.wrong,
 		id:      state.ID{IKey: r.cfg.Account.IKey, Endpoint: row.Name, Account: a.id},
-		outcome: outcome{result: Result{Endpoint: row.Name, Account: a.id, AccountName: a.name}},
+		outcome: outcome{result: Result{Endpoint: row.Name, Account: a.id, AccountName: a.name, forgets: !r.cfg.Checkpointing}},
 	}
 }
 

@@ -563,6 +563,7 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 		}
 	}
 	sim.judgeWords(sum)
+	sim.judgeOutcome(sum)
 	sim.judgeTurns()
 	sim.judgeShared()
 	sim.judgeWarnings()

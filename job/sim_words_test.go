@@ -3,6 +3,8 @@ package job_test
 import (
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 
 	"dls/job"
 )
@@ -27,6 +29,36 @@ func (sim *simulation) judgeWords(sum *job.Summary) {
 	for _, r := range sum.Runs {
 		if len(r.Error) > mostTold {
 			sim.violation("what is noted of the last run of %s has %d bytes", r.Endpoint, len(r.Error))
+		}
+	}
+}
+
+// judgeOutcome checks that what the run's exit code and its hints say is so: that nothing
+// got through (1) or something did (3), and that the next run goes on from where this
+// one ended.
+func (sim *simulation) judgeOutcome(sum *job.Summary) {
+	came, counts := false, false
+	for _, s := range sim.streams {
+		for _, k := range s.kinds {
+			everywhere := k.sent != nil
+			for _, i := range s.servers {
+				everywhere = everywhere && slices.ContainsFunc(k.sent[i], func(d *simDelivery) bool { return d.run == sim.run && !d.session.confirmed.IsZero() })
+				counts = counts || k.sent != nil && slices.ContainsFunc(k.sent[i], func(d *simDelivery) bool { return d.run == sim.run && d.version > 0 })
+			}
+			came = came || everywhere || len(k.kept) > 0
+		}
+	}
+	done := len(sum.Failed()) < len(sum.Results) || len(sum.Results) == 0
+	if got := sum.Through(); got && !done && !came {
+		sim.violation("something is said to have got through, and nothing has")
+	} else if !got && (done || counts) {
+		sim.violation("nothing is said to have got through, and something has")
+	}
+	for _, r := range sum.Failed() {
+		hint := r.Hint()
+		goesOn := strings.Contains(hint, "goes on from there") || strings.Contains(hint, "is checkpointed")
+		if s := sim.find(r.Endpoint, r.Account); s != nil && goesOn && sim.forgetful != nil {
+			sim.violation("the hint for %s is false, nothing is remembered: %s", r.Name(), hint)
 		}
 	}
 }

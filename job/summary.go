@@ -55,6 +55,8 @@ type Result struct {
 	// Err is nil when the window was read to its end and everything in it is
 	// confirmed. [ErrMaxRuntime] and a signal leave the rest to the next run.
 	Err error
+
+	forgets bool // there are no checkpoints from which the next run could go on
 }
 
 // Name names the stream in messages.
