@@ -28,6 +28,7 @@ type simDirectory struct {
 	path   string
 	seen   map[string][]byte // what was last read of each checkpoint
 	counts map[string]int    // steps by name
+	small  *simSmall         // or nil
 
 	takeovers map[*simStream]*simTakeover
 }

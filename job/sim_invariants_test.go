@@ -423,7 +423,7 @@ func (sim *simulation) again(k *simKind, before []*simDelivery, to string, times
 		// A record whose text tells an earlier time than Duo's is forgotten earlier; so is one
 		// that an earlier run delivered, and that a cursor has passed over before it is shown.
 		passed := d.run != sim.run && sim.plan.tricks[s].swaps()
-		if d.excused == "" && !passed && !((s.idless || s.texts) && (t.tricked || sim.turnOf(s).tricked)) && !k.records[0].odd {
+		if d.excused == "" && !passed && !sim.directory.forgot(k) && !((s.idless || s.texts) && (t.tricked || sim.turnOf(s).tricked)) && !k.records[0].odd {
 			sure++
 		}
 	}
@@ -630,7 +630,10 @@ func (sim *simulation) judgeStream(s *simStream, result *job.Result) {
 	}
 	sim.judgeKept(s, result)
 	if result.Err != nil {
-		cause := sim.keepless(s, result.Err) || t.rotten != "" || plan.trouble() || plan.maxRuntime > 0 || t.overtaken || t.tricked || t.blank || s.shape.limit > 0 && plan.retryFor < time.Hour
+		if sim.directory.tooLarge(result.Err) {
+			sim.fault(s, "its checkpoint would be too large")
+		}
+		cause := sim.keepless(s, result.Err) || sim.directory.tooLarge(result.Err) || t.rotten != "" || plan.trouble() || plan.maxRuntime > 0 || t.overtaken || t.tricked || t.blank || s.shape.limit > 0 && plan.retryFor < time.Hour
 		if !cause {
 			sim.violation("%s fails without a cause: %v", s.name(), result.Err)
 		}
@@ -947,6 +950,14 @@ func (sim *simulation) judgeWarnings() {
 				sim.violation("false: %s", w.text)
 			}
 		case keptText.MatchString(w.text): // see judgeKept
+		case strings.Contains(w.text, "more records lie in the overlap than a checkpoint remembers"):
+			if !sim.directory.overfull(t.stream) {
+				sim.violation("false: %s: %s", w.stream, w.text)
+			}
+		case strings.Contains(w.text, state.ErrTooLarge.Error()):
+			if sim.directory == nil || sim.directory.small == nil {
+				sim.violation("false: %s", w.text)
+			}
 		case strings.Contains(w.text, "nobody reads the logs of their accounts"), strings.Contains(w.text, "one N only should be"), strings.Contains(w.text, "this store does not know them, and was share"):
 			if !slices.ContainsFunc(sim.runs, func(r *simRun) bool { return r.shard.N > 0 }) {
 				sim.violation("false: %s", w.text)

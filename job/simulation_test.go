@@ -183,6 +183,12 @@ func (sim *simulation) play() {
 		time.Sleep(r.gap)
 		sim.once(r)
 	}
+	if sim.directory != nil && sim.directory.small != nil {
+		sim.directory.loadable()
+		if sim.directory.small.tight {
+			return // it never gets further
+		}
+	}
 	overlap := sim.runs[len(sim.runs)-1].overlap
 	clean := func() bool {
 		sum, err := sim.once(&simRun{overlap: overlap, parallel: 8, retryFor: 6 * time.Hour})

@@ -7,15 +7,13 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"dls/state/internal/bounds"
 )
 
 // Version is the version of the checkpoint files that this program writes, and
 // the newest that it reads. It reads version 1, too.
 const Version = 2
-
-// maxMarks bounds how many delivered records a checkpoint remembers. At a day's
-// overlap that is some ten records a second. Tests lower it.
-var maxMarks = 1 << 20
 
 // ID names a stream, and whose it is.
 type ID struct {
@@ -84,11 +82,11 @@ type Checkpoint struct {
 // Fit forgets the oldest marks where there are more than a file may hold, and
 // returns them. They are valid until cp changes.
 func (cp *Checkpoint) Fit() (gone []Mark) {
-	over := cp.Delivered.Len() - maxMarks
+	over := cp.Delivered.Len() - bounds.Marks
 	if over <= 0 {
 		return nil
 	}
-	over += maxMarks / 8 // not again with the next page
+	over += bounds.Marks / 8 // not again with the next page
 	return cp.Delivered.Forget(cp.Delivered.marks[over].At)
 }
 
@@ -161,8 +159,8 @@ func (cp *Checkpoint) Encode(id ID) ([]byte, error) {
 		data = m.append(data)
 	}
 	data = append(data, "]}\n"...)
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%w: %d bytes, and %d are the most", ErrTooLarge, len(data), maxFile)
+	if err == nil && len(data) > bounds.File {
+		err = fmt.Errorf("%w: %d bytes, and %d are the most", ErrTooLarge, len(data), bounds.File)
 	}
 	return data, err
 }

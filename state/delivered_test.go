@@ -3,6 +3,9 @@ package state
 import (
 	"testing"
 
+	"dls/state/internal/bounds"
+	"dls/state/statetest"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -123,8 +126,7 @@ func TestForgetOneOfEqual(t *testing.T) {
 // What a file has no room for is forgotten, the oldest first, and what is left can be
 // read again and says from when on it remembers.
 func TestFit(t *testing.T) {
-	defer func(most int) { maxMarks = most }(maxMarks)
-	maxMarks = 80
+	defer statetest.Bound(bounds.File, 80)()
 	cp := &Checkpoint{Progress: Progress{DeliveredUntil: 1_000}}
 	for i := range 80 {
 		cp.Delivered.Add([]Mark{mark(int64(1_000+i), byte(i+1), 1)})

@@ -18,11 +18,9 @@ import (
 	"sync"
 	"time"
 
+	"dls/state/internal/bounds"
 	"dls/state/safefile"
 )
-
-// maxFile bounds a file in the directory. Tests lower it.
-var maxFile = 256 << 20
 
 // ErrOwner and ErrAccount are causes of an [UntrustedError]: the file belongs to
 // another user of this machine, or was written for another account of Duo.
@@ -140,7 +138,7 @@ func (d *Dir) Foreign(name string) bool { return errors.Is(d.dir.Look(name), Err
 // any user) is an *UntrustedError.
 func (d *Dir) Load(id ID) (*Checkpoint, error) {
 	name := id.File()
-	data, _, err := d.dir.Read(name, int64(maxFile))
+	data, _, err := d.dir.Read(name, int64(bounds.File))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

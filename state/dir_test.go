@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"dls/state/filetest"
+	"dls/state/internal/bounds"
 	"dls/state/safefile"
 	"dls/state/statetest"
 )
@@ -345,8 +346,7 @@ func TestSaveTooLarge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func(most int) { maxFile = most }(maxFile)
-	maxFile = int(info.Size())
+	defer statetest.Bound(int(info.Size()), bounds.Marks)()
 	if err := d.Save(auth, small); err != nil {
 		t.Errorf("at the limit: %v", err)
 	}

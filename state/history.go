@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"dls/state/internal/bounds"
 )
 
 // RunPoint is what one run came to for one stream, as the history keeps it. Nothing
@@ -144,7 +146,7 @@ func (d *Dir) History(ikey string) ([]RunPoint, error) {
 		if !strings.HasPrefix(name, historyPrefix) || !strings.HasSuffix(name, historySuffix) {
 			continue
 		}
-		data, _, err := d.dir.Read(name, int64(maxFile))
+		data, _, err := d.dir.Read(name, int64(bounds.File))
 		if err != nil {
 			continue
 		}

@@ -1,5 +1,7 @@
 package state
 
+import "dls/state/internal/bounds"
+
 // Files is where [Notes] are kept: files that are small enough to be read and replaced
 // as a whole.
 type Files interface {
@@ -25,7 +27,7 @@ func NewNotes(files Files) Notes { return Notes{files} }
 type dirFiles struct{ *Dir }
 
 func (d dirFiles) ReadFile(name string) ([]byte, error) {
-	data, _, err := d.dir.Read(name, int64(maxFile))
+	data, _, err := d.dir.Read(name, int64(bounds.File))
 	return data, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"dls/state/internal/bounds"
 	"dls/state/safefile"
 )
 
@@ -53,7 +54,7 @@ func (d *Dir) Commit(staged []Staged) []error {
 
 // replace puts a file with the given content in the place of name.
 func (d *Dir) replace(name string, data []byte) error {
-	if len(data) > maxFile {
+	if len(data) > bounds.File {
 		return ErrTooLarge
 	}
 	s, err := d.dir.Stage(name, data, 0o600)

@@ -5,6 +5,7 @@ package statetest
 import (
 	"os"
 
+	"dls/state/internal/bounds"
 	"dls/state/internal/steps"
 )
 
@@ -14,6 +15,14 @@ import (
 // called by several goroutines at once. directory is the path with which the
 // directory is opened.
 func Break(directory string, before func(step string) error) { steps.Set(directory, before) }
+
+// Bound lowers how many bytes a file of a checkpoint directory may have, and how many
+// records a checkpoint remembers, in all directories until undo is called.
+func Bound(file, marks int) (undo func()) {
+	before := [2]int{bounds.File, bounds.Marks}
+	bounds.File, bounds.Marks = file, marks
+	return func() { bounds.File, bounds.Marks = before[0], before[1] }
+}
 
 // Kill kills the process, as a machine that loses its power does: nothing is tidied
 // up. It returns only where that fails.

@@ -106,27 +106,29 @@ func (m mutant) try(dir string) string {
 	data, err := json.Marshal(map[string]any{"Replace": map[string]string{path: changed}})
 	check(err)
 	check(os.WriteFile(overlay, data, 0o600))
-	by := ""
 	tests := append(packages[:1:1], append([]string{"-overlay", overlay}, packages[1:]...)...)
 	if own := "./" + filepath.Dir(m.file); own != "./job" && !slices.Contains(tests, own) { // those of ./job are the simulation's
 		tests = append(tests, own)
 	}
+	var by []string
 	if out, err := run(tests...); err != nil {
-		by = first(out, `(?m)^\s*--- FAIL: (\S+)`, "a test that does not end")
+		by = append(by, first(out, `(?m)^\s*--- FAIL: (\S+)`, "a test that does not end"))
 	}
-	if by == "" && m.tests != nil {
+	if m.tests != nil && (len(by) == 0 || numbered(m.name)) {
 		if out, err := run(append([]string{"test", "-overlay", overlay, "-timeout", "3m"}, m.tests...)...); err != nil {
-			by = first(out, `(?m)(?:^\s*--- FAIL: \S+ .*\n)?^\s*--- FAIL: (\S+)`, "a test that does not end")
+			by = append(by, first(out, `(?m)(?:^\s*--- FAIL: \S+ .*\n)?^\s*--- FAIL: (\S+)`, "a test that does not end"))
+			if seed := first(out, `seed (\d+)`, ""); seed != "" {
+				by[len(by)-1] += " seed " + seed
+			}
 		}
 	}
-	if by != "" && !numbered(m.name) {
-		return by
+	if len(by) == 0 || numbered(m.name) {
+		out, err := run("test", "-overlay", overlay, "-timeout", "10m", "./job", "-run", "^TestSimulation$", "-scenarios", fmt.Sprint(*scenarios), "-failures", "1")
+		if err != nil {
+			by = append(by, "seed "+first(out, `seed (\d+)`, "?"))
+		}
 	}
-	out, err := run("test", "-overlay", overlay, "-timeout", "10m", "./job", "-run", "^TestSimulation$", "-scenarios", fmt.Sprint(*scenarios), "-failures", "1")
-	if err != nil {
-		by = strings.TrimPrefix(by+", seed "+first(out, `seed (\d+)`, "?"), ", ")
-	}
-	return by
+	return strings.Join(by, ", ")
 }
 
 func numbered(name string) bool { return name[0] >= '0' && name[0] <= '9' }
