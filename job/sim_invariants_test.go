@@ -512,7 +512,7 @@ func (sim *simulation) judge(sum *job.Summary, err error) {
 		t.before = map[*simRecord]bool{}
 		for _, shown := range t.shown {
 			for r := range shown {
-				t.before[r] = sim.everShown[r]
+				t.before[r] = sim.everShown[r] && sim.forgetful == nil // to which all is new
 			}
 		}
 		for r := range t.before {

@@ -109,7 +109,7 @@ func (simStaged) Discard() {}
 func (sim *simulation) store(*config.Config) (state.Store, error) {
 	switch {
 	case sim.forgetful != nil && !sim.needsStore():
-		sim.violate("a run without memory needs a checkpoint directory")
+		sim.violate("what remembers nothing, and sends to no server that needs it, opens the checkpoint directory")
 		return nil, errNoDirectory
 	case sim.bucket != nil:
 		return sim.bucket.open(sim.ctx)
