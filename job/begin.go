@@ -48,7 +48,7 @@ func (s *stream) open() (*window.Window, error) {
 // however many runs it takes to deliver the first page; but not before Duo has
 // answered, which it does only where the clock is right.
 func (s *stream) begin() *state.Checkpoint {
-	from := max(s.run.start.Add(-s.run.cfg.Offset).UnixMilli(), window.Oldest(s.run.start))
+	from := max(s.run.start.Add(-s.run.cfg.Offset-s.run.before).UnixMilli(), window.Oldest(s.run.start))
 	if s.run.since != nil {
 		from, _ = s.run.since(s)
 	}

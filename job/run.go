@@ -104,8 +104,9 @@ type run struct {
 	opts    Options
 	log     *slog.Logger
 	start   time.Time
-	end     int64 // of the run's window, in milliseconds since the epoch
-	bounded bool  // what lies behind it is not wanted: a pull's
+	end     int64         // of the run's window, in milliseconds since the epoch
+	bounded bool          // what lies behind it is not wanted: a pull's
+	before  time.Duration // how much further than the offset streams begin that have no checkpoint
 	client  *duo.Client
 	store   state.Store // nil when checkpointing is off and no server needs it
 	commits *commits
@@ -142,6 +143,9 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 	defer r.client.Close()
 	if r.store != nil {
 		defer r.store.Close()
+	}
+	if !cfg.Checkpointing { // runs as far apart as the offset leave nothing between them, also where one comes late
+		r.before = window.Lag + cfg.Overlap
 	}
 	if r.saves() {
 		unlock, err := claim(ctx, r.store, opts.Shard)

@@ -100,7 +100,7 @@ func (sim *simulation) loaded(id state.ID, cp *state.Checkpoint) {
 	t.loaded, t.turned = true, time.Now()
 	start := sim.start.UnixMilli()
 	if cp == nil {
-		t.until = max(start-sim.offset.Milliseconds(), start-(simRetention-window.Margin).Milliseconds())
+		t.until = max(start-sim.back().Milliseconds(), start-(simRetention-window.Margin).Milliseconds())
 		if left := sim.takeover(s); left != nil {
 			t.until = left.from
 		}
