@@ -54,6 +54,7 @@ type simCovered struct {
 
 // playForgetful plays the drawn runs on a host without memory, and a clean one.
 func (sim *simulation) playForgetful() {
+	sim.forget()
 	time.Sleep(sim.begin)
 	sim.obey()
 	if len(sim.wrong) > 0 {
