@@ -275,13 +275,13 @@ func (s *simStream) answer(d simDuo, dice dice, v url.Values, turn *simTurn, cal
 		s.reading++
 	}
 	turn.asked = q.min
-	sim.judgeCircle(s, turn, q.cursor)
 	oldest := d.now() - simRetention.Milliseconds()
 	if q.min < oldest && sim.refuses {
 		turn.tooOld = true
 		sim.note("Duo refuses mintime %s of %s as too old", sim.clock(q.min), s.name())
 		return http.StatusBadRequest, `{"stat": "FAIL", "code": 40002, "message": "Invalid request parameters", "message_detail": "mintime: must be within the last 180 days"}`
 	}
+	sim.judgeCircle(s, turn, q.cursor)
 	trick := sim.plan.tricks[s]
 	records, all := s.window(turn, d.who, q, oldest, d.now(), trick.swaps())
 	most := q.limit
