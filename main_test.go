@@ -148,17 +148,27 @@ func setup(env *testscript.Env) error {
 
 func worldOf(ts *testscript.TestScript) *scriptWorld { return ts.Value(worldKey{}).(*scriptWorld) }
 
-// records ENDPOINT N AGO adds N records, a second apart, the first so long ago.
+// yesterday is when the day before the test's began (UTC).
+var yesterday = time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)
+
+// records ENDPOINT N WHEN adds N records, a second apart, the first so long ago, or at
+// a time of yesterday (15:04:05, UTC).
 func records(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
-		ts.Fatalf("usage: records endpoint n ago")
+		ts.Fatalf("usage: records endpoint n when")
 	}
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
-	ago, err := time.ParseDuration(args[2])
-	ts.Check(err)
-	g := duosim.Generator{Seed: uint64(ago)}
-	worldOf(ts).sim.Add(scriptAccount, args[0], g.Generate(args[0], n, time.Now().Add(-ago), time.Second)...)
+	at, err := time.Parse(time.TimeOnly, args[2])
+	since := at.Sub(at.Truncate(24 * time.Hour))
+	first := yesterday.Add(since)
+	if err != nil {
+		since, err = time.ParseDuration(args[2])
+		ts.Check(err)
+		first = time.Now().Add(-since)
+	}
+	g := duosim.Generator{Seed: uint64(since)}
+	worldOf(ts).sim.Add(scriptAccount, args[0], g.Generate(args[0], n, first, time.Second)...)
 }
 
 // long ENDPOINT BYTES AGO adds a record that is longer than so many bytes, and not by
