@@ -229,8 +229,13 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 		l.backOff(made)
 	}
 	if after > 0 {
-		l.next = now.Add(after)
+		asked := now.Add(after)
+		if l.refusals > 1 { // what Duo asked for before was not enough
+			asked = later(l.next, asked)
+		}
+		l.next = asked
 		if l.n > 0 && l.window == 0 {
+			l.search.early = false
 			l.search.window = l.next.Sub(l.search.first)
 		}
 	}

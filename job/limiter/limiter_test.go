@@ -308,3 +308,51 @@ func TestConcurrent(t *testing.T) {
 		t.Errorf("%d calls are pending", g.pool.pending)
 	}
 }
+
+// However soon Duo asks to be called again, one whom it then refuses again and again calls
+// less and less often: where refused calls count, all others would be refused, too.
+func TestRetryAfterInVain(t *testing.T) {
+	for _, answered := range []int{0, 1, 2, 20} {
+		l := New(most).Account()
+		now, calls := begin, 0
+		for now.Sub(begin) < time.Hour {
+			now = now.Add(l.Wait(now))
+			l.Called(now)
+			if calls++; calls <= answered {
+				l.Answered(now)
+			} else {
+				l.Refused(now, time.Second)
+			}
+		}
+		if calls -= answered; calls > 50 {
+			t.Errorf("%d calls in an hour after %d that were answered, want at most 50", calls, answered)
+		}
+	}
+}
+
+// Who does what Duo asks for after the refusal of many calls knows the window: nothing is
+// left to be found out by another refusal.
+func TestRetryAfterManyCalls(t *testing.T) {
+	lim := &sliding{n: 30, window: time.Minute}
+	l := New(most).Account()
+	now, answered, refused := begin, 0, 0
+	for answered < 90 {
+		for wait := l.Wait(now); wait > 0; wait = l.Wait(now) {
+			now = now.Add(wait)
+		}
+		l.Called(now)
+		ok := !lim.free(now).After(now)
+		lim.count(now, ok)
+		if ok {
+			answered++
+			l.Answered(now)
+		} else {
+			refused++
+			l.Refused(now, time.Minute)
+		}
+		now = now.Add(time.Second / 5)
+	}
+	if refused != 1 {
+		t.Errorf("%d calls were refused, want 1", refused)
+	}
+}
