@@ -209,8 +209,8 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 		l.n = n
 		l.search = search{first: l.oldest(from), refused: made, heard: now}
 		l.next = l.search.step(&l.history, n, made, now)
-	case early && l.history.answered(l.search.refused, now) > 0:
-		l.n = l.history.answered(l.search.refused, now)
+	case early && l.history.answered(l.search.heard, now) > 0:
+		l.n = l.history.answered(l.search.heard, now)
 		l.next = l.search.again(&l.history, l.n, made, now)
 	case l.window == 0:
 		l.next = l.search.step(&l.history, l.n, made, now)

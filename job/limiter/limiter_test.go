@@ -356,3 +356,31 @@ func TestRetryAfterManyCalls(t *testing.T) {
 		t.Errorf("%d calls were refused, want 1", refused)
 	}
 }
+
+// A call that was under way when another one was refused, and is answered, tells nothing of
+// the try that is made soon after: when that is refused, too, the allowance is what was
+// answered before.
+func TestTriedSoon(t *testing.T) {
+	g := New(most)
+	g.shared = true
+	a, b := g.Account(), g.Account()
+	now := begin
+	for range 20 {
+		a.Called(now)
+		now = now.Add(time.Second / 5)
+		a.Answered(now)
+	}
+	a.Called(now)
+	b.Called(now.Add(time.Second / 10))
+	now = now.Add(time.Second / 5)
+	a.Refused(now, 0)
+	b.Answered(now.Add(time.Second / 10))
+	for wait := a.Wait(now); wait > 0; wait = a.Wait(now) {
+		now = now.Add(wait)
+	}
+	a.Called(now)
+	a.Refused(now, 0)
+	if g.pool.n < 20 {
+		t.Errorf("%d calls are allowed, want the 20 that were answered", g.pool.n)
+	}
+}

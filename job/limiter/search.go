@@ -78,7 +78,7 @@ func (s *search) step(h *history, n int, made, now time.Time) time.Time {
 // bucket takes for n tokens, and so that is tried first.
 func (s *search) again(h *history, n int, made, now time.Time) time.Time {
 	between := made.Sub(s.refused)
-	*s = search{first: h.oldest(s.refused), refused: made, heard: now, window: between, low: between / 2, tried: true}
+	*s = search{first: h.oldest(s.heard), refused: made, heard: now, window: between, low: between / 2, tried: true}
 	return made.Add(between/time.Duration(n) + h.lag/2)
 }
 
