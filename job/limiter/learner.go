@@ -86,8 +86,8 @@ func (l *learner) answered(made, now time.Time) {
 		return
 	}
 	if l.window == 0 {
-		if l.search.early {
-			return // what it tells depends on how many more are answered
+		if l.search.early || made.Before(l.search.heard) {
+			return // what it tells depends on how many more are answered, or it was under way
 		}
 		l.found(made)
 	}

@@ -357,30 +357,35 @@ func TestRetryAfterManyCalls(t *testing.T) {
 	}
 }
 
-// A call that was under way when another one was refused, and is answered, tells nothing of
-// the try that is made soon after: when that is refused, too, the allowance is what was
-// answered before.
-func TestTriedSoon(t *testing.T) {
-	g := New(most)
-	g.shared = true
-	a, b := g.Account(), g.Account()
-	now := begin
-	for range 20 {
+// A call that was under way when another one was refused, and is answered, tells nothing: not
+// that the window that is tried first is long enough, nor how many calls are answered by the
+// time of a try soon after.
+func TestAnsweredMeanwhile(t *testing.T) {
+	for _, calls := range []int{10, 20} {
+		g := New(most)
+		g.shared = true
+		a, b := g.Account(), g.Account()
+		now := begin
+		for range calls {
+			a.Called(now)
+			now = now.Add(time.Second / 5)
+			a.Answered(now)
+		}
 		a.Called(now)
+		b.Called(now.Add(time.Second / 10))
 		now = now.Add(time.Second / 5)
-		a.Answered(now)
-	}
-	a.Called(now)
-	b.Called(now.Add(time.Second / 10))
-	now = now.Add(time.Second / 5)
-	a.Refused(now, 0)
-	b.Answered(now.Add(time.Second / 10))
-	for wait := a.Wait(now); wait > 0; wait = a.Wait(now) {
-		now = now.Add(wait)
-	}
-	a.Called(now)
-	a.Refused(now, 0)
-	if g.pool.n < 20 {
-		t.Errorf("%d calls are allowed, want the 20 that were answered", g.pool.n)
+		a.Refused(now, 0)
+		b.Answered(now.Add(time.Second / 10))
+		if g.pool.window != 0 {
+			t.Errorf("after %d calls the window is taken to be %v, want none before the first try", calls, g.pool.window)
+		}
+		for wait := a.Wait(now); wait > 0; wait = a.Wait(now) {
+			now = now.Add(wait)
+		}
+		a.Called(now)
+		a.Refused(now, 0)
+		if g.pool.n < calls {
+			t.Errorf("%d calls are allowed, want the %d that were answered", g.pool.n, calls)
+		}
 	}
 }
