@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"dls/job/duo"
+	"dls/job/record"
 	"dls/job/retry"
 	"dls/job/window"
 )
@@ -249,7 +250,7 @@ func (f *Feed) begin(ctx context.Context, call window.Call) *fetch {
 	return p
 }
 
-// drop ends the call that was made ahead, if there is one. That Duo has refused it counts
+// drop ends the call that was made ahead, if there is one. What Duo has said to it counts
 // though nobody waits for it any more.
 func (f *Feed) drop() {
 	p := f.ahead
@@ -259,18 +260,25 @@ func (f *Feed) drop() {
 	f.ahead = nil
 	p.cancel()
 	<-p.done
-	p.room.Release()
-	if api, ok := errors.AsType[*duo.APIError](p.err); ok && api.Limited() {
-		f.refused(time.Now(), api)
-	} else {
-		f.Limiter.Lost(time.Now())
+	err := p.err
+	if err == nil { // a refusal may have the status of a page
+		_, err = duo.ReadPage(f.Row, p.body, func(i int) (int, error) { return record.Skip(p.body, i) })
 	}
+	p.room.Release()
+	f.tell(time.Now(), err)
 }
 
-// refused notes that a call was beyond Duo's limit.
-func (f *Feed) refused(now time.Time, api *duo.APIError) {
-	f.Stats.Limited++
-	f.Limiter.Refused(now, api.RetryAfter)
+// tell tells the limiter what became of a call.
+func (f *Feed) tell(now time.Time, err error) {
+	switch api, ok := errors.AsType[*duo.APIError](err); {
+	case ok && api.Limited(): // whatever its status is
+		f.Stats.Limited++
+		f.Limiter.Refused(now, api.RetryAfter)
+	case ok, err == nil:
+		f.Limiter.Answered(now)
+	default:
+		f.Limiter.Lost(now)
+	}
 }
 
 // read takes the answer apart. Before it looks at the records it asks for the next
@@ -313,14 +321,8 @@ func (f *Feed) ask(ctx context.Context, call window.Call, next duo.Meta, now tim
 func (f *Feed) failed(ctx context.Context, p *fetch, err error) error {
 	now := time.Now()
 	api, _ := errors.AsType[*duo.APIError](err)
-	switch {
-	case p.told: // what came could not be read
-	case api != nil && api.Limited(): // whatever its status is
-		f.refused(now, api)
-	case api != nil:
-		f.Limiter.Answered(now)
-	default:
-		f.Limiter.Lost(now)
+	if !p.told {
+		f.tell(now, err)
 	}
 	switch {
 	case ctx.Err() != nil:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,44 +99,70 @@ func TestAhead(t *testing.T) {
 	}
 }
 
-// refusing answers the first call with a page, and the next with Duo's limit.
-type refusing struct{ source }
+// then answers the first call with a page, and the next as it says.
+type then struct {
+	source
+	body string
+	err  error
+}
 
-func (s *refusing) Get(ctx context.Context, host, path string, v url.Values, buf []byte, room func(int) error) ([]byte, error) {
+func (s *then) Get(ctx context.Context, host, path string, v url.Values, buf []byte, room func(int) error) ([]byte, error) {
 	if len(s.asked) > 0 {
-		return nil, &duo.APIError{Status: 429, Code: 42901, RetryAfter: time.Minute}
+		return append(buf[:0], s.body...), s.err
 	}
 	return s.source.Get(ctx, host, path, v, buf, room)
 }
 
-// told is a limiter that notes for how long Duo asks to be left alone.
+// told is a limiter that notes what became of calls.
 type told struct {
 	free
-	after []time.Duration
+	outcomes []string
 }
 
-func (l *told) Refused(_ time.Time, after time.Duration) { l.after = append(l.after, after) }
+func (l *told) Answered(time.Time) { l.outcomes = append(l.outcomes, "answered") }
+func (l *told) Lost(time.Time)     { l.outcomes = append(l.outcomes, "lost") }
+func (l *told) Refused(_ time.Time, after time.Duration) {
+	l.outcomes = append(l.outcomes, fmt.Sprint("refused for ", after))
+}
 
 // What Duo says to a call that was made ahead is heard though the page is not wanted any
 // more: whoever reads on may not call before the time that it tells.
-func TestRefusedAhead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var limit told
-		f := New(Options{
-			Source: new(refusing), Limiter: &limit, Waiter: free{}, Memory: NewMemory(), Backoff: new(retry.Backoff),
-			Row: duo.Named("auth"), Log: slog.New(slog.DiscardHandler), Stats: new(Stats),
+func TestHeardAhead(t *testing.T) {
+	for _, tt := range []struct {
+		name, body string
+		err        error
+		want       string
+	}{
+		{"a refusal", "", &duo.APIError{Status: 429, Code: 42901, RetryAfter: time.Minute}, "refused for 1m0s"},
+		{"a refusal with the status of a page", `{"stat": "FAIL", "code": 42901, "message": "too many"}`, nil, "refused for 0s"},
+		{"another refusal", "", &duo.APIError{Status: 403, Code: 40301}, "answered"},
+		{"a page", `{"stat": "OK", "response": {"authlogs": [], "metadata": {}}}`, nil, "answered"},
+		{"no page", `<html>`, nil, "lost"},
+		{"no answer", "", &duo.CallError{Err: context.Canceled}, "lost"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var limit told
+				f := New(Options{
+					Source: &then{body: tt.body, err: tt.err}, Limiter: &limit, Waiter: free{}, Memory: NewMemory(), Backoff: new(retry.Backoff),
+					Row: duo.Named("auth"), Log: slog.New(slog.DiscardHandler), Stats: new(Stats),
+				})
+				f.Buffers = new(Buffers)
+				var page shown
+				if _, err := f.Next(t.Context(), func() window.Call { return window.Call{Mintime: 1000, Maxtime: 9000, More: true} }, &page); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				f.Close()
+				if diff := cmp.Diff([]string{"answered", tt.want}, limit.outcomes); diff != "" {
+					t.Errorf("calls (-want +got):\n%s", diff)
+				}
+				if refused := strings.HasPrefix(tt.want, "refused"); refused != (f.Stats.Limited == 1) {
+					t.Errorf("%d are counted as refused", f.Stats.Limited)
+				}
+			})
 		})
-		f.Buffers = new(Buffers)
-		var page shown
-		if _, err := f.Next(t.Context(), func() window.Call { return window.Call{Mintime: 1000, Maxtime: 9000, More: true} }, &page); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		f.Close()
-		if diff := cmp.Diff([]time.Duration{time.Minute}, limit.after); diff != "" || f.Stats.Limited != 1 {
-			t.Errorf("refused %d times, for (-want +got):\n%s", f.Stats.Limited, diff)
-		}
-	})
+	}
 }
 
 // slow is a limiter that lets a call go after a minute, and a waiter that waits.
