@@ -1,9 +1,11 @@
 package job_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,6 +50,36 @@ func TestFairness(t *testing.T) {
 	}
 	if pages < 20 || small != 2*5 { // each asks on until nothing comes
 		t.Errorf("%d pages of the large stream and %d of the small ones", pages, small)
+	}
+}
+
+// What is said of what a run has left is so: one goes on from there, one sends everything
+// again, and one has delivered nothing.
+func TestRest(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		enabled, dry bool
+		want         string
+	}{
+		{"a run", true, false, "the next run goes on from there"},
+		{"a run without checkpoints", false, false, "without checkpoints the next run sends everything again"},
+		{"a dry run", true, true, "what would be delivered is more than this"},
+		{"a dry run without checkpoints", false, true, "what would be delivered is more than this"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w, _ := newWorld(t)
+			w.text.endpoints, w.text.enabled = map[string][]string{"siem": {"auth"}}, tt.enabled
+			ctx, cancel := context.WithCancel(t.Context())
+			opts := w.options()
+			opts.DryRun, opts.Begun = tt.dry, cancel
+			sum, err := job.Sync(ctx, w.config(), opts)
+			if err != nil || len(sum.Failed()) != 1 {
+				t.Fatalf("%+v, %v", sum, err)
+			}
+			if hint := sum.Failed()[0].Hint(); !strings.HasPrefix(hint, tt.want) {
+				t.Errorf("hint %q, want %q", hint, tt.want)
+			}
+		})
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 	"dls/state/bucket"
 )
 
-// Hints that hold where there are checkpoints.
+// Hints that hold where checkpoints are moved.
 const (
 	goesOn    = "the next run goes on from there"
 	supports  = "if it happens again, tell Duo's support"
@@ -137,10 +137,10 @@ func callHint(err error) string {
 
 // Hint says what to do about Err, or "".
 func (r *Result) Hint() string {
-	if r.forgets {
+	if r.rest != "" {
 		switch hint := Hint(r.Err); hint {
 		case goesOn:
-			return "without checkpoints the next run sends everything again: give it more time, or set dls_settings.checkpointing.enabled to true"
+			return r.rest
 		case stopsHere:
 			return supports
 		}

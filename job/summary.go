@@ -56,7 +56,7 @@ type Result struct {
 	// confirmed. [ErrMaxRuntime] and a signal leave the rest to the next run.
 	Err error
 
-	forgets bool // there are no checkpoints from which the next run could go on
+	rest string // what to do about what is left, where the next run does not go on from there, or ""
 }
 
 // Name names the stream in messages.
