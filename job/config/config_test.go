@@ -113,7 +113,7 @@ func TestParse(t *testing.T) {
 		}},
 		{"no checkpoints", []string{"", "dls_settings: {checkpointing: {enabled: No}}\n"}, func(c *Config) {
 			c.Checkpointing = false
-			c.Warnings = []string{"c.yml:14: dls_settings.checkpointing.enabled: without checkpoints every run sends all of the last 180 days and of the overlap before them again, and what is older when a run comes is not sent"}
+			c.Warnings = []string{"c.yml:14: dls_settings.checkpointing.enabled: without checkpoints every run sends all of the last 180 days again, and the overlap before them as far as Duo keeps it; what is older when a run comes is not sent"}
 		}},
 		{"octal port", []string{"6514", "06514"}, func(c *Config) {
 			c.Servers[0].Port = 3404

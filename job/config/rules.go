@@ -141,7 +141,7 @@ func (p *parser) settings(s *section, c *Config) {
 		checkpointing.fail("enabled", fmt.Sprintf("without checkpoints every run sends the whole offset, and with one of %s (dls_settings.api.offset) what lies between two runs may never be sent", short(c.Offset)),
 			"set enabled to true, or offset to 1 or more")
 	} else if !c.Checkpointing {
-		checkpointing.warn("enabled", fmt.Sprintf("without checkpoints every run sends all of the last %s and of the overlap before them again, and what is older when a run comes is not sent", short(c.Offset)))
+		checkpointing.warn("enabled", fmt.Sprintf("without checkpoints every run sends all of the last %s again, and the overlap before them as far as Duo keeps it; what is older when a run comes is not sent", short(c.Offset)))
 	}
 	c.Directory = p.env.tempDir()
 	if list := filepath.SplitList(p.env.getenv("STATE_DIRECTORY")); len(list) > 0 && list[0] != "" {
