@@ -236,7 +236,7 @@ func (s *stream) dedupe(w *window.Window, meta duo.Meta) *page {
 		p.facts.Newest = p.facts.Newest || e.id.Key == newest
 		p.facts.Last = e.id.Key
 		if newer && i >= behind {
-			unwanted++ // the next page may show that it is
+			unwanted++ // a page that shows records of the span behind it delivers it
 			continue
 		}
 		verdict, count, shown := r.Judge(e.id)

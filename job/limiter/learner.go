@@ -27,7 +27,7 @@ type learner struct {
 	spread bool          // n and window were made smaller together
 	burst  int           // n as it was found
 	whole  time.Duration // and its window
-	credit int           // what speaks against it that Duo counts refused calls
+	credit int           // answers that Duo would not have given if it counted refused calls, less refusals that this would explain
 
 	next     time.Time     // no call before, because of a refusal
 	heard    time.Time     // the last answer or refusal

@@ -17,7 +17,8 @@ import (
 func Break(directory string, before func(step string) error) { steps.Set(directory, before) }
 
 // Bound lowers how many bytes a file of a checkpoint directory may have, and how many
-// records a checkpoint remembers, in all directories until undo is called.
+// records a checkpoint remembers, in all directories until undo is called. No test may run
+// beside one that calls it.
 func Bound(file, marks int) (undo func()) {
 	before := [2]int{bounds.File, bounds.Marks}
 	bounds.File, bounds.Marks = file, marks
