@@ -16,10 +16,14 @@ type tally struct {
 	within int // the time of mintime, of one unit
 	beyond int // it
 	later  int // than the span, and no record of mintime's time comes after them
+	tail   int // the last ones, all of which are later than the span
 }
 
 func (w *Window) tally(page Page) (n tally) {
 	for _, t := range page.Times {
+		if n.tail++; t <= w.spans[0].Max {
+			n.tail = 0
+		}
 		switch {
 		case t < 0: // it tells nothing
 		case t < w.mintime:
@@ -126,8 +130,11 @@ func (w *Window) whole(page Page, t tally) bool {
 
 // behind tells whether a page of n of the earliest records shows that those not yet
 // shown are newer than the span: it has some that are, and nothing else that leads on.
-// One record's text does not tell that of a page that may have been cut.
+// One record's text does not tell that of a page that may have been cut; most of them do.
 func (w *Window) behind(t tally, to int64, n int) bool {
+	if t.tail >= last && 2*t.tail > n {
+		return true
+	}
 	if w.spans[0].Reread {
 		return t.later > 1 || t.later > 0 && to < 0
 	}
