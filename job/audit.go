@@ -274,7 +274,7 @@ func newExamination(ctx context.Context, cfg *config.Config, opts AuditOptions) 
 	if e.ledgers != nil {
 		own.Offset += aheadHours * time.Hour
 	}
-	e.run.collect = e.collect
+	e.run.collect, e.run.rest = e.collect, "what was read is not all: audit again"
 	if cfg.Checkpointing {
 		if e.store, err = openStore(ctx, cfg, opts.Options); err != nil {
 			e.run.client.Close()

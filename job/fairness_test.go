@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -80,6 +81,24 @@ func TestRest(t *testing.T) {
 				t.Errorf("hint %q, want %q", hint, tt.want)
 			}
 		})
+	}
+}
+
+// An audit that is cut short says so, and not that a run goes on from there.
+func TestRestOfAudit(t *testing.T) {
+	w, _ := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth"}}
+	w.sim.Inject(duosim.Match{Endpoint: "auth"}, duosim.Hang().Forever())
+	opts := job.AuditOptions{Options: w.options(), Since: time.Now().Add(-time.Hour), Against: []job.AuditFile{{
+		Name: "export", Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("")), nil },
+	}}}
+	opts.MaxRuntime = 300 * time.Millisecond
+	a, err := job.Examine(t.Context(), w.config(), opts)
+	if err != nil || len(a.Read.Failed()) != 1 {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	if hint, want := a.Read.Failed()[0].Hint(), "what was read is not all: audit again"; hint != want {
+		t.Errorf("hint %q, want %q", hint, want)
 	}
 }
 

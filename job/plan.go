@@ -67,19 +67,8 @@ func (r *run) stream(a account, route config.Route) *stream {
 	return &stream{
 		run: r, endpoint: row, servers: route.Servers, host: a.host, wrong: a.wrong,
 		id:      state.ID{IKey: r.cfg.Account.IKey, Endpoint: row.Name, Account: a.id},
-		outcome: outcome{result: Result{Endpoint: row.Name, Account: a.id, AccountName: a.name, rest: r.rest()}},
+		outcome: outcome{result: Result{Endpoint: row.Name, Account: a.id, AccountName: a.name, rest: r.rest}},
 	}
-}
-
-// rest is what to do about what a run has left that moves no checkpoint, or "".
-func (r *run) rest() string {
-	switch {
-	case r.opts.DryRun:
-		return "what would be delivered is more than this: give it more time"
-	case !r.cfg.Checkpointing:
-		return "without checkpoints the next run sends everything again: give it more time, or set dls_settings.checkpointing.enabled to true"
-	}
-	return ""
 }
 
 // outfit makes what the stream writes its records with, and its ways to its servers.

@@ -72,6 +72,7 @@ func Pull(ctx context.Context, cfg *config.Config, opts PullOptions) (*Summary, 
 	if r.store != nil {
 		defer r.store.Close()
 	}
+	r.rest = "what came is not all: pull again"
 	own.Offset, r.end, r.bounded = r.start.Sub(opts.Since), opts.Until.UnixMilli(), bounded
 	return r.work(ctx)
 }

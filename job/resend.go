@@ -63,7 +63,7 @@ func (e *examination) resend(ctx context.Context, each func(func(again) error) e
 	if r.store != nil && r.store != e.store {
 		defer r.store.Close()
 	}
-	r.end = e.run.end
+	r.end, r.rest = e.run.end, "what is missing was not all sent: audit again"
 	r.equip(nil)
 
 	sum := &Summary{Start: r.start, WindowEnd: time.UnixMilli(r.end).UTC()}

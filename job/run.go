@@ -107,6 +107,7 @@ type run struct {
 	end     int64         // of the run's window, in milliseconds since the epoch
 	bounded bool          // what lies behind it is not wanted: a pull's
 	before  time.Duration // how much further than the offset streams begin that have no checkpoint
+	rest    string        // what to do about what is left, where the next run does not go on from there
 	client  *duo.Client
 	store   state.Store // nil when checkpointing is off and no server needs it
 	commits *commits
@@ -146,6 +147,10 @@ func Sync(ctx context.Context, cfg *config.Config, opts Options) (*Summary, erro
 	}
 	if !cfg.Checkpointing { // runs as far apart as the offset leave nothing between them, also where one comes late
 		r.before = window.Lag + cfg.Overlap
+		r.rest = "without checkpoints the next run sends everything again: give it more time, or set dls_settings.checkpointing.enabled to true"
+	}
+	if opts.DryRun {
+		r.rest = "what would be delivered is more than this: give it more time"
 	}
 	if r.saves() {
 		unlock, err := claim(ctx, r.store, opts.Shard)

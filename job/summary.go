@@ -56,7 +56,7 @@ type Result struct {
 	// confirmed. [ErrMaxRuntime] and a signal leave the rest to the next run.
 	Err error
 
-	rest string // what to do about what is left, where the next run does not go on from there, or ""
+	rest string // as the run's
 }
 
 // Name names the stream in messages.
