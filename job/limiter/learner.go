@@ -10,6 +10,9 @@ const (
 	// fine is the same where a refused call costs little, and the window is shorter than
 	// quick: a trial comes every few minutes.
 	fine, quick = 56, 10 * time.Second
+	// unsure is how many calls at most are answered, one at a time, before accounts that
+	// share a window that has changed call at the same time again.
+	unsure = 20
 	// large is the largest part by which it changes.
 	large = 4
 )
@@ -57,7 +60,7 @@ func (l *learner) ready(k int, now time.Time) time.Time {
 			t = later(t, at.Add(l.window*time.Duration(1+k/l.n)))
 		}
 	}
-	doubtful := l.refusals > 0 || l.window < l.trial.proven && l.trial.answers == 0
+	doubtful := l.refusals > 0 || l.window > 0 && l.trial.answers < min(l.n, unsure)
 	if doubtful && l.pending+k > 0 { // one call at a time
 		t = later(t, now).Add(time.Second)
 	}
@@ -183,12 +186,9 @@ func (l *learner) answersBefore(w time.Duration) int {
 // refused learns that the call made then was refused, and for how long Duo asks to
 // be left alone, or 0.
 func (l *learner) refused(made, now time.Time, after time.Duration) {
-	l.heard = now
-	if made.Before(l.told) {
-		return // it was under way when another was refused
+	if !l.hears(made, now) {
+		return
 	}
-	l.told = now
-	l.refusals++
 	early := l.window == 0 && l.search.early
 	if early && made.Sub(l.search.refused) > memory {
 		l.n, early = 0, false
@@ -228,16 +228,42 @@ func (l *learner) refused(made, now time.Time, after time.Duration) {
 		l.tighten(made)
 		l.backOff(made)
 	}
+	l.obey(now, after)
+	if after > 0 && l.n > 0 && l.window == 0 {
+		l.search.early = false
+		l.search.window = l.next.Sub(l.search.first)
+	}
+}
+
+// excused notes that the call made then was refused, which tells nothing of the allowance,
+// and for how long Duo asks to be left alone, or 0.
+func (l *learner) excused(made, now time.Time, after time.Duration) {
+	if l.hears(made, now) {
+		l.backOff(made)
+		l.obey(now, after)
+	}
+}
+
+// hears tells whether the refusal of the call made then is to be learned from: not if the
+// call was under way when another was refused.
+func (l *learner) hears(made, now time.Time) bool {
+	l.heard = now
+	if made.Before(l.told) {
+		return false
+	}
+	l.told = now
+	l.refusals++
+	return true
+}
+
+// obey leaves Duo alone for as long as it asks to be, if it does.
+func (l *learner) obey(now time.Time, after time.Duration) {
 	if after > 0 {
 		asked := now.Add(after)
 		if l.refusals > 1 { // what Duo asked for before was not enough
-			asked = later(l.next, asked)
+			asked = later(asked, l.next)
 		}
 		l.next = asked
-		if l.n > 0 && l.window == 0 {
-			l.search.early = false
-			l.search.window = l.next.Sub(l.search.first)
-		}
 	}
 }
 
@@ -262,9 +288,7 @@ func (l *learner) withdraw() {
 // tighten allows less, because the call made then was refused, unexpectedly.
 func (l *learner) tighten(made time.Time) {
 	t := &l.trial
-	if t.answers > max(20, 2*l.n) {
-		t.up = small
-	}
+	t.up = min(max(t.up, t.answers), small) // a window that lasted for so many is wrong by a part of so many
 	longer := l.window + l.window/time.Duration(t.up)
 	e := l.window // since the call whose place in the window this one took
 	if at, ok := l.back(l.n + 1); ok {

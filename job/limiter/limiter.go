@@ -41,7 +41,9 @@
 // twice in turn; or one is refused, again and again, where its own allowance had
 // room. Then turns are handed out in the order in which they were asked for. From
 // time to time calls are let go beyond the shared allowance. If so many of them are
-// answered that no limit explains it, the accounts part. While nobody is answered, as where
+// answered that no limit explains it, the accounts part; a refusal that one of them explains
+// changes nothing. When the window has changed one account calls at a time, until some calls
+// are answered. While nobody is answered, as where
 // the run before has used up what Duo allows, one account at a time tries for all.
 //
 // # What cannot be had
@@ -105,7 +107,8 @@ type test struct {
 	running  bool
 	began    time.Time
 	underWay int
-	passed   int // calls beyond the allowance that were answered
+	passed   int       // calls beyond the allowance that were answered
+	at       time.Time // when the last of them was made
 }
 
 // Limiter tells one account when to call one endpoint. It is safe for concurrent
@@ -252,6 +255,7 @@ func (l *Limiter) Answered(now time.Time) {
 		l.own.answered(l.made, now)
 	case l.beyond:
 		g.test.passed++
+		g.test.at = l.made
 		// No kind of limit lets more than twice its calls go in a window.
 		if g.pool.history.answered(now.Add(-g.pool.whole), now) > 2*g.pool.burst {
 			g.part()
@@ -299,6 +303,8 @@ func (l *Limiter) Refused(now time.Time, after time.Duration) {
 		l.own.refused(l.made, now, after)
 	case l.beyond:
 		g.test.running, g.test.every = false, min(2*g.test.every, testMost)
+	case l.made.Sub(g.test.at) < max(g.pool.whole, 2*usual) && g.pool.settled(): // one that was let go beyond may have had its place
+		g.pool.excused(l.made, now, after)
 	default:
 		g.pool.refused(l.made, now, after)
 	}
