@@ -39,12 +39,12 @@
 // refusals show that Duo counts them together: an account is refused that has no
 // answered call which a limit of its own could count, while others' are answered,
 // twice in turn; or one is refused, again and again, where its own allowance had
-// room. Then turns are handed out in the order in which they were asked for. From
-// time to time calls are let go beyond the shared allowance. If so many of them are
-// answered that no limit explains it, the accounts part; a refusal that one of them explains
-// changes nothing. When the window has changed one account calls at a time, until some calls
-// are answered. While nobody is answered, as where
-// the run before has used up what Duo allows, one account at a time tries for all.
+// room. Then turns are handed out in the order in which they were asked for, and one
+// account calls at a time when the window has changed, until some calls are answered.
+// From time to time calls are let go beyond the shared allowance. If so many of them are
+// answered that no limit explains it, the accounts part; a refusal that one of them
+// explains changes nothing. While nobody is answered, as where the run before has used
+// up what Duo allows, one account at a time tries for all.
 //
 // # What cannot be had
 //
