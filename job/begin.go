@@ -80,7 +80,7 @@ func (s *stream) unit() int64 { return s.endpoint.AskUnit.Duration().Millisecond
 
 // rules are what the endpoint's row says of its paging.
 func (s *stream) rules() window.Rules {
-	r := window.Rules{Unit: s.unit(), Limit: s.endpoint.Limit}
+	r := window.Rules{Unit: s.unit(), Limit: s.endpoint.Limit, Bounded: s.run.bounded}
 	switch s.endpoint.Cursor {
 	case duo.Offset:
 		r.Paging = window.Opaque

@@ -129,11 +129,11 @@ func (w *Window) whole(page Page, t tally) bool {
 }
 
 // behind tells whether a page of n of the earliest records shows that those not yet
-// shown are newer than the span: most of it is, up to its end; or it has some that are, and
-// nothing else that leads on. One record's text does not tell that of a page that may have
-// been cut.
+// shown are newer than the span: it has some that are, and nothing else that leads on; or
+// most of it is, up to its end, in a window that is [Rules.Bounded]. One record's text does
+// not tell that of a page that may have been cut.
 func (w *Window) behind(t tally, to int64, n int) bool {
-	if t.tail >= last && 2*t.tail > n {
+	if w.rules.Bounded && t.tail >= last && 2*t.tail > n {
 		return true
 	}
 	if w.spans[0].Reread {

@@ -33,6 +33,10 @@ type Rules struct {
 	Unit int64
 	// Limit is the most records of a page.
 	Limit int
+	// Bounded says that nobody reads on later from where the window ends. Where most of a
+	// page is newer than the window it is at its end: else a log of which so many tell a
+	// false time would never be read past them.
+	Bounded bool
 }
 
 // Paging is how the pages of an endpoint follow each other.
