@@ -44,7 +44,8 @@
 // From time to time calls are let go beyond the shared allowance. If so many of them are
 // answered that no limit explains it, the accounts part; a refusal that one of them
 // explains changes nothing. While nobody is answered, as where the run before has used
-// up what Duo allows, one account at a time tries for all.
+// up what Duo allows, one account at a time tries for all; then as many call at the same
+// time as have been answered since.
 //
 // # What cannot be had
 //
@@ -76,6 +77,12 @@ const (
 	// proofsLeast and proofsMost bound how many refusals it takes that only other
 	// accounts' calls explain.
 	proofsLeast, proofsMost = 2, 16
+	// thawMost is how many calls are answered, after a time in which none was, before all
+	// accounts may call again.
+	thawMost = 8
+	// chance is how many calls more than the limit that is known may be answered in its
+	// window, because the limit is a higher one.
+	chance = 8
 	// refusalWeighs is how many answers an unexpected refusal weighs.
 	refusalWeighs = 16
 )
@@ -93,6 +100,7 @@ type Group struct {
 	queue  []*Limiter // those that wait for a turn, while shared; the longest waiting first
 
 	unheard int       // refusals in turn since a call of any account was answered, while not shared
+	thawed  int       // answers since nobody was answered: so many may call at a time, up to thawMost
 	probe   time.Time // no call before, because of them
 	told    time.Time // the last of them
 
@@ -132,7 +140,7 @@ type Limiter struct {
 // New returns a group without limiters. No pause of theirs after an answer or a
 // refusal is longer than most.
 func New(most time.Duration) *Group {
-	return &Group{most: most, pool: learner{most: most}, test: test{every: testLeast}, doubt: proofsLeast}
+	return &Group{most: most, thawed: thawMost, pool: learner{most: most}, test: test{every: testLeast}, doubt: proofsLeast}
 }
 
 // Account returns a limiter for one more account.
@@ -154,9 +162,10 @@ func (l *Limiter) Wait(now time.Time) time.Duration {
 		l.queued = false
 		at := g.cap(&l.own, l.own.ready(0, now))
 		if g.unheard > 0 {
-			if at = later(at, g.probe); g.pool.pending > 0 { // one call at a time
-				at = later(at, now.Add(time.Second))
-			}
+			at = later(at, g.probe)
+		}
+		if g.pool.pending >= max(1, g.thawed) && g.thawed < thawMost {
+			at = later(at, now.Add(time.Second))
 		}
 		return max(0, later(at, l.barred).Sub(now))
 	}
@@ -244,7 +253,7 @@ func (l *Limiter) Answered(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l.end(now, answered)
-	g.unheard = 0
+	g.unheard, g.thawed = 0, g.thawed+1
 	g.leave(l)
 	if l.alone() {
 		g.proofs = 0
@@ -257,7 +266,7 @@ func (l *Limiter) Answered(now time.Time) {
 		g.test.passed++
 		g.test.at = l.made
 		// No kind of limit lets more than twice its calls go in a window.
-		if g.pool.history.answered(now.Add(-g.pool.whole), now) > 2*g.pool.burst {
+		if g.pool.history.answered(now.Add(-g.pool.whole), now) > 2*g.pool.burst+chance {
 			g.part()
 		}
 	default:
@@ -352,7 +361,7 @@ func (g *Group) refused(made, now time.Time) {
 	if underWay || g.pool.history.answered(now.Add(-memory), now) > 0 {
 		return
 	}
-	g.unheard, g.told = g.unheard+1, now
+	g.unheard, g.told, g.thawed = g.unheard+1, now, 0
 	g.probe = made.Add(min(time.Second<<min(g.unheard, 16), g.most))
 }
 

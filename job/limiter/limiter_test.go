@@ -256,7 +256,7 @@ func TestUsedUp(t *testing.T) {
 							a.count(begin, true)
 						}
 					}
-					if r := runAll(all, 16, w, 24*time.Hour, nil); r.answered != 32 || r.took > 2*least+5*time.Minute || shared && r.refused > 70 {
+					if r := runAll(all, 16, w, 24*time.Hour, nil); r.answered != 32 || r.took > 2*least+5*time.Minute || shared && r.refused > 32 {
 						t.Errorf("%s, retry after %v, shared %v, %v: %d answered, %d refused, in %v", k.name, after, shared, lat, r.answered, r.refused, r.took)
 					}
 				}
