@@ -264,7 +264,11 @@ func (c *syncCommand) dryRun(ctx context.Context, cfg *config.Config, stdout, st
 			return exitNone
 		}
 	}
-	total := fmt.Sprintf("would deliver %d records of %d streams; nothing was sent, and the receivers were not asked\n", records, len(sum.Results))
+	streams := fmt.Sprint(len(sum.Results))
+	if failed := len(sum.Failed()); failed > 0 {
+		streams = fmt.Sprintf("%d of %d", len(sum.Results)-failed, len(sum.Results))
+	}
+	total := fmt.Sprintf("would deliver %d records of %s streams; nothing was sent, and the receivers were not asked\n", records, streams)
 	if _, err := io.WriteString(stdout, total); err != nil {
 		log.Error(err.Error())
 		return exitNone

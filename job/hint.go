@@ -55,7 +55,7 @@ func Hint(err error) string {
 		return missing.hint()
 	}
 	if _, ok := errors.AsType[*NoRosterError](err); ok {
-		return "correct dls_settings.checkpointing.directory, or mount the volume that it is on; if this is the first run, let it begin: dls sync --begin"
+		return "correct dls_settings.checkpointing.directory, or mount the volume that it is on; if this is the first run, let it begin: run dls sync as usual, with --begin"
 	}
 	if hint := state.Hint(err); hint != "" {
 		return hint

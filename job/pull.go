@@ -36,10 +36,12 @@ func Pull(ctx context.Context, cfg *config.Config, opts PullOptions) (*Summary, 
 	if !bounded {
 		opts.Until = newest
 	}
+	since, until := opts.Since.UTC().Format(time.RFC3339), opts.Until.UTC().Format(time.RFC3339)
 	switch {
+	case !opts.Since.Before(opts.Until) && bounded:
+		return nil, &SetupError{fmt.Errorf("--since %s is not before --until %s", since, until)}
 	case !opts.Since.Before(opts.Until):
-		return nil, &SetupError{fmt.Errorf("--since %s is not before --until %s (Duo withholds the newest two minutes)",
-			opts.Since.UTC().Format(time.RFC3339), opts.Until.UTC().Format(time.RFC3339))}
+		return nil, &SetupError{fmt.Errorf("--since %s is not before %s, up to when Duo shows records: it withholds the newest two minutes", since, until)}
 	case opts.Since.UnixMilli() < window.Oldest(now)-window.Margin.Milliseconds():
 		return nil, &SetupError{errors.New("--since lies further back than the 180 days for which Duo keeps records")}
 	}

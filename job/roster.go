@@ -38,7 +38,7 @@ func (e *MissingError) hint() string {
 	if e.Stream.Account != "" {
 		only += " --account " + e.Stream.Account
 	}
-	return "put back a copy; or begin the stream anew on purpose: dls sync --begin " + only
+	return "put back a copy; or begin the stream anew on purpose: run dls sync as usual, with --begin " + only
 }
 
 // NoRosterError is a store in which there never was a checkpoint, where the

@@ -19,7 +19,7 @@ func Hint(err error) string {
 	}
 	file, again := "it", ""
 	if broken, ok := errors.AsType[*UntrustedError](err); ok {
-		file, again = fmt.Sprintf("%q", broken.Path), "; then put back a good copy, or have the stream begin again, at dls_settings.api.offset, with --begin"
+		file, again = fmt.Sprintf("%q", broken.Path), "; then put back a good copy, or have the stream begin again, at dls_settings.api.offset, with --begin (--endpoint, and --account where it is a child account's)"
 	}
 	if broken, ok := errors.AsType[*LockError](err); ok {
 		file = fmt.Sprintf("%q", broken.Path)
@@ -52,7 +52,7 @@ func Hint(err error) string {
 		if errors.Is(err, fs.ErrPermission) {
 			return fmt.Sprintf("let the user that runs dls read %s, or run dls once as root", file)
 		}
-		return fmt.Sprintf("look at %s and put back a good copy; only if you move it away and run with --begin does the stream begin again, at dls_settings.api.offset", file)
+		return fmt.Sprintf("look at %s and put back a good copy; only if you move it away and run once for this stream alone with --begin (--endpoint, and --account where it is a child account's) does it begin again, at dls_settings.api.offset", file)
 	}
 	return ""
 }
