@@ -245,9 +245,8 @@ func TestShareOwners(t *testing.T) {
 		t.Helper()
 		return w.sync(func(o *job.Options) { o.Shard = job.Shard{K: k, N: n} })
 	}
-	for range 3 {
-		run(0, 3)
-		run(1, 3)
+	for _, k := range []int{1, 1, 1, 0, 0, 0} { // a file's time may be a little earlier than a run's
+		run(k, 3)
 	}
 	w.log.Reset()
 	sum := run(1, 3)
