@@ -60,7 +60,7 @@ func (c *statusCommand) run(ctx context.Context, stdout, stderr io.Writer) int {
 		code = exitNone
 	}
 	if unread := found.Unread(); unread != "" {
-		log.Error(unread)
+		log.Error(unread, "hint", job.Hint(found.Broken()))
 		code = exitNone
 	}
 	if cfg.Checkpointing && cfg.Bucket == nil {

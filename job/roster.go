@@ -1,6 +1,7 @@
 package job
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -28,10 +29,15 @@ type MissingError struct {
 	Stream state.ID
 }
 
+const wasKnown = "the store has known this stream, and all of dls_settings.api.offset would be sent again"
+
 // Error names the checkpoint.
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("checkpoint %q is gone: the store has known this stream, and all of dls_settings.api.offset would be sent again", e.Path)
+	return fmt.Sprintf("checkpoint %q is gone: %s", e.Path, wasKnown)
 }
+
+// Reason says the same where it stands beside the stream's name.
+func (e *MissingError) Reason() string { return "it is gone: " + wasKnown }
 
 func (e *MissingError) hint() string {
 	only := "--endpoint " + e.Stream.Endpoint
@@ -98,15 +104,25 @@ func (s *stream) absent() error {
 	if !r.cfg.Checkpointing {
 		return nil
 	}
-	r.roster.once.Do(func() { r.roster.names, r.roster.err = r.store.Roster(r.cfg.Account.IKey) })
-	switch {
-	case r.roster.err != nil:
-		return r.roster.err
-	case r.roster.names[s.id.File()] && !r.opts.Begin:
-		return &MissingError{Path: r.store.Path(s.id.File()), Stream: s.id}
+	err := r.roster.lost(r.store, s.id)
+	if _, gone := errors.AsType[*MissingError](err); err != nil && !(gone && r.opts.Begin) {
+		return err
 	}
 	r.roster.begun.Add(1)
 	r.log.Info("no checkpoint yet: it begins at dls_settings.api.offset", "stream", s.result.Name())
+	return nil
+}
+
+// lost is a *MissingError where the store has had the checkpoint of a stream that has
+// none.
+func (r *roster) lost(store state.Store, id state.ID) error {
+	r.once.Do(func() { r.names, r.err = store.Roster(id.IKey) })
+	switch {
+	case r.err != nil:
+		return r.err
+	case r.names[id.File()]:
+		return &MissingError{Path: store.Path(id.File()), Stream: id}
+	}
 	return nil
 }
 

@@ -139,7 +139,7 @@ func (r *Row) cells() []string {
 	}
 	if run := r.LastRun; run != nil {
 		cells[colLastRun], cells[colRecords] = stamp(run.Ended), fmt.Sprint(run.Delivered)
-		if run.Error != "" {
+		if run.Error != "" && (r.Err == nil || run.Error != report.Clean(r.Err.Error())) {
 			notes = append(notes, run.Error)
 		}
 		if run.AuditMissing > 0 {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"dls/job"
 	"dls/job/config"
 	"dls/job/duo"
 	"dls/job/legacy"
@@ -64,8 +65,9 @@ type Row struct {
 	BehindBy       time.Duration
 	// LastRun is what the last run came to, or nil when none is known.
 	LastRun *state.StreamRun
-	// Problem says why the checkpoint cannot be used, or "".
+	// Problem says why the checkpoint cannot be used, or "", and Err with its path.
 	Problem string
+	Err     error
 	// Takeover is what became of duologsync's checkpoint.
 	Takeover Takeover
 	// History is what the last runs came to, oldest first, where [Report.History] was
@@ -112,6 +114,8 @@ type collector struct {
 	dir      state.Store
 	now      time.Time
 	runs     map[state.ID]*state.StreamRun
+	roster   map[string]bool // the streams of which the store has had a checkpoint
+	unlisted error           // why that cannot be known
 	files    map[string]time.Time
 	names    map[string]string // of accounts, by their ids
 	accounts map[string]bool   // whether runs still read it
@@ -136,6 +140,8 @@ func Collect(cfg *config.Config, dir state.Store, now time.Time) (*Report, error
 	} else {
 		found.Directory = dir.Path("")
 		var err error
+		// Before the files: a run may begin a stream just now.
+		c.roster, c.unlisted = dir.Roster(cfg.Account.IKey)
 		if c.files, err = dir.Times(); err != nil {
 			return nil, err
 		}
@@ -235,6 +241,11 @@ func (c *collector) discover() {
 		}
 		see(account, len(c.runs) == 0 || c.now.Sub(written) < state.KeepRuns)
 	}
+	for name := range c.roster {
+		if account, _, ok := parseName(name); ok && account != "" && len(c.runs) == 0 {
+			see(account, true)
+		}
+	}
 }
 
 // parseName tells whose stream's checkpoint a file is, and whether it is one of
@@ -292,17 +303,17 @@ func (c *collector) rows(account string) []Row {
 func (c *collector) row(id state.ID, configured bool) Row {
 	r := Row{Endpoint: id.Endpoint, Account: id.Account, AccountName: c.names[id.Account], LastRun: c.runs[id]}
 	cp, err := c.checkpoint(id)
+	r.Takeover = c.takeover(id)
+	if _, there := c.files[id.File()]; !there && configured && r.Takeover != Waiting {
+		err = c.lost(id)
+	}
 	if err != nil {
-		if broken, ok := errors.AsType[*state.UntrustedError](err); ok {
-			err = broken.Err // the row says whose it is
-		}
-		r.Problem = report.Clean(err.Error())
+		r.Err, r.Problem = err, reason(err)
 	}
 	r.DeliveredUntil = state.Reached(cp, r.LastRun)
 	if !r.DeliveredUntil.IsZero() {
 		r.BehindBy = c.now.Sub(r.DeliveredUntil)
 	}
-	r.Takeover = c.takeover(id)
 	switch {
 	case !configured:
 		r.State = LeftOver
@@ -318,6 +329,28 @@ func (c *collector) row(id state.ID, configured bool) Row {
 		r.State = Failed
 	}
 	return r
+}
+
+// lost is why a run refuses a stream that has no checkpoint, or nil.
+func (c *collector) lost(id state.ID) error {
+	if c.roster[id.File()] {
+		return &job.MissingError{Path: c.dir.Path(id.File()), Stream: id}
+	}
+	return c.unlisted
+}
+
+// reason is why a checkpoint cannot be used, where a row says whose it is.
+func reason(err error) string {
+	if broken, ok := errors.AsType[*state.UntrustedError](err); ok {
+		err = broken.Err
+	}
+	if gone, ok := errors.AsType[*job.MissingError](err); ok {
+		return gone.Reason()
+	}
+	if broken, ok := errors.AsType[*state.RosterError](err); ok {
+		return report.Clean("there is none, and the roster of those that there were cannot be used: " + broken.Err.Error())
+	}
+	return report.Clean(err.Error())
 }
 
 // checkpoint reads a stream's checkpoint, or nil when there is none.
@@ -365,24 +398,34 @@ func (r *Report) Behind(maxLag time.Duration) []Row {
 // Unread says what could not be read, or returns "" when all could: a report that is
 // without it must not pass for a good one.
 func (r *Report) Unread() string {
-	var broken []string
+	var broken []*Row
 	known := false
 	for i := range r.Rows {
 		row := &r.Rows[i]
 		known = known || !row.DeliveredUntil.IsZero()
 		if row.State == Unreadable {
-			broken = append(broken, row.Name())
+			broken = append(broken, row)
 		}
 	}
 	switch {
 	case r.Directory == "":
 		return "nothing is known of any stream: checkpointing is off"
 	case len(broken) > 0:
-		return fmt.Sprintf("checkpoints that cannot be used: %d of %d streams; the first is %s", len(broken), len(r.Rows), broken[0])
+		return fmt.Sprintf("checkpoints that cannot be used: %d of %d streams; the first is %s: %s", len(broken), len(r.Rows), broken[0].Name(), broken[0].Problem)
 	case r.Damaged && !known:
 		return "nothing is known of any stream: what runs have left cannot be read"
 	}
 	return ""
+}
+
+// Broken is why the first checkpoint that cannot be used cannot, or nil.
+func (r *Report) Broken() error {
+	for i := range r.Rows {
+		if r.Rows[i].State == Unreadable {
+			return r.Rows[i].Err
+		}
+	}
+	return nil
 }
 
 // sort puts the account that is worst off first: by its worst state, then by how

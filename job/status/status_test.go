@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"dls/job"
 	"dls/job/config"
 	"dls/job/duo"
 	"dls/job/report"
@@ -156,6 +157,41 @@ func TestTable(t *testing.T) {
 			`auth unreadable 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5 checkpoint: it belongs to another account, of the integration key "DIB"`,
 			"activity unreadable - - - - checkpoint: it is empty", "",
 			"2 streams: 2 unreadable; furthest behind: auth by 3m",
+		}},
+		{"checkpoint is gone", settings(false, "auth", "activity", "telephony", "adminaction"), func(t *testing.T, dir *state.Dir) {
+			write(t, dir, "dls_roster.json", `{"version":1,"ikey":"`+ikey+`","streams":["auth_checkpoint.json","activity_checkpoint.json","telephony_checkpoint.json","trustmonitor_checkpoint.json"]}`, 0)
+			write(t, dir, "telephony_checkpoint_data.txt", "1", 0)
+			gone := (&job.MissingError{Path: dir.Path("activity_checkpoint.json")}).Error()
+			save(t, dir, true, done("auth", "", time.Minute), failed("activity", "", gone, time.Minute))
+		}, []string{
+			"auth unreadable 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5 checkpoint: it is gone: the store has known this stream, and all of dls_settings.api.offset would b…",
+			"telephony never - - - - duologsync's checkpoint is waiting",
+			"activity unreadable - - 2025-11-24T11:59:00Z 0 checkpoint: it is gone: the store has known this stream, and all of dls_settings.api.offset would b…",
+			"adminaction never - - - -", "",
+			"4 streams: 2 unreadable, 2 never; furthest behind: auth by 3m",
+		}},
+		{"roster that cannot be read", settings(false, "auth", "activity"), func(t *testing.T, dir *state.Dir) {
+			write(t, dir, "dls_roster.json", "{", 0)
+			checkpoint(t, dir, ikey, "auth", "", time.Hour)
+			save(t, dir, true, done("auth", "", time.Minute))
+		}, []string{
+			"auth ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5",
+			"activity unreadable - - - - checkpoint: there is none, and the roster of those that there were cannot be used: it is damaged", "",
+			"2 streams: 1 unreadable, 1 ok; furthest behind: auth by 3m",
+		}},
+		{"msp of which all but the roster is gone", settings(true, "auth"), func(t *testing.T, dir *state.Dir) {
+			write(t, dir, "dls_roster.json", `{"version":1,"ikey":"`+ikey+`","streams":["auth_checkpoint_DA1.json"]}`, 0)
+		}, []string{
+			"DA1", "auth unreadable - - - - checkpoint: it is gone: the store has known this stream, and all of dls_settings.api.offset would b…", "",
+			"1 stream of 1 child account: 1 unreadable",
+		}},
+		{"checkpoint that cannot be used, and the last run said so", settings(false, "auth"), func(t *testing.T, dir *state.Dir) {
+			write(t, dir, "auth_checkpoint.json", "", 0)
+			_, err := dir.Load(state.ID{IKey: ikey, Endpoint: "auth"})
+			save(t, dir, true, failed("auth", "", err.Error(), time.Minute))
+		}, []string{
+			"auth unreadable - - 2025-11-24T11:59:00Z 0 checkpoint: it is empty", "",
+			"1 stream: 1 unreadable",
 		}},
 		{"no longer mapped", settings(false, "activity"), func(t *testing.T, dir *state.Dir) {
 			checkpoint(t, dir, ikey, "auth", "", 5*24*time.Hour)
@@ -489,8 +525,15 @@ func TestUnread(t *testing.T) {
 	if err := os.WriteFile(dir.Path("auth_checkpoint.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := collect(t, cfg, dir).Unread(); !strings.Contains(got, "1 of 1 streams; the first is auth") {
+	if got := collect(t, cfg, dir).Unread(); !strings.Contains(got, "1 of 1 streams; the first is auth: it is damaged") {
 		t.Errorf("a broken checkpoint: %q", got)
+	}
+	dir = open(t)
+	write(t, dir, "dls_roster.json", `{"version":1,"ikey":"`+ikey+`","streams":["auth_checkpoint.json"]}`, 0)
+	save(t, dir, true, done("auth", "", time.Minute))
+	gone := collect(t, cfg, dir)
+	if got := gone.Unread(); !strings.Contains(got, "the first is auth: it is gone") || !strings.Contains(job.Hint(gone.Broken()), "--begin --endpoint auth") || len(gone.Behind(time.Hour)) != 1 {
+		t.Errorf("a checkpoint that is gone: %q, %v, %+v", got, gone.Broken(), gone.Behind(time.Hour))
 	}
 	dir = open(t)
 	if err := os.WriteFile(dir.Path(state.RunsFile("")), nil, 0o600); err != nil {
