@@ -534,3 +534,35 @@ func TestAuditOfDamagedCheckpoint(t *testing.T) {
 		}
 	}
 }
+
+// A stream whose checkpoint is gone is not one of which nothing was delivered yet.
+func TestAuditOfCheckpointGone(t *testing.T) {
+	t.Parallel()
+	w, _ := newWorld(t)
+	w.text.endpoints = map[string][]string{"siem": {"auth"}}
+	from := time.Now().Add(-20 * time.Hour)
+	w.add(parent, "auth", duosim.Generator{Seed: 1}.Generate("auth", 30, from, 30*time.Minute)...)
+	audit := func() *job.Result {
+		t.Helper()
+		a, err := job.Examine(context.Background(), w.config(), job.AuditOptions{Options: w.options(), Since: from.Add(-time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		failed := a.Read.Failed()
+		if len(failed) != 1 {
+			t.Fatalf("failed: %+v", failed)
+		}
+		return failed[0]
+	}
+	if err := audit().Err; !strings.Contains(err.Error(), "no run has delivered anything yet") {
+		t.Errorf("before the first run: %v", err)
+	}
+	w.clean(w.sync())
+	if err := os.Remove(w.path("state", state.ID{IKey: ikey, Endpoint: "auth"}.File())); err != nil {
+		t.Fatal(err)
+	}
+	failed := audit()
+	if _, ok := errors.AsType[*job.MissingError](failed.Err); !ok || !strings.Contains(failed.Hint(), "--begin --endpoint auth") {
+		t.Errorf("%v; %s", failed.Err, failed.Hint())
+	}
+}

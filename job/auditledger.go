@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -30,7 +31,10 @@ type ledger struct {
 
 // openLedger reads the ledger of a stream, which belongs to its checkpoint; nil is none.
 func (e *examination) openLedger(s *stream, cp *state.Checkpoint, due int64) (*ledger, error) {
-	if cp == nil || cp.Ledger.Since == 0 {
+	if cp == nil {
+		return nil, cmp.Or(e.roster.lost(e.store, s.id), errNoLedger)
+	}
+	if cp.Ledger.Since == 0 {
 		return nil, errNoLedger
 	}
 	l := &ledger{cp: cp, known: map[int64]*state.Hour{}, hourless: map[uint64]int{}, duo: map[int64]*state.Sum{}, ahead: map[int64]*state.Sum{}, due: due}
