@@ -308,6 +308,9 @@ func (c *checker) msp(ctx context.Context) {
 	}, func(i int, err error) {
 		child := children[i]
 		name := fmt.Sprintf("child account %s %q: %s", child.ID, child.Name, endpoint.Name)
+		if entry, odd := errors.AsType[*duo.EntryError](child.Wrong); odd && entry.ID == "" {
+			name = fmt.Sprintf("entry %d of the list of child accounts", entry.Number)
+		}
 		if child.Wrong != nil {
 			c.tell(Finding{name, Failed, child.Wrong.Error(), job.Hint(child.Wrong)})
 			return

@@ -229,6 +229,10 @@ func TestMSP(t *testing.T) {
 		{"a child of another domain, which is not called", func(w *world) {
 			w.sim.AddAccount(duosim.Account{ID: "DACHILD3000000000000", Name: "Child 3", Host: "169.254.169.254", Parent: parent})
 		}, []want{{check.Failed, `child account DACHILD3000000000000 "Child 3": auth`, "lies outside the domain of account.hostname, and is not called", "account.child_domains"}}},
+		{"a child without an id", func(w *world) {
+			w.sim.Inject(duosim.Match{Endpoint: duosim.AccountList}, duosim.Answer(http.StatusOK, "application/json",
+				`{"stat":"OK","response":[{"account_id":"`+first+`","name":"Child 1","api_hostname":"`+w.sim.Host(first)+`"},{"name":"nobody"}]}`))
+		}, []want{{check.Failed, "entry 2 of the list of child accounts", "has no account_id", "ask Duo's support"}}},
 		{"block_list", func(w *world) { w.cfg.Account.BlockList = []string{first, "DAMISTYPED"} },
 			[]want{{check.Warning, "account.block_list", `no child account "DAMISTYPED"`, "correct the id"}}},
 		{"Duo is not reached", func(w *world) { w.cfg.Account.Hostname = "127.0.0.1:1" },

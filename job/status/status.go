@@ -32,7 +32,7 @@ const (
 	Never      State = "never"      // it has not had a run
 	Unfinished State = "unfinished" // its last run was told to stop
 	OK         State = "ok"         // its last run delivered everything
-	LeftOver   State = "leftover"   // the configuration, or Duo's list of accounts, has it no more
+	LeftOver   State = "leftover"   // runs no longer read it: the configuration, or Duo's list of accounts, has it no more
 )
 
 var states = []State{Unreadable, Failed, Never, Unfinished, OK, LeftOver}
@@ -286,7 +286,7 @@ func (c *collector) rows(account string) []Row {
 	var rows []Row
 	for _, row := range duo.All() {
 		id := c.id(row.Name, account)
-		configured := c.accounts[account] && slices.ContainsFunc(c.cfg.Routes, func(r config.Route) bool { return r.Endpoint == row })
+		configured := c.read(id) && slices.ContainsFunc(c.cfg.Routes, func(r config.Route) bool { return r.Endpoint == row })
 		waiting := slices.ContainsFunc(legacy.Names(row.Name, account), func(name string) bool {
 			_, there := c.files[name]
 			return there && !(account != "" && name == legacy.Names(row.Name, "")[0]) // that of all children
@@ -299,12 +299,25 @@ func (c *collector) rows(account string) []Row {
 	return rows
 }
 
+// read tells whether runs still read a stream's account. A child that Duo lists without
+// an id fails in each run, until Duo lists it no more.
+func (c *collector) read(id state.ID) bool {
+	if !c.nameless(id) {
+		return c.accounts[id.Account]
+	}
+	run := c.runs[id]
+	return run != nil && !run.Gone && run.Outcome == state.Failed
+}
+
+// nameless tells whether a stream is of no account that is known, where there are several.
+func (c *collector) nameless(id state.ID) bool { return c.cfg.Account.MSP && id.Account == "" }
+
 // row tells how one stream stands.
 func (c *collector) row(id state.ID, configured bool) Row {
 	r := Row{Endpoint: id.Endpoint, Account: id.Account, AccountName: c.names[id.Account], LastRun: c.runs[id]}
 	cp, err := c.checkpoint(id)
 	r.Takeover = c.takeover(id)
-	if _, there := c.files[id.File()]; !there && configured && r.Takeover != Waiting {
+	if _, there := c.files[id.File()]; !there && configured && !c.nameless(id) && r.Takeover != Waiting {
 		err = c.lost(id)
 	}
 	if err != nil {

@@ -252,6 +252,23 @@ func TestTable(t *testing.T) {
 			"DA1", "auth ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5", "",
 			"2 streams of 2 child accounts: 1 failed, 1 ok; furthest behind: auth of DA1 by 3m",
 		}},
+		{"msp, a child without an id", settings(true, "auth", "activity"), func(t *testing.T, dir *state.Dir) {
+			write(t, dir, "dls_roster.json", `{"version":1,"ikey":"`+ikey+`","streams":["auth_checkpoint.json"]}`, 0) // of a single account
+			save(t, dir, true, done("auth", "DA1", time.Minute), done("activity", "DA1", time.Minute),
+				failed("auth", "", "entry 2 has no account_id", time.Minute), failed("activity", "", "entry 2 has no account_id", time.Minute))
+		}, []string{
+			"(no account)", "auth failed - - 2025-11-24T11:59:00Z 0 entry 2 has no account_id", "activity failed - - 2025-11-24T11:59:00Z 0 entry 2 has no account_id",
+			"DA1", "auth ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5", "activity ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5", "",
+			"4 streams of 1 child account: 2 failed, 2 ok; furthest behind: auth of DA1 by 3m",
+		}},
+		{"msp, a child without an id that is listed no more", settings(true, "auth"), func(t *testing.T, dir *state.Dir) {
+			save(t, dir, true, done("auth", "DA1", time.Hour), failed("auth", "", "entry 2 has no account_id", time.Hour))
+			save(t, dir, true, done("auth", "DA1", time.Minute))
+		}, []string{
+			"DA1", "auth ok 2025-11-24T11:57:00Z 3m 2025-11-24T11:59:00Z 5",
+			"(no account)", "auth leftover - - 2025-11-24T11:00:00Z 0 entry 2 has no account_id", "",
+			"1 stream of 1 child account: 1 ok, 1 leftover; furthest behind: auth of DA1 by 3m",
+		}},
 		{"msp, children that are gone", func() *config.Config {
 			cfg := settings(true, "auth")
 			cfg.Account.BlockList = []string{"DA3"}
