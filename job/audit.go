@@ -217,8 +217,6 @@ type examination struct {
 	store state.Store // nil when checkpointing is off
 	daily *daily      // nil but for what a run does by itself
 
-	roster roster // of the store
-
 	index *audit.Index // nil where ledgers are looked at
 	held  *audit.Held  // nil where files are looked at
 	spool *audit.Spool // nil where no line is asked for

@@ -32,7 +32,7 @@ type ledger struct {
 // openLedger reads the ledger of a stream, which belongs to its checkpoint; nil is none.
 func (e *examination) openLedger(s *stream, cp *state.Checkpoint, due int64) (*ledger, error) {
 	if cp == nil {
-		return nil, cmp.Or(e.roster.lost(e.store, s.id), errNoLedger)
+		return nil, cmp.Or(e.run.roster.lost(e.store, s.id), errNoLedger)
 	}
 	if cp.Ledger.Since == 0 {
 		return nil, errNoLedger

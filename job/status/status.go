@@ -411,15 +411,8 @@ func (r *Report) Behind(maxLag time.Duration) []Row {
 // Unread says what could not be read, or returns "" when all could: a report that is
 // without it must not pass for a good one.
 func (r *Report) Unread() string {
-	var broken []*Row
-	known := false
-	for i := range r.Rows {
-		row := &r.Rows[i]
-		known = known || !row.DeliveredUntil.IsZero()
-		if row.State == Unreadable {
-			broken = append(broken, row)
-		}
-	}
+	broken := r.unreadable()
+	known := slices.ContainsFunc(r.Rows, func(row Row) bool { return !row.DeliveredUntil.IsZero() })
 	switch {
 	case r.Directory == "":
 		return "nothing is known of any stream: checkpointing is off"
@@ -433,12 +426,20 @@ func (r *Report) Unread() string {
 
 // Broken is why the first checkpoint that cannot be used cannot, or nil.
 func (r *Report) Broken() error {
-	for i := range r.Rows {
-		if r.Rows[i].State == Unreadable {
-			return r.Rows[i].Err
-		}
+	if broken := r.unreadable(); len(broken) > 0 {
+		return broken[0].Err
 	}
 	return nil
+}
+
+// unreadable are the rows whose checkpoints cannot be used.
+func (r *Report) unreadable() (rows []*Row) {
+	for i := range r.Rows {
+		if r.Rows[i].State == Unreadable {
+			rows = append(rows, &r.Rows[i])
+		}
+	}
+	return rows
 }
 
 // sort puts the account that is worst off first: by its worst state, then by how

@@ -55,6 +55,12 @@ func checkpoint(t *testing.T, dir *state.Dir, key, name, account string, old tim
 	}
 }
 
+// roster writes the roster of a store that has had these checkpoints.
+func roster(t *testing.T, dir *state.Dir, checkpoints ...string) {
+	t.Helper()
+	write(t, dir, "dls_roster.json", `{"version":1,"ikey":"`+ikey+`","streams":["`+strings.Join(checkpoints, `","`)+`"]}`, 0)
+}
+
 // write writes a file that was last changed so long ago.
 func write(t *testing.T, dir *state.Dir, name, content string, old time.Duration) {
 	t.Helper()
@@ -159,7 +165,7 @@ func TestTable(t *testing.T) {
 			"2 streams: 2 unreadable; furthest behind: auth by 3m",
 		}},
 		{"checkpoint is gone", settings(false, "auth", "activity", "telephony", "adminaction"), func(t *testing.T, dir *state.Dir) {
-			write(t, dir, "dls_roster.json", `{"version":1,"ikey":"`+ikey+`","streams":["auth_checkpoint.json","activity_checkpoint.json","telephony_checkpoint.json","trustmonitor_checkpoint.json"]}`, 0)
+			roster(t, dir, "auth_checkpoint.json", "activity_checkpoint.json", "telephony_checkpoint.json", "trustmonitor_checkpoint.json")
 			write(t, dir, "telephony_checkpoint_data.txt", "1", 0)
 			gone := (&job.MissingError{Path: dir.Path("activity_checkpoint.json")}).Error()
 			save(t, dir, true, done("auth", "", time.Minute), failed("activity", "", gone, time.Minute))
@@ -180,7 +186,7 @@ func TestTable(t *testing.T) {
 			"2 streams: 1 unreadable, 1 ok; furthest behind: auth by 3m",
 		}},
 		{"msp of which all but the roster is gone", settings(true, "auth"), func(t *testing.T, dir *state.Dir) {
-			write(t, dir, "dls_roster.json", `{"version":1,"ikey":"`+ikey+`","streams":["auth_checkpoint_DA1.json"]}`, 0)
+			roster(t, dir, "auth_checkpoint_DA1.json")
 		}, []string{
 			"DA1", "auth unreadable - - - - checkpoint: it is gone: the store has known this stream, and all of dls_settings.api.offset would b…", "",
 			"1 stream of 1 child account: 1 unreadable",
@@ -253,7 +259,7 @@ func TestTable(t *testing.T) {
 			"2 streams of 2 child accounts: 1 failed, 1 ok; furthest behind: auth of DA1 by 3m",
 		}},
 		{"msp, a child without an id", settings(true, "auth", "activity"), func(t *testing.T, dir *state.Dir) {
-			write(t, dir, "dls_roster.json", `{"version":1,"ikey":"`+ikey+`","streams":["auth_checkpoint.json"]}`, 0) // of a single account
+			roster(t, dir, "auth_checkpoint.json") // of a single account
 			save(t, dir, true, done("auth", "DA1", time.Minute), done("activity", "DA1", time.Minute),
 				failed("auth", "", "entry 2 has no account_id", time.Minute), failed("activity", "", "entry 2 has no account_id", time.Minute))
 		}, []string{
@@ -546,7 +552,7 @@ func TestUnread(t *testing.T) {
 		t.Errorf("a broken checkpoint: %q", got)
 	}
 	dir = open(t)
-	write(t, dir, "dls_roster.json", `{"version":1,"ikey":"`+ikey+`","streams":["auth_checkpoint.json"]}`, 0)
+	roster(t, dir, "auth_checkpoint.json")
 	save(t, dir, true, done("auth", "", time.Minute))
 	gone := collect(t, cfg, dir)
 	if got := gone.Unread(); !strings.Contains(got, "the first is auth: it is gone") || !strings.Contains(job.Hint(gone.Broken()), "--begin --endpoint auth") || len(gone.Behind(time.Hour)) != 1 {
